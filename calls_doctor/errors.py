@@ -1,0 +1,113 @@
+"""What can go wrong, by who was wrong; every error of ours is one of these.
+
+    CallsDoctorError
+    ├── UsageError            the person at the keyboard: an option, a file, an address; exit code 2
+    ├── ProtocolError         bytes that break a protocol, wherever they came from
+    │   ├── StunError         RFC 8489, RFC 8656
+    │   ├── FramingError      RFC 4571
+    │   ├── RtpError          RFC 3550
+    │   ├── SdpError          RFC 8866
+    │   ├── DtlsError         RFC 6347, RFC 5764
+    │   ├── BooksError        the books as they travel
+    │   └── HttpError         RFC 9112, RFC 6455
+    ├── FarEndError           the far end answered, and the answer is a refusal (TURN error codes, HTTP status)
+    └── NetworkError          the network between
+        ├── Silence           nothing came back before the deadline
+        ├── Refused           a port that is closed: RST, or ICMP port unreachable
+        ├── Unreachable       another ICMP error, or no route
+        └── Cut               a connection that was there ended early
+
+Network trouble is a finding, never a crash: checks catch the last two branches. An error carries facts and derives
+its sentence from them.
+"""
+
+from __future__ import annotations
+
+
+class CallsDoctorError(Exception):
+    """The root: `except CallsDoctorError` catches what this program raises on purpose, and nothing else."""
+
+
+class UsageError(CallsDoctorError):
+    """One sentence that names the option, file or line, and what would be right."""
+
+
+class ProtocolError(CallsDoctorError):
+    """Bytes that break a protocol."""
+
+
+class StunError(ProtocolError):
+    """A STUN or TURN message that cannot be read."""
+
+
+class FramingError(ProtocolError):
+    """A stream that does not keep to its framing."""
+
+
+class RtpError(ProtocolError):
+    """An RTP or RTCP packet that cannot be read."""
+
+
+class SdpError(ProtocolError):
+    """A session description that lacks or garbles what a call needs."""
+
+
+class DtlsError(ProtocolError):
+    """A DTLS handshake or record that cannot go on; the sentence says which step and why."""
+
+
+class BooksError(ProtocolError):
+    """Books or their pages that cannot be read."""
+
+
+class HttpError(ProtocolError):
+    """An HTTP or WebSocket exchange that cannot be read: what answered is not what was asked."""
+
+
+class FarEndError(CallsDoctorError):
+    """The far end answered with a refusal."""
+
+    def __init__(self, what: str, code: int, reason: str = "") -> None:
+        self.what, self.code, self.reason = what, code, reason
+        super().__init__(what, code, reason)
+
+    def __str__(self) -> str:
+        return f"{self.what} was refused with {self.code}{f' ({self.reason})' if self.reason else ''}"
+
+
+class NetworkError(CallsDoctorError):
+    """The network between did not carry what was sent."""
+
+    def __init__(self, what: str, after_s: float = 0.0, detail: str = "") -> None:
+        self.what, self.after_s, self.detail = what, after_s, detail
+        super().__init__(what, after_s, detail)
+
+    verb = "failed"
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.verb}{f' ({self.detail})' if self.detail else ''}"
+
+
+class Silence(NetworkError):
+    """Nothing came back before the deadline."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: nothing came back in {self.after_s:.2g} s{f' ({self.detail})' if self.detail else ''}"
+
+
+class Refused(NetworkError):
+    """The port is closed: a TCP reset, or ICMP port unreachable."""
+
+    verb = "was refused"
+
+
+class Unreachable(NetworkError):
+    """An ICMP error other than port unreachable, or no route."""
+
+    verb = "is unreachable"
+
+
+class Cut(NetworkError):
+    """A connection that was there ended early."""
+
+    verb = "was cut"

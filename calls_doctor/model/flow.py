@@ -1,0 +1,128 @@
+"""Who talks to whom: roles, endpoints, flows, and how far an address reaches."""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+Address = tuple[str, int]
+"""An IP address literal and a port."""
+
+
+class Transport(StrEnum):
+    """What carries packets to the far end; RELAY is a TURN allocation, whatever runs between us and the server."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    RELAY = "relay"
+
+
+class Path(NamedTuple):
+    """One 5-tuple as this end sees it. For a relay, `local` is the relayed address."""
+
+    transport: Transport
+    local: Address
+    remote: Address
+
+
+class Role(StrEnum):
+    """The parts a machine can play; a vantage is a role from which the doctor runs."""
+
+    CLIENT = "client"
+    MATTERMOST = "mattermost"
+    MEDIA = "media"
+    STUN = "stun"
+    TURN = "turn"
+    OFFLOADER = "offloader"
+
+
+class Party(StrEnum):
+    """Whose equipment must change."""
+
+    CALLER_MACHINE = "caller-machine"
+    CALLER_NETWORK = "caller-network"
+    SERVER_NETWORK = "server-network"
+    MEDIA_HOST = "media-host"
+    MATTERMOST_HOST = "mattermost-host"
+    TURN_HOST = "turn-host"
+    OFFLOADER_HOST = "offloader-host"
+    DNS_ZONE = "dns-zone"
+    DNS_RESOLVER = "dns-resolver"
+    MATTERMOST_SETTINGS = "mattermost-settings"
+    RTCD_SETTINGS = "rtcd-settings"
+    TURN_SETTINGS = "turn-settings"
+    KUBERNETES = "kubernetes"
+    PATH = "path"
+    UNDECIDED = "undecided"
+
+
+class Lost(StrEnum):
+    """Which half of an exchange does not arrive."""
+
+    REQUEST = "request"
+    REPLY = "reply"
+    BOTH = "both"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One end of a flow."""
+
+    role: Role
+    address: str = ""
+    """A host name or an IP address literal, without the port; "" if none is known."""
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """One conversation on the network, in the words of a firewall team."""
+
+    from_: Endpoint
+    to: Endpoint
+    protocol: str
+    """"udp" or "tcp"."""
+    port: int
+    lost: Lost | None = None
+    """Which half does not arrive; None where that is not the question or not known."""
+
+
+class AddressClass(StrEnum):
+    """How far an address reaches (contract section 6)."""
+
+    LOOPBACK = "loopback"
+    PRIVATE = "private"
+    SHARED = "shared"
+    LINK_LOCAL = "link-local"
+    UNIQUE_LOCAL = "unique-local"
+    PUBLIC = "public"
+
+    @property
+    def is_private(self) -> bool:
+        """True for everything that does not reach across the internet."""
+        return self is not AddressClass.PUBLIC
+
+
+_CLASSES = [
+    (AddressClass.LOOPBACK, ("127.0.0.0/8", "::1/128")),
+    (AddressClass.PRIVATE, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")),  # RFC 1918
+    (AddressClass.SHARED, ("100.64.0.0/10",)),  # RFC 6598
+    (AddressClass.LINK_LOCAL, ("169.254.0.0/16", "fe80::/10")),
+    (AddressClass.UNIQUE_LOCAL, ("fc00::/7",)),  # RFC 4193
+]
+_NETWORKS = [(kind, ipaddress.ip_network(text)) for kind, texts in _CLASSES for text in texts]
+
+
+def address_class(address: str) -> AddressClass:
+    """The class of an IP address literal; a zone index (`%eth0`) is ignored.
+
+    Everything that is not private is public, the documentation ranges included: test networks use them.
+    Raises ValueError where `address` is no literal.
+    """
+    ip = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    for kind, network in _NETWORKS:
+        if ip.version == network.version and ip in network:
+            return kind
+    return AddressClass.PUBLIC

@@ -1,0 +1,82 @@
+"""The site: what the doctor was told to test, each value with where it came from. Never a secret."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from calls_doctor.model.flow import Role
+
+
+class Mode(StrEnum):
+    """The six modes of Mattermost's self-hosted deployment document."""
+
+    INTEGRATED = "integrated"
+    RTCD = "rtcd"
+    HA_CLUSTERED = "ha-clustered"
+    HA_HANDLER = "ha-handler"
+    HA_RTCD = "ha-rtcd"
+    KUBERNETES = "kubernetes"
+
+
+class Phase(StrEnum):
+    """What stands at the media host while the checks run (contract section 1)."""
+
+    SELF_TEST = "self-test"
+    PRE = "pre"
+    POST = "post"
+    UNDETERMINED = "undetermined"
+    OFFLINE = "offline"
+
+
+class ServerUri(msgspec.Struct, frozen=True, kw_only=True):
+    """A STUN or TURN server (RFC 7064, RFC 7065)."""
+
+    scheme: str
+    """"stun", "stuns", "turn" or "turns"."""
+    host: str
+    port: int
+    transport: str = "udp"
+    """"udp", "tcp" or "tls": what runs between us and the server."""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        query = f"?transport={'udp' if self.transport == 'udp' else 'tcp'}" if self.scheme.startswith("turn") else ""
+        return f"{self.scheme}:{host}:{self.port}{query}"
+
+
+class MediaAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where media ends: one address of a media host, as callers reach it."""
+
+    host: str
+    udp_port: int = 8443
+    tcp_port: int = 8443
+    """0: TCP is not wanted."""
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of the site with its origin."""
+
+    value: str | int | float | bool | list[str] | None
+    origin: str
+    """file:line, option, environment variable, "default" or "self-test"."""
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be tested, from where."""
+
+    mode: Mode | None = None
+    """None: nobody said; only what was named is tested."""
+    vantage: Role = Role.CLIENT
+    vantage_reason: str = "nothing told otherwise"
+    label: str = ""
+    phase: Phase = Phase.UNDETERMINED
+    media: tuple[MediaAddress, ...] = ()
+    rtcd_url: str = ""
+    """rtcd's API as the Mattermost nodes reach it, without credentials."""
+    stun: tuple[ServerUri, ...] = ()
+    turn: tuple[ServerUri, ...] = ()
+    relay_ports: tuple[int, int] = (49152, 65535)
+    settings: dict[str, Setting] = {}
+    """Every value by its dotted name, for the report."""
