@@ -1,0 +1,135 @@
+"""Runs a plan: all checks at once that may, each as soon as the answers it uses are there.
+
+A dependent is skipped the moment its need fails. An exception in a probe becomes `error` and the others go on. It
+tells an observer and prints nothing. Nothing that is known is lost where it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from calls_doctor.engine.select import CheckPlan
+from calls_doctor.model.check import CheckResult, Finding, Status
+from calls_doctor.spec import CheckSpec, Context
+
+BLOCKING = (Status.FAIL, Status.ERROR, Status.SKIP)
+"""A need with one of these leaves its dependents nothing to find; `unknown` does not: they may decide it."""
+
+
+class Observer(Protocol):
+    """Hears how a run goes on."""
+
+    def planned(self, ids: list[str]) -> None:
+        """Once, before the first check starts."""
+
+    def started(self, check: str) -> None:
+        """A probe begins."""
+
+    def finished(self, result: CheckResult) -> None:
+        """A result is known; skips too."""
+
+    def said(self, text: str) -> None:
+        """One line for the reader of the progress."""
+
+
+class Runner:
+    """One run of one plan."""
+
+    def __init__(
+        self,
+        plan: CheckPlan,
+        vantage: str,
+        context_for: Callable[[Mapping[str, CheckResult]], Context],
+        observer: Observer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.results: list[CheckResult] = []
+        """In the order in which they became known."""
+        self._plan = plan
+        self._vantage = vantage
+        self._context_for = context_for
+        self._observer = observer
+        self._clock = clock
+        self._answers: dict[str, asyncio.Future[CheckResult]] = {}
+
+    async def run(self) -> list[CheckResult]:
+        """All results, in the plan's order. Cancelled, it leaves what is known in `results`."""
+        loop = asyncio.get_running_loop()
+        self._answers = {spec.id: loop.create_future() for spec in self._plan.planned}
+        for out in self._plan.left_out:
+            if out.asked:
+                self._answers[out.id] = loop.create_future()
+                self._keep(CheckResult(
+                    id=out.id, title=out.id, category=out.id.split(".")[0], status=Status.SKIP, vantage=self._vantage,
+                    summary=out.why,
+                ))  # fmt: skip
+        self._observer.planned([spec.id for spec in self._plan.planned])
+        async with asyncio.TaskGroup() as group:
+            for spec in self._plan.planned:
+                group.create_task(self._one(spec), name=spec.id)
+        order = [spec.id for spec in self._plan.planned]
+        self.results.sort(key=lambda r: order.index(r.id) if r.id in order else len(order))
+        return self.results
+
+    async def _one(self, spec: CheckSpec) -> None:
+        known: dict[str, CheckResult] = {}
+        for need in (*spec.needs, *spec.uses):
+            if need in self._answers:
+                known[need] = await self._answers[need]
+                if need in spec.needs and blocks(known[need]):
+                    self._finish(spec, _skipped(known[need]), 0.0)
+                    return
+        self._observer.started(spec.id)
+        began = self._clock()
+        finding = await self._probe(spec, self._context_for(known))
+        self._finish(spec, finding, self._clock() - began)
+
+    async def _probe(self, spec: CheckSpec, context: Context) -> Finding:
+        try:
+            async with asyncio.timeout(spec.timeout_s):
+                return await spec.probe(context)
+        except Exception as error:  # noqa: BLE001 - the one place: our own fault must not end the other checks
+            detail = "".join(traceback.format_exception(error))
+            return Finding(
+                status=Status.ERROR,
+                summary=f"calls-doctor itself failed: {type(error).__name__}",
+                evidence={"traceback": detail, "time_limit_s": spec.timeout_s},
+            )
+
+    def _finish(self, spec: CheckSpec, finding: Finding, duration_s: float) -> None:
+        self._keep(CheckResult(
+            id=spec.id,
+            title=spec.title,
+            category=spec.category,
+            status=finding.status,
+            vantage=self._vantage,
+            target=finding.target,
+            summary=finding.summary,
+            evidence=finding.evidence,
+            duration_s=round(duration_s, 4),
+            needs=list(spec.needs),
+            blocked_by=finding.blocked_by or None,
+            guide_steps=list(spec.guide_steps),
+        ))  # fmt: skip
+
+    def _keep(self, result: CheckResult) -> None:
+        self.results.append(result)
+        self._observer.finished(result)
+        self._answers[result.id].set_result(result)
+
+
+def blocks(result: CheckResult) -> bool:
+    """True where nothing that needs this result can find anything. A skip that another check answered does not."""
+    return result.status in BLOCKING and not result.evidence.get("answered")
+
+
+def _skipped(need: CheckResult) -> Finding:
+    first = need.blocked_by if need.status is Status.SKIP and need.blocked_by else need.id
+    verb = {Status.FAIL: "failed", Status.ERROR: "could not be made", Status.SKIP: "was skipped"}[need.status]
+    if first != need.id:
+        verb = "did not pass"
+    return Finding(status=Status.SKIP, summary=f"{first} {verb}", blocked_by=first)

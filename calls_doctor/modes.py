@@ -1,0 +1,84 @@
+"""The six deployment modes as data: where media ends, who talks to whom on which port, and which ports are whose.
+
+Source: Mattermost's self-hosted deployment document ("Network requirements", "Modes of operation").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from calls_doctor.model.flow import Role
+from calls_doctor.model.site import Mode
+
+MEDIA_PORT = 8443
+API_PORT = 8045
+STUN_PORT = 3478
+STUNS_PORT = 5349
+
+
+class Need(StrEnum):
+    """How much a flow matters."""
+
+    REQUIRED = "required"
+    CONDITIONAL = "conditional"
+    OPTIONAL = "optional"
+
+
+@dataclass(frozen=True)
+class PortFlow:
+    """One row of the port table: who opens the conversation, to whom, on which port."""
+
+    name: str
+    from_: Role
+    to: Role
+    protocol: str
+    port: int
+    need: Need
+    note: str
+    firewall_row: str
+    """The row of the firewall matrix that asks for it."""
+
+
+CLIENT_FACING = (
+    PortFlow("site", Role.CLIENT, Role.MATTERMOST, "tcp", 443, Need.REQUIRED, "HTTPS and the WebSocket", "FW-01"),
+    PortFlow("turn", Role.CLIENT, Role.TURN, "udp", STUN_PORT, Need.CONDITIONAL, "only where TURN is used", "FW-40"),
+    PortFlow("turn", Role.CLIENT, Role.TURN, "tcp", STUN_PORT, Need.CONDITIONAL, "only where TURN is used", "FW-41"),
+)
+SERVER_OUTBOUND = (
+    PortFlow("stun", Role.MEDIA, Role.STUN, "udp", STUN_PORT, Need.CONDITIONAL, "unless the address is set", "FW-50"),
+)
+RTCD_API = (
+    PortFlow("api", Role.MATTERMOST, Role.MEDIA, "tcp", API_PORT, Need.REQUIRED, "rtcd's API, internal only", "FW-20"),
+)
+
+
+def _media(row: str) -> tuple[PortFlow, ...]:
+    return (
+        PortFlow("media", Role.CLIENT, Role.MEDIA, "udp", MEDIA_PORT, Need.REQUIRED, "calls' media", row),
+        PortFlow("media", Role.CLIENT, Role.MEDIA, "tcp", MEDIA_PORT, Need.OPTIONAL, "the fallback over TCP", "FW-13"),
+    )
+
+
+@dataclass(frozen=True)
+class ModeFacts:
+    """What a mode means for the network."""
+
+    title: str
+    media_role: Role
+    """The role of the machine on which media ends, as its administrator names it."""
+    media_nodes: str
+    flows: tuple[PortFlow, ...]
+
+
+_PLUGIN = (*CLIENT_FACING, *_media("FW-11"), *SERVER_OUTBOUND)
+_RTCD = (*CLIENT_FACING, *_media("FW-12"), *RTCD_API, *SERVER_OUTBOUND)
+
+MODES: dict[Mode, ModeFacts] = {
+    Mode.INTEGRATED: ModeFacts("one server, media in the Calls plugin", Role.MATTERMOST, "the one node", _PLUGIN),
+    Mode.RTCD: ModeFacts("one server, media in rtcd", Role.MEDIA, "every rtcd address", _RTCD),
+    Mode.HA_CLUSTERED: ModeFacts("a cluster, media on every node", Role.MATTERMOST, "every node by itself", _PLUGIN),
+    Mode.HA_HANDLER: ModeFacts("a cluster, media on one handler node", Role.MATTERMOST, "the handler", _PLUGIN),
+    Mode.HA_RTCD: ModeFacts("a cluster, media in rtcd", Role.MEDIA, "every rtcd address", _RTCD),
+    Mode.KUBERNETES: ModeFacts("Kubernetes, media in rtcd's pods", Role.MEDIA, "every pod's node", _RTCD),
+}

@@ -1,0 +1,73 @@
+"""How a check is declared, and what its probe is given.
+
+A check is data: one `CheckSpec` in the CHECKS tuple of its category's file. Nothing registers itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from calls_doctor.model.books import SessionBooks
+from calls_doctor.model.check import CheckResult, Finding
+from calls_doctor.model.credentials import Credentials
+from calls_doctor.model.flow import Role
+from calls_doctor.model.site import Phase, Site
+
+if TYPE_CHECKING:  # its import costs 90 ms of OpenSSL, which `explain` and `--list` do without
+    from calls_doctor.net.paired import PairedHost
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a check is given. It never prints, exits or reads a file."""
+
+    site: Site
+    credentials: Credentials
+    results: Mapping[str, CheckResult]
+    """Results of what it needs and uses, by id; only those are there."""
+    paired: PairedHost | None
+    """The stand-in that a link was given for."""
+    media_time_s: float
+    """How long a call's media flows."""
+    thorough: bool
+    near_books: list[SessionBooks] = field(default_factory=list)
+    """A check adds its own books of each session it had."""
+
+
+Probe = Callable[[Context], Awaitable[Finding]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckSpec:
+    """One check, declared."""
+
+    id: str
+    """`category.slug`, permanent, never reused."""
+    title: str
+    """A sentence that is true when the check passes."""
+    probe: Probe
+    needs: Sequence[str] = ()
+    """Ids that must not have failed; where one did, or was skipped, this one is skipped."""
+    uses: Sequence[str] = ()
+    """Ids whose results are wanted first where they run at all, whatever came of them."""
+    vantages: frozenset[Role] = frozenset(Role)
+    phases: frozenset[Phase] = frozenset(Phase) - {Phase.OFFLINE}
+    nothing_to_do: Callable[[Site], str] = lambda _site: ""
+    """Why this site gives the check nothing to do; "" where it does."""
+    targets: Callable[[Site], Sequence[str]] = lambda _site: ()
+    """Where it goes, for `check --list`."""
+    required: bool = False
+    """An `unknown` here means that a required flow could not be decided (exit code 4)."""
+    guide_steps: Sequence[str] = ()
+    packets_max: int = 0
+    """At most so many packets are sent to each target, the media window aside."""
+    timeout_s: float = 5.0
+    """The probe is cancelled then, which is our own fault: probes keep shorter deadlines of their own."""
+    fails_when: str = ""
+    """For `explain`: what is seen when it does not pass, and what that means."""
+
+    @property
+    def category(self) -> str:
+        return self.id.split(".")[0]
