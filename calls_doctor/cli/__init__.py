@@ -1,0 +1,105 @@
+"""The command line: which commands there are, and what becomes of an error. It loads click and nothing else, so that
+`--version` and `--help` answer at once; a command's own file is loaded when it is called.
+
+checks/ and reports/ are plain top-level packages beside calls_doctor/ in the tree, and lie inside it in a wheel (no
+wheel may put such names into site-packages). So the folder that holds them goes to the head of the path, here and not
+in `calls_doctor/__init__`: importing `calls_doctor.model` alone must not hide somebody else's `reports`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib costs 8 ms here
+_HOMES = (os.path.join(_PACKAGE, "_bundle"), os.path.dirname(_PACKAGE))  # noqa: PTH118, PTH120 - as above
+for _home in _HOMES:
+    if os.path.exists(os.path.join(_home, "checks", "__init__.py")):  # noqa: PTH110, PTH118 - as above
+        sys.path.insert(0, _home)
+        break
+
+import click  # noqa: E402 - the path comes first
+
+from calls_doctor import __version__  # noqa: E402 - the path comes first
+from calls_doctor.errors import UsageError  # noqa: E402 - the path comes first
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("calls_doctor.cli.check", "Test whether calls work, and say who must change what if not."),
+    "explain": ("calls_doctor.cli.explain", "Explain a check, a cause, a guide step or a firewall row."),
+    "turn-credential": ("calls_doctor.cli.turn_credential", "Make a TURN user name and credential from the secret."),
+}
+"""Command -> the module whose `command` it is, and its line of help. The one table."""
+
+EXIT_USAGE = 2
+EXIT_OWN_FAULT = 5
+EXIT_INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """The table as a click group: a command is imported when it is called, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command's module; None where there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but an unknown command is told the nearest."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            from calls_doctor.model.words import did_you_mean
+
+            raise UsageError(f'"{args[0]}" is no command; {did_you_mean(args[0], COMMANDS)}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The lines of the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=Commands,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Tells whether Mattermost Calls will work on a network, before and after install, and if not, who must change
+    what.
+
+    `calls-doctor check` without anything else tests this program and this machine, and says what to run next.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(EXIT_USAGE)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line and exits; `arguments` are those after the program's name, None: the process's own."""
+    sys.excepthook = _own_fault
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, click.Abort):
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`), which is nobody's fault; the interpreter's own flush at exit
+        # must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

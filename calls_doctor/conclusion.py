@@ -1,0 +1,94 @@
+"""What a run's results add up to: diagnosis, verdict, exit code, what to do next, guide steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from calls_doctor.diagnosis.cause import Evidence
+from calls_doctor.diagnosis.causes import CAUSES
+from calls_doctor.diagnosis.cover import diagnose
+from calls_doctor.engine.select import CheckPlan
+from calls_doctor.guide import STEPS
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.report import Diagnosis, GuideStep, NextStep, NotTested, Report, Vantage, Verdict
+from calls_doctor.model.site import Phase, Site
+from calls_doctor.spec import CheckSpec
+
+NEXT_MAX = 3
+
+
+def diagnosis(site: Site, results: Sequence[CheckResult], vantages: Sequence[Vantage]) -> list[Diagnosis]:
+    """The fewest causes that explain the results."""
+    return diagnose(Evidence(site.phase, results, {v.id: v for v in vantages}), CAUSES)
+
+
+def verdict(results: Sequence[CheckResult], specs: Sequence[CheckSpec]) -> Verdict:
+    """One word for the whole run; the order is that of the exit codes."""
+    statuses = {r.status for r in results}
+    if Status.FAIL in statuses:
+        return Verdict.FAILED
+    if Status.ERROR in statuses:
+        return Verdict.BROKEN
+    if undecided(results, specs):
+        return Verdict.UNDECIDED
+    return Verdict.WARNINGS if Status.WARN in statuses else Verdict.OK
+
+
+def undecided(results: Sequence[CheckResult], specs: Sequence[CheckSpec]) -> list[str]:
+    """Ids of required flows that could not be decided."""
+    required = {spec.id for spec in specs if spec.required}
+    return [r.id for r in results if r.id in required and r.status is Status.UNKNOWN]
+
+
+def exit_code(report: Report, specs: Sequence[CheckSpec], fail_on: str) -> int:
+    """130 interrupted, 1 a check failed, 5 the doctor failed, 4 undecided, 3 warnings (with `fail_on` "warn"), 0."""
+    if not report.complete:
+        return 130
+    codes = {Verdict.FAILED: 1, Verdict.BROKEN: 5, Verdict.UNDECIDED: 4}
+    if report.verdict is Verdict.WARNINGS and fail_on == "warn":
+        return 3
+    return codes.get(report.verdict, 0)
+
+
+def next_steps(site: Site, results: Sequence[CheckResult], found: Sequence[Diagnosis]) -> list[NextStep]:
+    """At most three commands and where to type them."""
+    steps = [
+        NextStep(command=f"calls-doctor explain {one.cause}", on_host="here", why=f"{one.summary}: how to mend it")
+        for one in found
+    ]
+    if not steps and site.phase is Phase.SELF_TEST:
+        failed = next((r for r in results if r.status in (Status.FAIL, Status.ERROR)), None)
+        if failed:
+            why = f"{failed.id} did not pass and no known cause explains it"
+            steps.append(NextStep(command=f"calls-doctor explain {failed.id}", on_host="here", why=why))
+        else:
+            why = "lists what is tested for your deployment; pick your mode"
+            steps.append(NextStep(command="calls-doctor check --mode rtcd --list", on_host="here", why=why))
+    return steps[:NEXT_MAX]
+
+
+def guide(site: Site, results: Sequence[CheckResult]) -> list[GuideStep]:
+    """Every step of the guide; the self-test passes none, since it tested nothing of the network."""
+    steps = []
+    for step in STEPS:
+        proving = [r for r in results if step.number in r.guide_steps]
+        made = site.phase is not Phase.SELF_TEST and site.vantage is step.from_ and proving
+        word = _step_verdict(proving) if made else "not tested"
+        steps.append(
+            GuideStep(
+                step=step.number, verdict=word, from_=str(step.from_), to=str(step.to), checks=[r.id for r in proving]
+            )
+        )
+    return steps
+
+
+def _step_verdict(proving: Sequence[CheckResult]) -> str:
+    statuses = {r.status for r in proving}
+    if Status.FAIL in statuses:
+        return "failed"
+    return "passed" if statuses <= {Status.PASS} else "not tested"
+
+
+def not_tested(plan: CheckPlan) -> list[NotTested]:
+    """What was left out, and why."""
+    return [NotTested(what=out.id, why=out.why) for out in plan.left_out if not out.asked]

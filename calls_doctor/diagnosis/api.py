@@ -1,0 +1,148 @@
+"""Causes at rtcd's API, 8045 over TCP, as a Mattermost node finds it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
+from calls_doctor.diagnosis.place import at_the_far_end, flow_of, on_the_path, port_of
+from calls_doctor.model.check import CheckResult
+from calls_doctor.model.flow import Lost, Party, Role
+from calls_doctor.model.report import Impact, Remedy
+from calls_doctor.modes import API_PORT
+
+CHECK = "port.api-tcp"
+
+
+def _when(
+    holds: Callable[[CheckResult], bool], sentence: str, lost: Lost | None, answered: bool
+) -> Callable[[Evidence], Prediction | None]:
+    """A prediction for the first failure of which `holds`; `answered`: the far end itself has shown the fault."""
+
+    def predicts(evidence: Evidence) -> Prediction | None:
+        result = next((r for r in evidence.bad(CHECK) if holds(r)), None)
+        if result is None:
+            return None
+        place = at_the_far_end(evidence) if answered else on_the_path(evidence)
+        return Prediction(
+            explains=outcomes([result]),
+            flow=flow_of(result, Role.MEDIA, "tcp", port_of(result, API_PORT), lost),
+            summary=f"{result.target} {sentence}",
+            subject=result.target,
+            party=place.party,
+            confidence=place.confidence,
+        )
+
+    return predicts
+
+
+def _trouble(result: CheckResult, stage: str, *words: str) -> bool:
+    return result.evidence.get("stage") == stage and result.evidence.get("trouble") in words
+
+
+def _status(result: CheckResult, stage: str) -> int:
+    """The HTTP status that was the trouble; 0 where it was something else."""
+    word = str(result.evidence.get("trouble"))
+    return int(word.removeprefix("status-")) if word.startswith("status-") and result.evidence["stage"] == stage else 0
+
+
+_LOOK = "On a Mattermost node: curl http://RTCD:8045/version"
+
+CAUSES = (
+    Cause(
+        id="api.blocked",
+        party=Party.SERVER_NETWORK,
+        impact=Impact.NO_CALLS,
+        meaning="TCP to rtcd's API is silent.",
+        predicts=_when(lambda r: _trouble(r, "connect", "silent", "unreachable"), "is never answered", Lost.BOTH, False),
+        remedy=Remedy(
+            summary="Let TCP 8045 through from every Mattermost node to every rtcd address",
+            steps=["Allow TCP 8045 between them, and from nowhere else", _LOOK],
+            firewall_rows=["FW-20"],
+            guide_steps=["1.6.5", "2B.2.1"],
+        ),
+    ),
+    Cause(
+        id="api.refused",
+        party=Party.MEDIA_HOST,
+        impact=Impact.NO_CALLS,
+        meaning="TCP to rtcd's API is refused.",
+        predicts=_when(lambda r: _trouble(r, "connect", "refused"), "refuses connections", Lost.REQUEST, True),
+        remedy=Remedy(
+            summary="Start rtcd, or correct the port",
+            steps=["On the rtcd host: systemctl status rtcd, and ss -ltnp 'sport = :8045'", _LOOK],
+            firewall_rows=["FW-20"],
+            guide_steps=["1.6.5", "2B.2.1"],
+        ),
+    ),
+    Cause(
+        id="api.no-answer",
+        party=Party.MEDIA_HOST,
+        impact=Impact.NO_CALLS,
+        meaning="rtcd's API accepts connections and sends no HTTP answer.",
+        predicts=_when(
+            lambda r: _trouble(r, "http", "silent", "cut", "unreachable", "refused"),
+            "accepts connections and does not answer", Lost.REPLY, True,
+        ),
+        remedy=Remedy(
+            summary="Restart what hangs behind 8045",
+            steps=["Restart rtcd; look at its log and at proxies in between", _LOOK],
+            guide_steps=["2B.2.1"],
+        ),
+    ),
+    Cause(
+        id="api.wrong-service",
+        party=Party.MEDIA_HOST,
+        impact=Impact.NO_CALLS,
+        meaning="Something that is not rtcd answers on the API's port.",
+        predicts=_when(
+            lambda r: _trouble(r, "http", "not-http") or 200 <= _status(r, "http") < 500 or _trouble(r, "websocket", "open"),
+            "is answered by something that is not rtcd", None, True,
+        ),
+        remedy=Remedy(
+            summary="Point the RTCD service URL at rtcd",
+            steps=["See what listens there: ss -ltnp 'sport = :8045'", _LOOK + " must answer JSON with buildVersion"],
+            guide_steps=["2B.2.1"],
+        ),
+    ),
+    Cause(
+        id="api.bad-gateway",
+        party=Party.MEDIA_HOST,
+        impact=Impact.NO_CALLS,
+        meaning="A proxy in front of rtcd's API cannot reach it.",
+        predicts=_when(lambda r: _status(r, "http") >= 500, "is a proxy that cannot reach rtcd", None, True),
+        remedy=Remedy(
+            summary="Mend the proxy's way to rtcd, or go without a proxy",
+            steps=["rtcd's API is internal: Mattermost nodes should reach it directly", _LOOK],
+            guide_steps=["2B.2.1"],
+        ),
+    ),
+    Cause(
+        id="api.websocket-blocked",
+        party=Party.SERVER_NETWORK,
+        impact=Impact.NO_CALLS,
+        meaning="HTTP to rtcd works, the WebSocket upgrade does not.",
+        predicts=_when(
+            lambda r: r.evidence.get("stage") == "websocket" and not _trouble(r, "websocket", "unauthorized", "open"),
+            "answers HTTP and does not upgrade to a WebSocket", Lost.BOTH, True,
+        ),
+        remedy=Remedy(
+            summary="Pass the Upgrade and Connection headers to rtcd",
+            steps=["A proxy between Mattermost and rtcd strips them: configure it, or put rtcd's host into NO_PROXY"],
+            guide_steps=["2B.2.1"],
+        ),
+    ),
+    Cause(
+        id="api.unauthorized",
+        party=Party.MATTERMOST_SETTINGS,
+        impact=Impact.NO_CALLS,
+        meaning="rtcd does not accept the client id and key.",
+        predicts=_when(lambda r: _trouble(r, "websocket", "unauthorized"), "does not accept the credentials", None, True),
+        remedy=Remedy(
+            summary="Give Mattermost the client id and key that rtcd knows",
+            steps=["rtcd answers 200 instead of 101 where they are wrong",
+                   "A store on a temporary folder forgets every client at a restart: set store.data_source"],
+            guide_steps=["2B.3.4"],
+        ),
+    ),
+)  # fmt: skip

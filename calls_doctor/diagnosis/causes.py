@@ -1,0 +1,15 @@
+"""Every cause that a diagnosis may name."""
+
+from __future__ import annotations
+
+from calls_doctor.diagnosis import api, host, media, path, stun, turn
+from calls_doctor.diagnosis.cause import Cause
+
+CAUSES: tuple[Cause, ...] = (
+    *media.CAUSES,
+    *api.CAUSES,
+    *stun.CAUSES,
+    *turn.CAUSES,
+    *path.CAUSES,
+    *host.CAUSES,
+)

@@ -1,0 +1,46 @@
+"""The TURN relay as checks use it: which credentials, which server, an allocation that is given back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any  # rows of evidence are JSON
+
+from calls_doctor.model.credentials import Credentials, TurnCredentials
+from calls_doctor.model.flow import Address
+from calls_doctor.model.site import ServerUri, Site
+from calls_doctor.net import resolver, turn_client
+from calls_doctor.wire.turn import rest_credentials
+
+TIMEOUT_S = 2.6
+"""For one conversation with a server; the silence schedule of the STUN codec ends just before."""
+CREDENTIAL_LIFE_S = 3600
+
+
+def credentials_of(given: Credentials, now_s: float) -> TurnCredentials | None:
+    """What was given, or a REST credential made from the shared secret for this run; None where neither is there.
+
+    `now_s` is the wall clock, in seconds since 1970.
+    """
+    if given.turn is not None:
+        return given.turn
+    if given.turn_secret is not None:
+        return rest_credentials(given.turn_secret, int(now_s) + CREDENTIAL_LIFE_S, "calls-doctor")
+    return None
+
+
+async def address_of(uri: ServerUri) -> Address:
+    """The first address of the server's name. Raises what `resolver.resolve` raises."""
+    return (await resolver.resolve(uri.host))[0], uri.port
+
+
+def first_good(site: Site, rows: Sequence[Mapping[str, Any]]) -> ServerUri:
+    """The first URI of the site whose row of evidence is ok; a row names its URI."""
+    return next(uri for uri in site.turn for row in rows if row["uri"] == str(uri) and row["ok"])
+
+
+async def opened(uri: ServerUri, given: Credentials) -> turn_client.Allocation:
+    """An allocation with the credentials at hand; the caller closes it. Raises what `turn_client.allocate` raises."""
+    credentials = credentials_of(given, time.time())
+    assert credentials is not None, "asked for only where credentials are there"
+    return await turn_client.allocate(uri, await address_of(uri), credentials, timeout_s=TIMEOUT_S)

@@ -1,0 +1,15 @@
+"""Every check, in the order in which they are shown: needs stand before what needs them."""
+
+from __future__ import annotations
+
+from calls_doctor.spec import CheckSpec
+from checks import environment, media, ports, quality, stun, turn
+
+CHECKS: tuple[CheckSpec, ...] = (
+    *environment.CHECKS,
+    *ports.CHECKS,
+    *stun.CHECKS,
+    *turn.CHECKS,
+    *media.CHECKS,
+    *quality.CHECKS,
+)

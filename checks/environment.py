@@ -1,0 +1,103 @@
+"""env.*: can the doctor probe from this machine at all, and are the ports of Calls free on it?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from typing import Any  # evidence is JSON
+
+from calls_doctor.model.check import Finding, Status
+from calls_doctor.model.flow import Role, Transport, address_class
+from calls_doctor.model.site import Phase, Site
+from calls_doctor.modes import API_PORT, MEDIA_PORT, STUN_PORT
+from calls_doctor.net.sockets import PortOwner, can_bind, local_addresses, port_owner
+from calls_doctor.spec import CheckSpec, Context
+
+
+async def platform_probe(_context: Context) -> Finding:
+    """A UDP socket on loopback, and what the machine says of itself."""
+    evidence: dict[str, Any] = {
+        "system": platform.system(),
+        "release": platform.release(),
+        "python": platform.python_version(),
+        "root": hasattr(os, "geteuid") and os.geteuid() == 0,
+        "address_classes": sorted({address_class(address) for address in local_addresses()}),
+        "icmp_detail": hasattr(socket, "IP_RECVERR") or platform.system() == "Linux",
+    }
+    trouble = {
+        transport: error
+        for transport in (Transport.UDP, Transport.TCP)
+        if (error := can_bind(transport, "127.0.0.1", 0)) is not None
+    }
+    if trouble:
+        evidence["errors"] = {str(transport): os.strerror(error.errno or 0) for transport, error in trouble.items()}
+        named = " and ".join(transport.upper() for transport in trouble)
+        return Finding(
+            status=Status.FAIL, summary=f"this machine gives the doctor no {named} socket", evidence=evidence
+        )
+    where = f"{evidence['system']} {evidence['release']}, Python {evidence['python']}"
+    return Finding(status=Status.PASS, summary=where, evidence=evidence)
+
+
+STANDARD_PORTS = (
+    (Transport.UDP, MEDIA_PORT, "media"),
+    (Transport.TCP, MEDIA_PORT, "media over TCP"),
+    (Transport.TCP, API_PORT, "rtcd's API"),
+    (Transport.UDP, STUN_PORT, "STUN and TURN"),
+    (Transport.TCP, STUN_PORT, "TURN over TCP"),
+)
+
+
+async def port_free_probe(context: Context) -> Finding:
+    """Binds each port of Calls for a moment on the wildcard address, plainly (never SO_REUSEPORT), and closes it."""
+    taken: list[dict[str, Any]] = []
+    for transport, port, use in STANDARD_PORTS:
+        if can_bind(transport, "0.0.0.0", port) is not None:  # noqa: S104 - bound for a moment, never served
+            taken.append(_taken(transport, port, use, port_owner(transport, "0.0.0.0", port)))  # noqa: S104 - a look-up
+    evidence = {"ports": [f"{port}/{transport}" for transport, port, _ in STANDARD_PORTS], "taken": taken}
+    if not taken:
+        return Finding(status=Status.PASS, summary="8443, 8045 and 3478 are free here", evidence=evidence)
+    named = ", ".join(f"{row['port']}/{row['transport']} by {row['owner']}" for row in taken)
+    # Only where Calls is about to be installed is a taken port in anyone's way.
+    in_the_way = context.site.phase is Phase.PRE
+    return Finding(status=Status.FAIL if in_the_way else Status.WARN, summary=f"taken here: {named}", evidence=evidence)
+
+
+def _no_server_here(site: Site) -> str:
+    served = site.vantage in (Role.MEDIA, Role.MATTERMOST, Role.TURN) or site.phase is Phase.SELF_TEST
+    return "" if served else "a caller's machine serves none of these ports"
+
+
+def _taken(transport: Transport, port: int, use: str, owner: PortOwner | None) -> dict[str, Any]:
+    return {
+        "transport": str(transport),
+        "port": port,
+        "use": use,
+        "owner": str(owner) if owner else "an unknown program",
+        "uid": owner.uid if owner else None,
+        "pid": owner.pid if owner else None,
+        "command": owner.command if owner else None,
+    }
+
+
+CHECKS = (
+    CheckSpec(
+        id="env.platform",
+        title="The doctor can probe from this machine",
+        probe=platform_probe,
+        guide_steps=("1.6",),
+        fails_when="No UDP or TCP socket can be opened here: a sandbox or a security policy forbids it. "
+        "Nothing else can be tested from this machine.",
+    ),
+    CheckSpec(
+        id="env.port-free",
+        title="The ports of Calls are free on this machine",
+        probe=port_free_probe,
+        needs=("env.platform",),
+        nothing_to_do=_no_server_here,
+        fails_when="Another program owns 8443, 8045 or 3478. On the machine where Calls will run that program is in "
+        "the way; where rtcd, the plugin or TURN own them, they are already installed. In the self-test it is "
+        "a warning only, since the self-test picks free ports.",
+    ),
+)

@@ -1,0 +1,217 @@
+"""port.*: does each port carry bytes both ways?
+
+Towards the stand-in every probe is a numbered, authenticated Binding request of a chosen size, and the stand-in's
+books say which of them arrived: so a failure names the direction.
+"""
+
+from __future__ import annotations
+
+import secrets
+from statistics import median
+from typing import TYPE_CHECKING, Any  # evidence is JSON
+
+from calls_doctor.errors import Cut, FarEndError, HttpError, NetworkError, Refused, Silence
+from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.flow import Transport
+from calls_doctor.model.site import Phase, Site
+from calls_doctor.spec import CheckSpec, Context
+
+if TYPE_CHECKING:
+    from calls_doctor.net.paired import EchoOutcome, PairedHost
+
+ECHO_SIZES_BYTES = (200, 400, 600, 800, 1000, 1200) * 4
+"""24 probes: the guide's echo, and datagrams as large as media's."""
+ENOUGH_RATIO = 0.8
+"""A port passes where this share of the probes comes back (catalogue, port.rtc-udp-echo)."""
+LOSSY_RATIO = 0.95
+"""Below this share a pass is a warning."""
+
+
+async def rtc_udp_echo_probe(context: Context) -> Finding:
+    """Echo over UDP; the far end's books tell a lost request from a lost reply."""
+    return await _echo(context, Transport.UDP)
+
+
+async def rtc_tcp_echo_probe(context: Context) -> Finding:
+    """Echo over one TCP connection, framed as RFC 4571 says."""
+    return await _echo(context, Transport.TCP)
+
+
+async def _echo(context: Context, transport: Transport) -> Finding:
+    paired = context.paired
+    assert paired is not None, "selected only where a link was given"
+    target = paired.target(transport)
+    outcome = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES)
+    evidence = echo_evidence(outcome)
+    evidence |= await arrivals(paired, outcome)
+    evidence["protocol"] = str(transport)
+    # Without TCP calls still run over UDP: a lost fallback is a warning (contract section 1). The self-test is about
+    # this program and this machine, where every stage counts.
+    fallback = transport is Transport.TCP and context.site.phase is not Phase.SELF_TEST
+    return Finding(
+        status=_echo_status(outcome, fallback),
+        summary=_echo_summary(outcome, evidence),
+        target=target,
+        evidence=evidence,
+    )
+
+
+def echo_evidence(outcome: EchoOutcome) -> Evidence:
+    """What the near end knows of its probes."""
+    rtts = sorted(echo.rtt_s for echo in outcome.returned)
+    evidence: Evidence = {"sent": outcome.sent, "returned": len(outcome.returned)}
+    if rtts:
+        evidence["rtt_p50_s"] = round(median(rtts), 6)
+        evidence["rtt_p95_s"] = round(rtts[min(len(rtts) - 1, int(len(rtts) * 0.95))], 6)
+        evidence["mapped"] = list(outcome.mapped) if outcome.mapped else None
+    if outcome.trouble is not None:
+        evidence["trouble"] = trouble_word(outcome.trouble)
+        evidence["trouble_detail"] = str(outcome.trouble)
+    return evidence
+
+
+async def arrivals(paired: PairedHost, outcome: EchoOutcome) -> Evidence:
+    """What the far end's books say of the same probes; `arrived` None where the books could not be had."""
+    if len(outcome.returned) == outcome.sent:
+        return {"arrived": outcome.sent}  # each came back, so each arrived: the books could add nothing
+    books = await paired.books()
+    if books is None:
+        return {"arrived": None}
+    session = next((s for s in books.sessions if s.session == outcome.session), None)
+    seen = sorted({tuple(path.remote) for path in session.paths}) if session else []
+    return {"arrived": len(session.probes) if session else 0, "far_end_saw": [list(address) for address in seen]}
+
+
+def trouble_word(error: NetworkError) -> str:
+    """One word for the kind of trouble; causes decide by it."""
+    if isinstance(error, Refused):
+        return "refused"
+    if isinstance(error, Silence):
+        return "silent"
+    return "cut" if isinstance(error, Cut) else "unreachable"
+
+
+def _echo_status(outcome: EchoOutcome, fallback: bool) -> Status:
+    ratio = len(outcome.returned) / outcome.sent if outcome.sent else 0.0
+    if ratio < ENOUGH_RATIO:
+        return Status.WARN if fallback else Status.FAIL
+    return Status.PASS if ratio >= LOSSY_RATIO else Status.WARN
+
+
+def _echo_summary(outcome: EchoOutcome, evidence: dict[str, Any]) -> str:
+    returned = f"{evidence['returned']} of {outcome.sent} probes came back"
+    if outcome.returned:
+        return f"{returned}, round trip {evidence['rtt_p50_s'] * 1000:.1f} ms"
+    if evidence.get("trouble") not in (None, "silent"):
+        return evidence["trouble_detail"] if not evidence["arrived"] else f"{returned}: {evidence['trouble_detail']}"
+    if evidence["arrived"] is None:
+        return f"{returned}, and no path brought the far end's books"
+    arrived = f"{evidence['arrived']} arrived"
+    lost = "the replies are lost" if evidence["arrived"] else "the requests are lost"
+    return f"{outcome.sent} sent, {arrived}, none came back: {lost}"
+
+
+async def api_tcp_probe(context: Context) -> Finding:
+    """TCP connect, GET /version, then the WebSocket: hello with this run's pair, and a refusal of a wrong one."""
+    from calls_doctor.net import http, rtcd_client
+
+    url = context.site.rtcd_url
+    evidence: Evidence = {}
+    try:
+        answer = await http.get(f"{url}/version", timeout_s=API_TIMEOUT_S)
+        evidence |= {"connect_s": round(answer.connect_s, 6), "http_status": answer.status}
+        version = rtcd_client.version_of(answer)
+    except (NetworkError, HttpError) as error:
+        word = trouble_word(error) if isinstance(error, NetworkError) else "not-http"
+        return _api_fault(url, evidence, "http", word, str(error))
+    if version is None:
+        return _api_fault(url, evidence, "http", f"status-{answer.status}", "what answers /version is not rtcd's API")
+    evidence["version"] = version
+    if context.paired is None:
+        return Finding(
+            status=Status.PASS, summary=f"rtcd answers, version {version or 'unnamed'}", target=url, evidence=evidence
+        )
+    return await _hello(context.paired, url, evidence)
+
+
+API_TIMEOUT_S = 3.0
+
+
+async def _hello(paired: PairedHost, url: str, evidence: Evidence) -> Finding:
+    from calls_doctor.net import rtcd_client
+
+    try:
+        evidence["hello_s"] = round(
+            await rtcd_client.hello(url, paired.api_client_id, paired.api_auth_key, API_TIMEOUT_S), 6
+        )
+    except (NetworkError, HttpError) as error:
+        return _api_fault(url, evidence, "websocket", "cut", f"/version answers, the WebSocket does not: {error}")
+    except FarEndError as error:
+        # rtcd says 200 instead of 101 where the credentials are wrong (rtcd-protocol, "Trap").
+        word = "unauthorized" if error.code == 200 else f"status-{error.code}"
+        return _api_fault(url, evidence, "websocket", word, f"/version answers, {error}")
+    wrong = await rtcd_client.refuses(url, "calls-doctor-wrong", secrets.token_hex(20), API_TIMEOUT_S)
+    evidence["refuses_wrong_key"] = wrong
+    if not wrong:
+        return _api_fault(url, evidence, "websocket", "open", "the WebSocket accepts a key that nobody gave out")
+    summary = f"/version, the WebSocket's hello in {evidence['hello_s'] * 1000:.0f} ms, a wrong key is refused"
+    return Finding(status=Status.PASS, summary=summary, target=url, evidence=evidence)
+
+
+def _api_fault(url: str, evidence: Evidence, stage: str, trouble: str, detail: str) -> Finding:
+    evidence |= {"stage": stage, "trouble": trouble}
+    return Finding(status=Status.FAIL, summary=detail, target=url, evidence=evidence)
+
+
+def _no_link(site: Site) -> str:
+    return "" if site.media else "no stand-in to test against: give its link with --peer"
+
+
+def _no_tcp(site: Site) -> str:
+    return _no_link(site) or ("" if any(m.tcp_port for m in site.media) else "TCP is not wanted: tcp_port is 0")
+
+
+CHECKS = (
+    CheckSpec(
+        id="port.rtc-udp-echo",
+        title="UDP datagrams reach the media port and answers come back",
+        probe=rtc_udp_echo_probe,
+        needs=("env.platform",),
+        nothing_to_do=_no_link,
+        targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
+        required=True,
+        guide_steps=("1.6.1", "1.6.3"),
+        packets_max=len(ECHO_SIZES_BYTES),
+        timeout_s=8.0,
+        fails_when="Of 24 authenticated probes of 200 to 1200 bytes fewer than 80 % came back. The stand-in's books tell "
+        "whether the requests were lost (blocked on the way in) or the replies (blocked on the way back). "
+        "The official guide tests this step with nmap, whose answer here is open|filtered whatever is true.",
+    ),
+    CheckSpec(
+        id="port.rtc-tcp-echo",
+        title="TCP to the media port carries bytes both ways",
+        probe=rtc_tcp_echo_probe,
+        needs=("env.platform",),
+        nothing_to_do=_no_tcp,
+        targets=lambda site: [f"{m.host}:{m.tcp_port}/tcp" for m in site.media if m.tcp_port],
+        guide_steps=("1.6.2", "1.6.4"),
+        packets_max=len(ECHO_SIZES_BYTES),
+        timeout_s=8.0,
+        fails_when="The connection was refused, never established, or established and then carried nothing: a firewall, a "
+        "proxy, or nothing that listens. Calls still run over UDP, so alone it is a warning.",
+    ),
+    CheckSpec(
+        id="port.api-tcp",
+        title="rtcd's API answers over HTTP and WebSocket",
+        probe=api_tcp_probe,
+        needs=("env.platform",),
+        nothing_to_do=lambda site: "" if site.rtcd_url else "no rtcd API was named: give it with --rtcd-url",
+        targets=lambda site: [site.rtcd_url],
+        required=True,
+        guide_steps=("1.6.5", "2B.2.1"),
+        packets_max=40,
+        timeout_s=12.0,
+        fails_when="The port is refused or silent, something else than rtcd answers, or HTTP works and the WebSocket upgrade "
+        "does not (a proxy in between that strips it, or a wrong key).",
+    ),
+)

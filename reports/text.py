@@ -1,0 +1,232 @@
+"""The report as text, for people: every check with its category, then what is wrong, whose it is to mend, the verdict
+and the next command.
+
+It computes nothing and leaves out no skip. Words carry the meaning: without colour and symbols nothing is lost. What
+came from the network is shown with its control characters written out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any  # evidence is JSON
+
+import msgspec
+
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.flow import Endpoint, Flow
+from calls_doctor.model.report import Diagnosis, Report, Vantage, Verdict
+from reports.style import COLOUR_OF_STATUS, WIDTH_MIN, Style, clean
+
+SELF_TEST = "self-test"
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    Verdict.OK: ("green", "everything that was tested works"),
+    Verdict.WARNINGS: ("yellow", "calls work; mind the warnings"),
+    Verdict.FAILED: ("red", "calls fail from here"),
+    Verdict.UNDECIDED: ("magenta", "a flow that calls need could not be decided, so this is no all-clear"),
+    Verdict.BROKEN: ("red", "calls-doctor itself failed; what it could not test is not judged"),
+}
+_WORDS = {
+    Status.FAIL: "failed",
+    Status.ERROR: "could not be made",
+    Status.UNKNOWN: "undecided",
+    Status.WARN: "warned",
+    Status.PASS: "passed",
+    Status.SKIP: "skipped",
+}
+_NOT_WELL = (Status.FAIL, Status.ERROR, Status.UNKNOWN, Status.WARN)
+_LOST = {"request": "the request is lost", "reply": "the reply is lost", "both": "both ways are lost"}
+
+
+def render(report: Report, style: Style) -> str:
+    """The whole report; its last line is the next command, where there is one."""
+    lines = [*_opening(report, style)]
+    if style.verbosity >= 0:
+        lines += [*_checks(report, style), *_not_tested(report, style)]
+    if style.verbosity > 0:
+        lines += [*_guide(report, style), *_site(report, style), *_books(report, style)]
+    lines += [*_trouble(report, style), *_verdict(report, style), *_next(report, style)]
+    return "\n".join(lines) + "\n"
+
+
+def _heading(text: str, style: Style) -> list[str]:
+    text = clean(text)
+    return ["", style.paint(text, "bold"), "-" * len(text)]
+
+
+def _opening(report: Report, style: Style) -> Iterator[str]:
+    if report.phase == SELF_TEST:
+        works = report.verdict in (Verdict.OK, Verdict.WARNINGS) and report.complete
+        found = "this program works here" if works else "this program does not do all its work here"
+        yield from style.wrap(f"Self-test on 127.0.0.1: {found}. Nothing of your network was tested.", "")
+    else:
+        mode = f", mode {report.mode}" if report.mode else ""
+        yield from style.wrap(f"Calls checked {_from(report.vantages)}{mode}, phase {report.phase}.", "")
+    if not report.complete:
+        yield from style.wrap("Interrupted: this report is partial; what is not listed was not tested.", "")
+
+
+def _from(vantages: Sequence[Vantage]) -> str:
+    return "from " + " and ".join(_vantage(one) for one in vantages) if vantages else "from files only"
+
+
+def _vantage(one: Vantage) -> str:
+    label = f' "{one.label}"' if one.label else ""
+    return f"{one.role}{label}{f' ({one.public_address})' if one.public_address else ''}"
+
+
+def _checks(report: Report, style: Style) -> Iterator[str]:
+    several = len(report.vantages) > 1
+    names = {one.id: _vantage(one) for one in report.vantages}
+    for (vantage, category), results in groupby(report.checks, key=lambda r: (r.vantage if several else "", r.category)):
+        yield from _heading(f"{category}, from {names.get(vantage, vantage)}" if several else category, style)
+        for result in results:
+            yield from _check(result, style)
+
+
+def _check(result: CheckResult, style: Style) -> Iterator[str]:
+    """One check: whether, what, where; then the sentence of what was found; with -v the evidence."""
+    first, *rest = style.wrap(f"{result.id}  {result.title}", " " * (style.badge_columns + 1), " " * (style.badge_columns + 1))
+    yield f"{style.badge(result.status)} {first.lstrip()}"
+    yield from rest
+    indent = " " * (style.badge_columns + 3)
+    for line in style.wrap(_finding(result), indent):
+        yield style.paint(line, "dim") if result.status in (Status.PASS, Status.SKIP) else line
+    if style.verbosity > 0:
+        yield from _evidence(result, indent, style)
+
+
+def _finding(result: CheckResult) -> str:
+    target = f"{result.target}: " if result.target and result.status is not Status.SKIP else ""
+    return f"{target}{result.summary}"
+
+
+def _evidence(result: CheckResult, indent: str, style: Style) -> Iterator[str]:
+    facts: dict[str, Any] = {"took": f"{result.duration_s:.3f} s"} if result.status is not Status.SKIP else {}
+    if result.needs:
+        facts["needs"] = ", ".join(result.needs)
+    if result.guide_steps:
+        facts["guide steps"] = ", ".join(result.guide_steps)
+    for name, value in {**facts, **result.evidence}.items():
+        first, *rest = (value if isinstance(value, str) else msgspec.json.encode(value).decode()).splitlines() or [""]
+        yield from style.wrap(f"{name}: {first}", indent + "  ", indent)
+        for line in rest:
+            yield f"{indent}  {clean(line)}"
+
+
+def _not_tested(report: Report, style: Style) -> Iterator[str]:
+    if not report.not_tested and not report.missing:
+        return
+    yield from _heading("not tested", style)
+    for one in report.not_tested:
+        yield from style.wrap(f"{one.what}: {one.why}", "  ", "")
+    for gap in report.missing:
+        yield from style.wrap(f"nobody looked from {gap.get('vantage', '')} yet; run there:", "  ", "")
+        yield f"    {clean(gap.get('command', ''))}"
+
+
+def _guide(report: Report, style: Style) -> Iterator[str]:
+    if not report.guide:
+        return
+    yield from _heading("steps of the official guide", style)
+    for step in report.guide:
+        by = f", by {', '.join(step.checks)}" if step.checks else ""
+        yield from style.wrap(f"{step.step:<8} {step.verdict}, from {step.from_} to {step.to}{by}", " " * 9, "")
+
+
+def _site(report: Report, style: Style) -> Iterator[str]:
+    if not report.site:
+        return
+    yield from _heading("what was told, and where", style)
+    for name, setting in sorted(report.site.items()):
+        value = msgspec.json.encode(setting.value).decode()
+        yield from style.wrap(f"{name} = {value}   ({setting.origin})", "  ", "")
+
+
+def _books(report: Report, style: Style) -> Iterator[str]:
+    if not report.books:
+        return
+    yield from _heading("what each end counted", style)
+    for book in report.books:
+        yield from style.wrap(msgspec.json.encode(book, order="deterministic").decode(), "  ", "")
+
+
+def _trouble(report: Report, style: Style) -> Iterator[str]:
+    """Every failure once more, under the cause that explains it; what no cause explains stands by itself."""
+    not_well = [r for r in report.checks if r.status in _NOT_WELL]
+    explained: set[str] = set()
+    for number, one in enumerate(report.diagnosis, 1):
+        yield from _cause(number, one, [r for r in not_well if r.id in one.because], style)
+        explained.update(one.because)
+    left = [r for r in not_well if r.id not in explained]
+    if left:
+        yield from _heading("not passed, and explained by no known cause", style)
+        yield from _repeated(left, "", style)
+
+
+def _cause(number: int, one: Diagnosis, because: Sequence[CheckResult], style: Style) -> Iterator[str]:
+    yield from _heading(f"what is wrong ({number}): {one.cause}", style)
+    for line in style.wrap(one.summary, ""):
+        yield style.paint(line, "bold")
+    facts = {
+        "how sure": str(one.confidence),
+        "who is hit": str(one.impact),
+        "whose": str(one.party),
+        "what": one.subject,
+        "flow": _flow(one.flow),
+    }
+    for name, value in facts.items():
+        if value:
+            yield from style.wrap(value, " " * 13, f"  {name:<10} ")
+    yield "  because"
+    yield from _repeated(because, "    ", style)
+    yield from _remedy(one, style)
+
+
+def _repeated(results: Sequence[CheckResult], indent: str, style: Style) -> Iterator[str]:
+    for result in results:
+        word = style.paint(str(result.status), COLOUR_OF_STATUS[result.status])
+        first, *rest = style.wrap(f"{result.id}  {_finding(result)}", indent + " " * 8, indent + " " * 8)
+        yield f"{indent}{word}{' ' * (8 - len(str(result.status)))}{first.lstrip()}"
+        yield from rest
+
+
+def _remedy(one: Diagnosis, style: Style) -> Iterator[str]:
+    yield from style.wrap(one.remedy.summary, " " * 13, "  to mend it ")
+    for number, step in enumerate(one.remedy.steps, 1):
+        yield from style.wrap(step, " " * 7, f"    {number}. ")
+    rows = {"firewall rows": one.remedy.firewall_rows, "guide steps": one.remedy.guide_steps}
+    named = "; ".join(f"{name} {', '.join(ids)}" for name, ids in rows.items() if ids)
+    if named:
+        yield from style.wrap(named, "    ")
+    if one.remedy.url:
+        yield f"    {clean(one.remedy.url)}"
+
+
+def _flow(flow: Flow) -> str:
+    lost = f"; {_LOST[flow.lost]}" if flow.lost else ""
+    return f"{_endpoint(flow.from_)} to {_endpoint(flow.to)}, {flow.protocol.upper()} {flow.port}{lost}"
+
+
+def _endpoint(end: Endpoint) -> str:
+    return f"{end.role} {end.address}".rstrip()
+
+
+def _verdict(report: Report, style: Style) -> Iterator[str]:
+    colour, meaning = VERDICTS[report.verdict]
+    counts = Counter(result.status for result in report.checks)
+    counted = ", ".join(f"{counts[status]} {word}" for status, word in _WORDS.items() if counts[status])
+    sentence = f"{report.verdict}: {meaning} ({counted or 'nothing was tested'}; {report.duration_s:.1f} s)."
+    first, *rest = style.wrap(sentence, "  ", "Verdict ")
+    yield ""
+    yield first.replace(str(report.verdict), style.paint(str(report.verdict), colour), 1)
+    yield from rest
+
+
+def _next(report: Report, style: Style) -> Iterator[str]:
+    for step in report.next:
+        yield ""
+        where = f", on {step.on_host}" if step.on_host else ""
+        yield from style.wrap(f"Next{where}: {step.why}", "  ", "")
+        yield f"  {clean(step.command)}"
