@@ -9,6 +9,7 @@
     │   ├── SdpError          RFC 8866
     │   ├── DtlsError         RFC 6347, RFC 5764
     │   ├── BooksError        the books as they travel
+    │   ├── SealError         a sealed message that was not sealed so
     │   └── HttpError         RFC 9112, RFC 6455
     ├── FarEndError           the far end answered, and the answer is a refusal (TURN error codes, HTTP status)
     └── NetworkError          the network between
@@ -58,6 +59,10 @@ class DtlsError(ProtocolError):
 
 class BooksError(ProtocolError):
     """Books or their pages that cannot be read."""
+
+
+class SealError(ProtocolError):
+    """A sealed message that was altered, or sealed for something else."""
 
 
 class HttpError(ProtocolError):
