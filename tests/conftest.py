@@ -1,0 +1,76 @@
+"""What holds for every test: a coroutine of ours never blocks the loop, and no test leaves a task behind.
+
+Warnings are errors (pyproject.toml), so a socket, transport or coroutine that is not closed fails as well. The rule
+about skips lives in tests/skips.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import blockbuster
+import pytest
+
+pytest_plugins = ("tests.skips",)
+
+WATCHED = ("calls_doctor", "checks", "reports")
+"""Where blocking counts. Tests may read a file or run a command while a loop waits."""
+ALLOWED = (
+    # Checks import what is heavy inside their functions, once, so that `--help` need not: reading code is no wait.
+    ("<frozen importlib._bootstrap>", {"_find_and_load"}),
+    # /proc is memory: the kernel answers at once, and a thread would cost more than the look.
+    ("calls_doctor/net/sockets.py", {"port_owner", "local_addresses"}),
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_blocked_loop_fails() -> Iterator[None]:
+    """Any call of ours that blocks while a loop runs raises BlockingError."""
+    with blockbuster.blockbuster_ctx(list(WATCHED)) as watch:
+        for function in watch.functions.values():
+            for file, names in ALLOWED:
+                function.can_block_in(file, names)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _an_abandoned_task_fails(request: pytest.FixtureRequest) -> None:
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_tasks_at_the_end")
+
+
+@pytest.fixture
+async def _tasks_at_the_end() -> AsyncIterator[None]:
+    """Set up before a test's other fixtures, so that it looks after they have cleaned up."""
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)  # a task that was just cancelled may end
+    left = [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task() and not task.done()]
+    assert not left, f"the test ended and left tasks running: {left}"
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives port numbers of 127.0.0.1 that are free over UDP and TCP, each another one."""
+    given: set[int] = set()
+
+    def pick() -> int:
+        while True:
+            with (
+                socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
+            ):
+                stream.bind(("127.0.0.1", 0))
+                port = int(stream.getsockname()[1])
+                try:
+                    datagram.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+            if port not in given:
+                given.add(port)
+                return port
+
+    return pick
