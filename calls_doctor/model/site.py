@@ -55,10 +55,13 @@ class MediaAddress(msgspec.Struct, frozen=True, kw_only=True):
     """0: TCP is not wanted."""
 
 
+SettingValue = str | int | float | bool | list[str] | None
+
+
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """One value of the site with its origin."""
 
-    value: str | int | float | bool | list[str] | None
+    value: SettingValue
     origin: str
     """file:line, option, environment variable, "default" or "self-test"."""
 
