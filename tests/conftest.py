@@ -24,7 +24,7 @@ ALLOWED = (
     # Checks import what is heavy inside their functions, once, so that `--help` need not: reading code is no wait.
     ("<frozen importlib._bootstrap>", {"_find_and_load"}),
     # /proc is memory: the kernel answers at once, and a thread would cost more than the look.
-    ("calls_doctor/net/sockets.py", {"port_owner", "local_addresses"}),
+    ("calls_doctor/net/local_ports.py", {"port_owner", "local_addresses"}),
 )
 
 

@@ -1,0 +1,302 @@
+"""UDP and TCP to one far end, as channels; and which ports and addresses this machine has.
+
+What differs between platforms lives here and in local_ports.py alone: Linux tells an ICMP error and its sender through
+the socket's error queue, other systems give ECONNREFUSED at most. A channel never opens a second socket, never uses
+SO_REUSEPORT, and hands its owner packets and trouble; it knows nothing of what the packets say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from calls_doctor.errors import Cut, FramingError, NetworkError, Refused, Silence, Unreachable
+from calls_doctor.model.flow import Address, Path, Transport
+from calls_doctor.net.local_ports import PortOwner, can_bind, local_addresses, port_owner
+from calls_doctor.wire.framing import Deframer, frame
+
+__all__ = [
+    "Channel",
+    "ChannelOpener",
+    "PortOwner",
+    "Receiver",
+    "can_bind",
+    "local_addresses",
+    "open_tcp",
+    "open_udp",
+    "port_owner",
+]
+
+DATAGRAM_MAX_BYTES = 65535
+DRAIN_MAX = 64
+"""How many datagrams one wake-up takes before others get their turn."""
+WRITE_BUFFER_MAX_BYTES = 64 * 1024
+"""What waits for a slow TCP connection beyond this is dropped: late media is lost media."""
+CLOSE_S = 0.2
+"""How long a closing TCP connection may take to hand its last bytes to the kernel."""
+
+_HAS_ERROR_QUEUE = sys.platform == "linux"
+_IP_RECVERR, _IPV6_RECVERR = 11, 25  # Python names them from 3.14 on
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+"""struct sock_extended_err: errno, origin, type, code, pad, info, data; the offender's sockaddr follows."""
+_ORIGIN_ICMP, _ORIGIN_ICMP6 = 2, 3
+_PORT_UNREACHABLE = {_ORIGIN_ICMP: (3, 3), _ORIGIN_ICMP6: (1, 4)}
+_TOO_BIG = {_ORIGIN_ICMP: (3, 4), _ORIGIN_ICMP6: (2, 0)}
+"""The kernel learns from it and sends smaller: no trouble."""
+
+
+class Receiver(Protocol):
+    """Who takes what a channel brings. Both are called in the loop's thread and must not raise."""
+
+    def packet(self, data: bytes) -> None:
+        """One datagram, or one frame of a TCP connection."""
+
+    def trouble(self, error: NetworkError) -> None:
+        """The network said something; each kind comes once. Only after Cut is the channel of no more use."""
+
+
+class Channel(Protocol):
+    """One way to one far end: a connected UDP socket, a TCP connection, or a relay's."""
+
+    @property
+    def path(self) -> Path:
+        """Its 5-tuple."""
+
+    def send(self, data: bytes) -> None:
+        """Sends one packet, or drops it where there is no room. Never raises; trouble goes to the receiver."""
+
+    async def close(self) -> None:
+        """Hands the last packets to the kernel and closes. May be called twice."""
+
+
+ChannelOpener = Callable[[Receiver], Awaitable[Channel]]
+"""Opens a channel for this receiver. Raises NetworkError."""
+
+
+async def open_udp(remote: Address, receiver: Receiver, *, local: Address | None = None) -> Channel:
+    """A connected UDP socket. Raises Unreachable where there is no route, or `local` cannot be bound."""
+    what = f"UDP to {_shown(remote)}"
+    sock = _socket(remote, socket.SOCK_DGRAM, what)
+    try:
+        if local is not None:
+            sock.bind(local)
+        sock.connect(remote)
+        return _UdpChannel(sock, remote, receiver, what)
+    except OSError as error:
+        sock.close()
+        raise _trouble_of(error, what) from None
+
+
+async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Channel:
+    """A TCP connection whose packets are framed (RFC 4571). Raises Refused, Unreachable, or Silence after
+    `timeout_s` without an answer."""
+    what = f"TCP to {_shown(remote)}"
+    loop = asyncio.get_running_loop()
+    sock = _socket(remote, socket.SOCK_STREAM, what)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await loop.sock_connect(sock, remote)
+        _ask_for_errors(sock, False)  # asyncio's transport would spin on a queue that it does not read
+        channel = _TcpChannel(sock, remote, receiver, what)
+        await loop.create_connection(lambda: channel, sock=sock)
+        return channel
+    except TimeoutError:
+        sock.close()
+        raise Silence(what, timeout_s) from None
+    except OSError as error:
+        queued = _queued_errors(sock, what)
+        sock.close()
+        raise (queued[0] if queued else _trouble_of(error, what)) from None
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _shown(address: Address) -> str:
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
+def _socket(remote: Address, kind: socket.SocketKind, what: str) -> socket.socket:
+    version = ipaddress.ip_address(remote[0].split("%")[0]).version
+    try:
+        sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, kind)
+    except OSError as error:
+        raise _trouble_of(error, what) from None
+    sock.setblocking(False)
+    _ask_for_errors(sock, True)
+    return sock
+
+
+def _ask_for_errors(sock: socket.socket, wanted: bool) -> None:
+    """Has the kernel queue ICMP errors with their senders (ip(7), IP_RECVERR); turning it off empties the queue."""
+    if not _HAS_ERROR_QUEUE:
+        return
+    if sock.family is socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, int(wanted))
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, int(wanted))
+
+
+def _queued_errors(sock: socket.socket, what: str) -> list[NetworkError]:
+    """Empties the error queue: as long as something lies in it, epoll reports the socket, and a core burns."""
+    found: list[NetworkError] = []
+    while _HAS_ERROR_QUEUE:
+        try:
+            _, control, _, _ = sock.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
+        except OSError:  # most often BlockingIOError: the queue is empty
+            break
+        found += [error for _, _, data in control if (error := _from_queue(data, what))]
+    return found
+
+
+def _from_queue(data: bytes, what: str) -> NetworkError | None:
+    """One sock_extended_err; None for what is no trouble."""
+    if len(data) < _EXTENDED_ERROR.size:
+        return None
+    number, origin, kind, code, *_ = _EXTENDED_ERROR.unpack_from(data)
+    if origin not in (_ORIGIN_ICMP, _ORIGIN_ICMP6) or (kind, code) == _TOO_BIG[origin]:
+        return None
+    detail = f"ICMP{'v6' if origin == _ORIGIN_ICMP6 else ''} {kind}/{code}{_offender(data[_EXTENDED_ERROR.size :])}"
+    if (kind, code) == _PORT_UNREACHABLE[origin]:
+        return Refused(what, detail=detail)
+    return Unreachable(what, detail=f"{os.strerror(number)}, {detail}")
+
+
+def _offender(sockaddr: bytes) -> str:
+    """Who sent the ICMP error: the host itself, or a router or firewall before it."""
+    family = int.from_bytes(sockaddr[:2], sys.byteorder)
+    if family == socket.AF_INET and len(sockaddr) >= 8:
+        return f" from {ipaddress.IPv4Address(sockaddr[4:8])}"
+    if family == socket.AF_INET6 and len(sockaddr) >= 24:
+        return f" from {ipaddress.IPv6Address(sockaddr[8:24])}"
+    return ""
+
+
+def _trouble_of(error: OSError, what: str) -> NetworkError:
+    """The error that an errno stands for."""
+    if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
+        return Refused(what)
+    if error.errno == errno.ETIMEDOUT:
+        return Silence(what, detail="the system gave up")
+    if error.errno == errno.EPERM:
+        return Unreachable(what, detail="a firewall on this machine forbids it")
+    return Unreachable(what, detail=os.strerror(error.errno or 0))
+
+
+class _UdpChannel:
+    """A connected UDP socket of our own: asyncio's transport reads one datagram a turn and no error queue."""
+
+    def __init__(self, sock: socket.socket, remote: Address, receiver: Receiver, what: str) -> None:
+        self._sock, self._receiver, self._what = sock, receiver, what
+        self.path = Path(Transport.UDP, sock.getsockname()[:2], remote)
+        self._told: set[tuple[type, str]] = set()
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._readable)
+
+    def send(self, data: bytes) -> None:
+        if self._closed:
+            return
+        for _ in range(2):  # the first attempt may only report an earlier packet's error
+            try:
+                self._sock.send(data)
+                return
+            except BlockingIOError:
+                return  # no room: lost, as it might have been further on
+            except OSError as error:
+                pending = error
+        if pending.errno != errno.ENOBUFS and not (_HAS_ERROR_QUEUE and pending.errno == errno.ECONNREFUSED):
+            # Not from here: the receiver may be in the middle of what made it send.
+            self._loop.call_soon(self._tell, _trouble_of(pending, self._what))
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+
+    def _readable(self) -> None:
+        for error in _queued_errors(self._sock, self._what):
+            self._tell(error)
+        for _ in range(DRAIN_MAX):
+            if self._closed:  # by the receiver
+                return
+            try:
+                data = self._sock.recv(DATAGRAM_MAX_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:  # with an error queue it only says that there is something in that
+                if not _HAS_ERROR_QUEUE:
+                    self._tell(_trouble_of(error, self._what))
+                continue
+            self._receiver.packet(data)
+
+    def _tell(self, error: NetworkError) -> None:
+        if self._closed or (type(error), error.detail) in self._told:
+            return
+        self._told.add((type(error), error.detail))
+        self._receiver.trouble(error)
+
+
+class _TcpChannel(asyncio.Protocol):
+    """A TCP connection on asyncio's own transport, which sets TCP_NODELAY."""
+
+    def __init__(self, sock: socket.socket, remote: Address, receiver: Receiver, what: str) -> None:
+        self.path = Path(Transport.TCP, sock.getsockname()[:2], remote)
+        self._receiver, self._what = receiver, what
+        self._deframer = Deframer()
+        self._transport: asyncio.Transport | None = None
+        self._lost = asyncio.get_running_loop().create_future()
+        self._closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            while frames := self._deframer.feed(data):
+                for packet in frames:
+                    if not self._closed:
+                        self._receiver.packet(packet)
+                data = b""  # a bad frame behind good ones is told with the next call
+        except FramingError as error:
+            self._cut(str(error))
+            if self._transport:
+                self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost.set_result(None)
+        said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "the far end closed the connection"
+        self._cut(said)
+
+    def send(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() + len(data) <= WRITE_BUFFER_MAX_BYTES:
+            self._transport.write(frame(data))
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._transport is None:
+            return
+        self._transport.close()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await asyncio.shield(self._lost)
+        finally:
+            self._transport.abort()
+
+    def _cut(self, detail: str) -> None:
+        if not self._closed:
+            self._closed = True
+            self._receiver.trouble(Cut(self._what, detail=detail))
