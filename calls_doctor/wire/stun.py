@@ -26,6 +26,7 @@ INTEGRITY_BYTES = 24
 """MESSAGE-INTEGRITY with its header."""
 FINGERPRINT_BYTES = 8
 """FINGERPRINT with its header."""
+_ADDRESS_BYTES_MAX = 20
 TRANSACTION_ID_BYTES = 12
 
 PROBE_SCHEDULE_S = (0.0, 0.05, 0.15, 0.35, 0.75, 1.55)
@@ -104,6 +105,8 @@ def _pack_xor_address(address: Address, tid: bytes) -> bytes:
 
 
 def _unpack_xor_address(data: bytes, tid: bytes) -> Address:
+    if len(data) > _ADDRESS_BYTES_MAX:  # the pad ends there, and what is beyond it would be lost unnoticed
+        raise StunError(f"an address attribute has {len(data)} bytes")
     return _unpack_address(_xor(data, tid))
 
 
@@ -228,6 +231,10 @@ ATTRIBUTES: dict[int, AttributeType[Any]] = {
 }  # fmt: skip
 
 
+Attributes = Sequence[tuple[AttributeType[Any], Any]]
+"""What a message says, in the order in which it says it."""
+
+
 @dataclass(frozen=True)
 class Message:
     """One STUN message. MESSAGE-INTEGRITY and FINGERPRINT are made by `encode` and not listed among `attributes`."""
@@ -235,13 +242,15 @@ class Message:
     method: int
     message_class: MessageClass
     transaction_id: bytes
-    attributes: Sequence[tuple[AttributeType[Any], Any]] = ()
+    attributes: Attributes = ()
     unknown: Sequence[tuple[int, bytes]] = ()
     """Attributes that are not in the table, as they came."""
     raw: bytes = field(default=b"", compare=False, repr=False)
     """The bytes it was parsed from; b"" for a message of our own."""
     integrity_at: int | None = field(default=None, compare=False, repr=False)
     """Where MESSAGE-INTEGRITY begins in `raw`; None where there is none."""
+    has_fingerprint: bool = field(default=False, compare=False)
+    """True for a parsed message with a FINGERPRINT, which fits it."""
 
     def get(self, attribute: AttributeType[T]) -> T | None:
         """The first value of the attribute, or None (RFC 8489 section 14: only the first one counts)."""
@@ -313,6 +322,7 @@ def parse(data: bytes) -> Message:
     attributes: list[tuple[AttributeType[Any], Any]] = []
     unknown: list[tuple[int, bytes]] = []
     integrity_at: int | None = None
+    has_fingerprint = False
     at = HEADER_BYTES
     while at < len(data):
         number, size = struct.unpack_from("!HH", data, at)
@@ -321,6 +331,7 @@ def parse(data: bytes) -> Message:
             raise StunError(f"attribute 0x{number:04x} is longer than the message")
         if number == FINGERPRINT.number:
             _check_fingerprint(data, at, value)
+            has_fingerprint = True
             break
         if integrity_at is None:
             if number == MESSAGE_INTEGRITY.number:
@@ -334,7 +345,8 @@ def parse(data: bytes) -> Message:
         at += 4 + size + (-size % 4)
     method = bits & 0xF | (bits >> 1) & 0x70 | (bits >> 2) & 0xF80
     message_class = MessageClass((bits >> 4) & 1 | (bits >> 7) & 2)
-    return Message(method, message_class, transaction_id, attributes, unknown, data, integrity_at)
+    head = (method, message_class, transaction_id)
+    return Message(*head, tuple(attributes), tuple(unknown), data, integrity_at, has_fingerprint)
 
 
 def _check_fingerprint(data: bytes, at: int, value: bytes) -> None:
