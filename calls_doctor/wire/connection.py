@@ -5,8 +5,9 @@
     send_rtp(packet, now) ────┘                        └─ next_timer()
 
 Nothing here opens a socket, reads a clock or draws a random number. Nothing that the far end sends raises, and what
-comes from a 5-tuple that no check has validated is dropped, whatever it is. The stand-in's end runs no DTLS timer of
-its own: the client's drives the handshake, so that one datagram never draws more than one flight.
+comes from a 5-tuple that no check has validated is dropped, whatever it is. A lite DTLS server runs no timer of its
+own: the client's drives the handshake, so that one datagram never draws more than one flight. A session that failed
+or was closed by the far end carries nothing more, but its end of ICE goes on: books can still be asked for.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from calls_doctor.wire.ice_controlling import ControllingAgent
 from calls_doctor.wire.ice_lite import LiteAgent, Snapshot
 from calls_doctor.wire.path_books import PathTable
 from calls_doctor.wire.rtp_statistics import RtpStatistics
+from calls_doctor.wire.session_progress import DTLS, ICE, RTP, STUN, SessionProgress
 from calls_doctor.wire.srtp import SrtpSession
 
 __all__ = [
@@ -59,8 +61,7 @@ class Connection:
         self._settings = settings
         self._books = SessionBooks(session=settings.session)
         self._paths = PathTable(self._books)
-        self._began_at: float | None = None
-        """When the session's first packet was sent or received."""
+        self._progress = SessionProgress(self._books)
         self._controlling: ControllingAgent | None = None
         self._agent: ControllingAgent | LiteAgent
         if settings.ice_role is IceRole.CONTROLLING:
@@ -90,8 +91,7 @@ class Connection:
         self._srtp: SrtpSession | None = None
         self._out: list[tuple[Path, bytes]] = []
         self._events: list[Event] = []
-        self._said_closed = False
-        self._ended = False
+        self._closed = False
         """`close` was called."""
         self.ignored = 0
         """Packets that came from 5-tuples that never authenticated, or are STUN that is not authentic."""
@@ -111,9 +111,7 @@ class Connection:
     @property
     def stage(self) -> str:
         """What the call is at: "ice", "dtls" or "rtp"; where it hangs, if it hangs."""
-        if "ice" not in self._books.timeline:
-            return "ice"
-        return "rtp" if "dtls" in self._books.timeline else "dtls"
+        return self._progress.stage
 
     @property
     def rtt_s(self) -> float | None:
@@ -139,7 +137,7 @@ class Connection:
         """Starts checks on the path (controlling end only). Raises ValueError where a session has too many."""
         if self._controlling is None:
             raise ValueError("a lite end learns its paths from the checks that come")
-        self._mark("", now)
+        self._progress.begin(now)
         self._controlling.add_path(path, now)
         self._take_from_agent(now)
 
@@ -191,7 +189,7 @@ class Connection:
             return None
         self._statistics.received(packet, now)
         if "rtp" not in self._books.timeline:
-            self._mark("rtp", now)
+            self._progress.reach(RTP, now)
         return packet
 
     def outgoing_rtp(self, packet: bytes, now: float, path: Path | None = None) -> tuple[Path, bytes] | None:
@@ -241,7 +239,8 @@ class Connection:
 
     def close(self, now: float) -> None:
         """Says good-bye (close_notify) where there is a session to close; nothing is sent or taken after it."""
-        self._ended = True
+        self._closed = True
+        self._progress.end()
         if self._dtls is not None:
             self._dtls.close(now)
             self._take_from_dtls(now)
@@ -250,7 +249,7 @@ class Connection:
 
     def next_timer(self) -> float | None:
         """When `handle_timer` wants to be called; None where nothing is to come."""
-        if self._ended:
+        if self._closed:
             return None
         timers = (
             self._agent.next_timer(),
@@ -261,7 +260,7 @@ class Connection:
 
     def handle_timer(self, now: float) -> None:
         """Does what is due: checks, consent, DTLS retransmissions, RTCP reports."""
-        if self._ended:
+        if self._closed:
             return
         self._agent.handle_timer(now)
         self._take_from_agent(now)
@@ -288,10 +287,10 @@ class Connection:
         except StunError:
             self.ignored += 1
             return
-        if self._ended or not self._agent.receive(message, path, now):
+        if self._closed or not self._agent.receive(message, path, now):
             self.ignored += 1
             return
-        self._mark("stun", now)
+        self._progress.reach(STUN, now)
         self._take_from_agent(now)
 
     def _receive_dtls(self, data: bytes, path: Path, row: PathBooks, now: float) -> None:
@@ -326,7 +325,7 @@ class Connection:
             settings.certificate,
             settings.dtls_role,
             settings.remote_fingerprint,
-            own_timer=settings.ice_role is IceRole.CONTROLLING,
+            own_timer=not (settings.ice_role is IceRole.LITE and settings.dtls_role is DtlsRole.SERVER),
         )
         return self._dtls
 
@@ -336,14 +335,13 @@ class Connection:
         if agent.outgoing:
             self._out += agent.outgoing
             agent.outgoing = []
-        if agent.selected is not None and "ice" not in self._books.timeline:
-            self._mark("ice", now)
+        if agent.selected is not None and not self._progress.ended and self._progress.reach(ICE, now):
             self._events.append(IceConnected(agent.selected, self._controlling.mapped if self._controlling else None))
             if self._settings.dtls_role is DtlsRole.CLIENT:
                 self._new_dtls().start(now)
                 self._take_from_dtls(now)
         if self._controlling is not None and self._controlling.failure:
-            self._fail("ice", self._controlling.failure)
+            self._fail(ICE, self._controlling.failure)
         elif agent.expired:
             self._end()
 
@@ -361,13 +359,12 @@ class Connection:
                 self._out.append((path, datagram))
         self._events += [DataReceived(data) for data in endpoint.data_received()]
         if endpoint.state is DtlsState.CONNECTED:
-            if "dtls" not in self._books.timeline:
-                self._mark("dtls", now)
+            if not self._progress.ended and self._progress.reach(DTLS, now):
                 self._srtp = endpoint.srtp
                 self._statistics.start(now)
                 self._events.append(DtlsConnected())
         elif endpoint.state is DtlsState.FAILED:
-            self._fail("dtls", endpoint.failure)
+            self._fail(DTLS, endpoint.failure)
         elif endpoint.state is DtlsState.CLOSED:
             self._end()
 
@@ -377,22 +374,13 @@ class Connection:
             return self._dtls_path
         return self._agent.selected
 
-    def _mark(self, stage: str, now: float) -> None:
-        """Notes when the stage was first reached."""
-        if self._began_at is None:
-            self._began_at = now
-        if stage:
-            self._books.timeline.setdefault(stage, round(now - self._began_at, 6))
-
     def _fail(self, stage: str, reason: str) -> None:
-        if not self._books.failure and not self._ended:
-            self._books.failure = f"{stage}: {reason}"
+        if self._progress.fail(stage, reason):
             self._events.append(Failed(stage, reason))
             self._stop_media()
 
     def _end(self) -> None:
-        if not self._said_closed and not self._ended:
-            self._said_closed = True
+        if self._progress.end():
             self._events.append(Closed())
             self._stop_media()
 

@@ -5,7 +5,9 @@ Plain packets in (before encryption, after decryption), compound RTCP packets ou
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
+from typing import TypeVar
 
 from calls_doctor.model.books import StreamBooks
 from calls_doctor.wire import rtp
@@ -19,25 +21,32 @@ REPORT_INTERVAL_S = (0.8, 1.2)
 """About a second, randomised so that sessions do not report in step (RFC 3550 section 6.3.1)."""
 STREAMS_MAX = 64
 """Streams kept per direction: as many as a run has sessions. What goes beyond is carried and not counted."""
+BLOCKS_MAX, SENDERS_MAX = 31, 14
+"""Of one compound packet, which then has at most 1160 bytes; where there are more streams they take turns."""
 _CLOCK_RATE_HZ = 48000
 """Opus counts in these whatever the audio's own rate (RFC 7587 section 4.1)."""
+_SOURCE_DESCRIPTION, _CNAME_ITEM = 202, 1
+_CNAME = b"calls-doctor"
+
+_Stream = TypeVar("_Stream")
 
 
 class _SentStream:
     """What was sent under one SSRC."""
 
-    __slots__ = ("at", "last", "octets", "packets")
+    __slots__ = ("at", "last", "octets", "packets", "ssrc")
 
-    def __init__(self) -> None:
+    def __init__(self, ssrc: int) -> None:
+        self.ssrc = ssrc
         self.packets = self.octets = 0
         self.last = b""
         """The packet sent last: its timestamp is read only when a report is due."""
         self.at = 0.0
         """When that was."""
 
-    def report(self, ssrc: int, now: float, blocks: tuple[ReportBlock, ...]) -> SenderReport:
+    def report(self, now: float, blocks: tuple[ReportBlock, ...]) -> SenderReport:
         timestamp = int.from_bytes(self.last[4:8], "big") + int((now - self.at) * _CLOCK_RATE_HZ)
-        return SenderReport(ssrc, rtp.ntp(now), timestamp & 0xFFFFFFFF, self.packets, self.octets, blocks)
+        return SenderReport(self.ssrc, rtp.ntp(now), timestamp & 0xFFFFFFFF, self.packets, self.octets, blocks)
 
 
 class RtpStatistics:
@@ -83,7 +92,7 @@ class RtpStatistics:
         if stream is None:
             if len(self._sent) >= STREAMS_MAX:
                 return
-            stream = self._sent[packet[8:12]] = _SentStream()
+            stream = self._sent[packet[8:12]] = _SentStream(int.from_bytes(packet[8:12], "big"))
         stream.packets += 1
         stream.octets += len(packet) - rtp.HEADER_BYTES
         stream.last, stream.at = packet, now
@@ -115,14 +124,20 @@ class RtpStatistics:
             return None
         least, most = REPORT_INTERVAL_S
         self._report_at = now + least + (most - least) * self._random(1)[0] / 255
-        blocks = tuple(stream.report_block(now) for stream in self._received.values())
+        heard = _in_turn(self._received, BLOCKS_MAX)
+        blocks = tuple(stream.report_block(now) for stream in heard)
         packets = b""
-        for number, (ssrc, stream) in enumerate(list(self._sent.items())[: rtp.REPORTS_MAX]):
-            told = blocks[: rtp.REPORTS_MAX] if number == 0 else ()
-            packets += bytes(stream.report(int.from_bytes(ssrc, "big"), now, told))
+        for stream in _in_turn(self._sent, SENDERS_MAX):
+            packets += bytes(stream.report(now, () if packets else blocks))
         if not packets and blocks:
-            packets = bytes(ReceiverReport(self._ssrc, blocks[: rtp.REPORTS_MAX]))
-        return packets or None
+            packets = bytes(ReceiverReport(self._ssrc, blocks))
+        return packets + self._source_description() if packets else None
+
+    def _source_description(self) -> bytes:
+        """SDES with CNAME: a compound packet is none without it (RFC 3550 section 6.1)."""
+        item = bytes((_CNAME_ITEM, len(_CNAME))) + _CNAME
+        chunk = self._ssrc.to_bytes(4, "big") + item + bytes(4 - len(item) % 4)
+        return struct.pack("!BBH", rtp.VERSION << 6 | 1, _SOURCE_DESCRIPTION, len(chunk) // 4) + chunk
 
     def _note_sender_report(self, report: SenderReport, now: float) -> None:
         stream = self._received.get(report.ssrc.to_bytes(4, "big"))
@@ -132,3 +147,13 @@ class RtpStatistics:
         if not self._reports_heard and self._report_at is not None:
             self._reports_heard = True
             self._report_at = min(self._report_at, now + ANSWER_S)
+
+
+def _in_turn(streams: dict[bytes, _Stream], most: int) -> list[_Stream]:
+    """As many as fit into one report; where not all do, those that have waited longest, who then go to the end."""
+    taken = list(streams.items())[:most]
+    if len(streams) > most:
+        for ssrc, stream in taken:
+            del streams[ssrc]
+            streams[ssrc] = stream
+    return [stream for _, stream in taken]
