@@ -21,7 +21,8 @@ from calls_doctor.standin.listener import IDLE_S, PacketListener
 from calls_doctor.standin.sockets import DatagramSocket, bound_udp
 from calls_doctor.wire import turn_auth, turn_server
 from calls_doctor.wire.turn_auth import Authenticator
-from calls_doctor.wire.turn_server import Faults, Limits
+from calls_doctor.wire.turn_requests import Limits
+from calls_doctor.wire.turn_server import Faults
 
 SOFTWARE = f"calls-doctor {__version__}"
 REALM = "calls-doctor"

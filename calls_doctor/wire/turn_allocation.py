@@ -1,4 +1,4 @@
-"""What a TURN server remembers of one allocation (RFC 8656 section 3.2): whose it is, who may talk to it, until when.
+"""What a TURN server remembers (RFC 8656 section 3.2): whose an allocation is, who may talk to it, until when.
 
 Times are the caller's clock, in seconds. It decides who may pass; it never sends and never asks for a port.
 """
@@ -75,3 +75,50 @@ class Allocation:
             if channel.peer == peer and channel.until > now:
                 return number
         return None
+
+
+class Allocations:
+    """All that there are, by client and by relayed address."""
+
+    def __init__(self) -> None:
+        self._by_client: dict[Path, Allocation] = {}
+        self._by_relayed: dict[Address, Allocation] = {}
+        self._freed: list[Address] = []
+
+    def __len__(self) -> int:
+        return len(self._by_client)
+
+    def add(self, allocation: Allocation) -> None:
+        """The client has none yet, and nobody else has the address."""
+        self._by_client[allocation.client] = self._by_relayed[allocation.relayed] = allocation
+
+    def remove(self, allocation: Allocation) -> None:
+        """Forgets it; its address is told by `freed`."""
+        del self._by_client[allocation.client], self._by_relayed[allocation.relayed]
+        self._freed.append(allocation.relayed)
+
+    def expire(self, now: float) -> None:
+        """Removes those whose time is over."""
+        for allocation in [one for one in self._by_client.values() if one.expires_at <= now]:
+            self.remove(allocation)
+
+    def next_expiry(self) -> float | None:
+        """When the next one ends; None where there is none."""
+        return min((allocation.expires_at for allocation in self._by_client.values()), default=None)
+
+    def of_client(self, client: Path) -> Allocation | None:
+        """The client's, while it has one."""
+        return self._by_client.get(client)
+
+    def at(self, relayed: Address) -> Allocation | None:
+        """Whose relayed address this is."""
+        return self._by_relayed.get(relayed)
+
+    def count(self, user: str) -> int:
+        """How many are on this user's quota."""
+        return sum(allocation.user == user for allocation in self._by_client.values())
+
+    def freed(self) -> list[Address]:
+        """Relayed addresses that nobody needs any more, since the last call."""
+        freed, self._freed = self._freed, []
+        return freed
