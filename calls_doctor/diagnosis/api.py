@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.place import at_the_far_end, flow_of, on_the_path, port_of
+from calls_doctor.diagnosis.place import at_the_far_end, flow_of, on_the_path
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
@@ -17,18 +17,18 @@ CHECK = "port.api-tcp"
 def _when(
     holds: Callable[[CheckResult], bool], sentence: str, lost: Lost | None, answered: bool
 ) -> Callable[[Evidence], Prediction | None]:
-    """A prediction for the first failure of which `holds`; `answered`: the far end itself has shown the fault."""
+    """A prediction for the failures of which `holds`; `answered`: the far end itself has shown the fault."""
 
     def predicts(evidence: Evidence) -> Prediction | None:
-        result = next((r for r in evidence.bad(CHECK) if holds(r)), None)
-        if result is None:
+        shown = [r for r in evidence.bad(CHECK) if holds(r)]
+        if not shown:
             return None
         place = at_the_far_end(evidence) if answered else on_the_path(evidence)
         return Prediction(
-            explains=outcomes([result]),
-            flow=flow_of(result, Role.MEDIA, "tcp", port_of(result, API_PORT), lost),
-            summary=f"{result.target} {sentence}",
-            subject=result.target,
+            explains=outcomes(shown),
+            flow=flow_of(evidence, shown[0], Role.MEDIA, "tcp", API_PORT, lost),
+            summary=f"{shown[0].target} {sentence}",
+            subject=shown[0].target,
             party=place.party,
             confidence=place.confidence,
         )
@@ -43,7 +43,9 @@ def _trouble(result: CheckResult, stage: str, *words: str) -> bool:
 def _status(result: CheckResult, stage: str) -> int:
     """The HTTP status that was the trouble; 0 where it was something else."""
     word = str(result.evidence.get("trouble"))
-    return int(word.removeprefix("status-")) if word.startswith("status-") and result.evidence["stage"] == stage else 0
+    return (
+        int(word.removeprefix("status-")) if word.startswith("status-") and result.evidence.get("stage") == stage else 0
+    )
 
 
 _LOOK = "On a Mattermost node: curl http://RTCD:8045/version"
@@ -54,20 +56,24 @@ CAUSES = (
         party=Party.SERVER_NETWORK,
         impact=Impact.NO_CALLS,
         meaning="TCP to rtcd's API is silent.",
-        predicts=_when(lambda r: _trouble(r, "connect", "silent", "unreachable"), "is never answered", Lost.BOTH, False),
+        predicts=_when(
+            lambda r: _trouble(r, "connect", "silent", "unreachable"), "is never answered", Lost.BOTH, answered=False
+        ),
         remedy=Remedy(
             summary="Let TCP 8045 through from every Mattermost node to every rtcd address",
             steps=["Allow TCP 8045 between them, and from nowhere else", _LOOK],
             firewall_rows=["FW-20"],
             guide_steps=["1.6.5", "2B.2.1"],
         ),
+        deciding_test="On the rtcd host: ss -ltnp 'sport = :8045' says whether it listens, and tcpdump -ni any tcp "
+        "port 8045 whether anything arrives",
     ),
     Cause(
         id="api.refused",
         party=Party.MEDIA_HOST,
         impact=Impact.NO_CALLS,
         meaning="TCP to rtcd's API is refused.",
-        predicts=_when(lambda r: _trouble(r, "connect", "refused"), "refuses connections", Lost.REQUEST, True),
+        predicts=_when(lambda r: _trouble(r, "connect", "refused"), "refuses connections", Lost.REQUEST, answered=True),
         remedy=Remedy(
             summary="Start rtcd, or correct the port",
             steps=["On the rtcd host: systemctl status rtcd, and ss -ltnp 'sport = :8045'", _LOOK],
@@ -82,7 +88,9 @@ CAUSES = (
         meaning="rtcd's API accepts connections and sends no HTTP answer.",
         predicts=_when(
             lambda r: _trouble(r, "http", "silent", "cut", "unreachable", "refused"),
-            "accepts connections and does not answer", Lost.REPLY, True,
+            "accepts connections and does not answer",
+            Lost.REPLY,
+            answered=True,
         ),
         remedy=Remedy(
             summary="Restart what hangs behind 8045",
@@ -96,8 +104,12 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="Something that is not rtcd answers on the API's port.",
         predicts=_when(
-            lambda r: _trouble(r, "http", "not-http") or 200 <= _status(r, "http") < 500 or _trouble(r, "websocket", "open"),
-            "is answered by something that is not rtcd", None, True,
+            lambda r: (
+                _trouble(r, "http", "not-http") or 0 < _status(r, "http") < 500 or _trouble(r, "websocket", "open")
+            ),
+            "is answered by something that is not rtcd",
+            None,
+            answered=True,
         ),
         remedy=Remedy(
             summary="Point the RTCD service URL at rtcd",
@@ -110,7 +122,7 @@ CAUSES = (
         party=Party.MEDIA_HOST,
         impact=Impact.NO_CALLS,
         meaning="A proxy in front of rtcd's API cannot reach it.",
-        predicts=_when(lambda r: _status(r, "http") >= 500, "is a proxy that cannot reach rtcd", None, True),
+        predicts=_when(lambda r: _status(r, "http") >= 500, "is a proxy that cannot reach rtcd", None, answered=True),
         remedy=Remedy(
             summary="Mend the proxy's way to rtcd, or go without a proxy",
             steps=["rtcd's API is internal: Mattermost nodes should reach it directly", _LOOK],
@@ -124,7 +136,9 @@ CAUSES = (
         meaning="HTTP to rtcd works, the WebSocket upgrade does not.",
         predicts=_when(
             lambda r: r.evidence.get("stage") == "websocket" and not _trouble(r, "websocket", "unauthorized", "open"),
-            "answers HTTP and does not upgrade to a WebSocket", Lost.BOTH, True,
+            "answers HTTP and does not upgrade to a WebSocket",
+            Lost.BOTH,
+            answered=True,
         ),
         remedy=Remedy(
             summary="Pass the Upgrade and Connection headers to rtcd",
@@ -137,12 +151,16 @@ CAUSES = (
         party=Party.MATTERMOST_SETTINGS,
         impact=Impact.NO_CALLS,
         meaning="rtcd does not accept the client id and key.",
-        predicts=_when(lambda r: _trouble(r, "websocket", "unauthorized"), "does not accept the credentials", None, True),
+        predicts=_when(
+            lambda r: _trouble(r, "websocket", "unauthorized"), "does not accept the credentials", None, answered=True
+        ),
         remedy=Remedy(
             summary="Give Mattermost the client id and key that rtcd knows",
-            steps=["rtcd answers 200 instead of 101 where they are wrong",
-                   "A store on a temporary folder forgets every client at a restart: set store.data_source"],
+            steps=[
+                "rtcd answers 200 instead of 101 where they are wrong",
+                "A store on a temporary folder forgets every client at a restart: set store.data_source",
+            ],
             guide_steps=["2B.3.4"],
         ),
     ),
-)  # fmt: skip
+)

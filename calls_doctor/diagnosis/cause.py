@@ -5,16 +5,22 @@ Declared data. No cause names another; `cover` chooses among them. Pure: evidenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any  # rows of evidence are JSON
 
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Flow, Party
 from calls_doctor.model.report import Confidence, Impact, Remedy, Vantage
 from calls_doctor.model.site import Phase
 
-Outcome = tuple[str, str]
-"""(check id, vantage id): one result that wants explaining."""
+Row = dict[str, Any]
+"""One row of a check's evidence: a server, or a fault."""
+Outcome = tuple[str, str, str]
+"""(check id, vantage id, part): one thing that wants explaining. The part names a row of the check's evidence where
+the check looks at several things by themselves (two TURN servers may be broken in two ways), and is "" otherwise."""
+
+BAD = (Status.FAIL, Status.WARN)
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,22 @@ class Evidence:
 
     def bad(self, *checks: str) -> list[CheckResult]:
         """Failures and warnings of these checks."""
-        return [r for check in checks for r in self.of(check, Status.FAIL, Status.WARN)]
+        return [r for check in checks for r in self.of(check, *BAD)]
+
+    def bad_at(self, vantages: Collection[str], *checks: str) -> list[CheckResult]:
+        """Failures and warnings of these checks, made from these vantages."""
+        return [r for r in self.bad(*checks) if r.vantage in vantages]
+
+    def at(self, check: str, vantage: str) -> CheckResult | None:
+        """What that check found there; None where it was not made."""
+        return next((r for r in self.of(check) if r.vantage == vantage), None)
 
     def passed(self, check: str, vantage: str) -> bool:
         """True where that check passed there."""
         return any(r.vantage == vantage for r in self.of(check, Status.PASS))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """What a cause would explain, were it true here, in words for the report."""
 
@@ -51,8 +65,8 @@ class Prediction:
     impact: Impact | None = None
     """None: the cause's own."""
     confidence: Confidence = Confidence.CERTAIN
-    remedy: Remedy | None = None
-    """None: the cause's own."""
+    steps_first: tuple[str, ...] = ()
+    """What is to be done here before the remedy's own steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +82,34 @@ class Cause:
     predicts: Callable[[Evidence], Prediction | None]
     """What it explains in this evidence; None where something contradicts it or nothing speaks for it."""
     remedy: Remedy
+    deciding_test: str = ""
+    """What tells whose it is, where the vantages at hand cannot: the first step then. "" where they always can."""
 
     @property
     def family(self) -> str:
         return self.id.split(".")[0]
 
 
+def bad_rows(result: CheckResult) -> list[Row]:
+    """The rows of a result's evidence that are not well; none where the check looks at one thing alone."""
+    servers = [
+        row for row in result.evidence.get("servers", ()) if not row.get("ok", True) or row.get("relayed_private")
+    ]
+    return servers or list(result.evidence.get("faults", ()))
+
+
+def row_name(row: Row) -> str:
+    """What tells a row of one check from its other rows."""
+    return " ".join(str(row[key]) for key in ("uri", "peer", "what") if row.get(key))
+
+
 def outcomes(results: Iterable[CheckResult]) -> frozenset[Outcome]:
-    """The outcomes that these results are."""
-    return frozenset((r.id, r.vantage) for r in results)
+    """All that wants explaining in these results."""
+    return frozenset(
+        (r.id, r.vantage, part) for r in results for part in ({row_name(row) for row in bad_rows(r)} or {""})
+    )
+
+
+def outcome_of(result: CheckResult, row: Row) -> Outcome:
+    """One row of a result, as a thing that wants explaining."""
+    return result.id, result.vantage, row_name(row)

@@ -1,29 +1,31 @@
 """The fewest causes that explain all the evidence.
 
-Every failure wants explaining, and every warning that a cause is declared for. Among the smallest sets of causes
-that cover them, one that is more certain wins; where two sets are as good, what they disagree about is `possible`.
-A wrong cause is worse than none: what no cause explains stays unexplained. Pure.
+Every failure and every warning wants explaining. A warning that no cause predicts needs none (a port that is taken
+while nothing is to be installed), and a failure that no cause predicts stays unexplained: a wrong cause is worse than
+none. Among the smallest sets of causes that cover the rest, one that is more certain wins; where two sets are as good,
+what they disagree about is `possible`. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
-from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction
-from calls_doctor.model.check import Status
-from calls_doctor.model.report import Confidence, Diagnosis, Impact
+import msgspec
 
-CAUSES_MAX = 6
-"""A covering set is never larger: more independent faults at once are read from the checks themselves."""
+from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, outcomes
+from calls_doctor.model.flow import Party
+from calls_doctor.model.report import Confidence, Diagnosis, Impact, Remedy
+
+STEPS_MAX = 20_000
+"""The search gives up after so many looks and takes the greedy cover: an answer now, not the best one later."""
 _IMPACT_ORDER = list(Impact)
-_CONFIDENCE_COST = {Confidence.CERTAIN: 0, Confidence.LIKELY: 1, Confidence.POSSIBLE: 2}
+_DOUBT = {Confidence.CERTAIN: 0, Confidence.LIKELY: 1, Confidence.POSSIBLE: 2}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
-    """A cause that would explain something here."""
+    """A cause that would explain something here. Each is itself only, whatever it says."""
 
     cause: Cause
     prediction: Prediction
@@ -31,77 +33,117 @@ class Candidate:
 
 def diagnose(evidence: Evidence, causes: Sequence[Cause]) -> list[Diagnosis]:
     """The diagnosis, the most important cause first; empty where nothing is wrong."""
+    wanted = bad_outcomes(evidence)
     candidates = [
         Candidate(cause, prediction) for cause in causes if (prediction := cause.predicts(evidence)) is not None
     ]
-    chosen, disputed = cover(unexplained(evidence), candidates)
-    found = [_diagnosis(candidate, possible=candidate in disputed) for candidate in chosen]
+    chosen, disputed = cover(wanted, candidates)
+    found = [_diagnosis(candidate, wanted, possible=candidate in disputed) for candidate in chosen]
     return sorted(found, key=_importance)
 
 
-def unexplained(evidence: Evidence) -> frozenset[Outcome]:
-    """What wants explaining: every failure; a warning only where a candidate offers an explanation for it."""
-    return frozenset((r.id, r.vantage) for r in evidence.results if r.status in (Status.FAIL, Status.WARN))
+def bad_outcomes(evidence: Evidence) -> frozenset[Outcome]:
+    """All failures and warnings, part by part: what a cover is looked for."""
+    return outcomes(r for r in evidence.results if r.status in BAD)
 
 
 def cover(wanted: frozenset[Outcome], candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
-    """The smallest covering set, and those of its members that other sets as good replace by something else.
+    """The causes of the best covering sets, and those of them that not every best set holds.
 
-    Where no set covers everything, as much as can be covered is.
+    Best: the fewest causes; among these the fewest doubts; then the least that is explained twice. Where no set covers
+    everything, as much as can be covered is.
     """
-    useful = [c for c in candidates if c.prediction.explains & wanted]
-    reachable = frozenset[Outcome]().union(*(c.prediction.explains for c in useful)) & wanted
-    if not reachable:
-        return [], []
-    for size in range(1, min(len(useful), CAUSES_MAX) + 1):
-        covering = [sets for sets in combinations(useful, size) if reachable <= _explained(sets)]
-        if covering:
-            return _best(covering)
-    return _greedy(reachable, useful), []
+    explains = {c: c.prediction.explains & wanted for c in candidates}
+    useful = [c for c in candidates if explains[c]]
+    reachable = frozenset[Outcome]().union(*(explains[c] for c in useful))
+    search = _Search({one: [c for c in useful if one in explains[c]] for one in reachable}, explains)
+    sets = search.smallest() or [_greedy(reachable, useful)]
+    return _best(sets, explains)
 
 
-def _best(covering: list[tuple[Candidate, ...]]) -> tuple[list[Candidate], list[Candidate]]:
-    least = min(_cost(sets) for sets in covering)
-    equals = [sets for sets in covering if _cost(sets) == least]
-    everywhere = [c for c in equals[0] if all(c in sets for sets in equals)]
-    ordered = list(dict.fromkeys(c for sets in equals for c in sets))
-    return ordered, [c for c in ordered if c not in everywhere]
+class _Search:
+    """All covering sets of the smallest size: each step tries those that explain the outcome that fewest explain.
+
+    Depth first with a rising limit. A candidate that alone explains something is in every set, so many faults at once
+    that have nothing to do with each other cost one step each.
+    """
+
+    def __init__(
+        self, explained_by: dict[Outcome, list[Candidate]], explains: dict[Candidate, frozenset[Outcome]]
+    ) -> None:
+        self._explained_by, self._explains = explained_by, explains
+        self._largest = max((len(one) for one in explains.values()), default=0)
+        self._order = sorted(explained_by, key=lambda one: (len(explained_by[one]), one))
+        self._steps = 0
+
+    def smallest(self) -> list[frozenset[Candidate]]:
+        """Empty where it gave up, or where nothing is to be covered."""
+        wanted = frozenset(self._explained_by)
+        for size in range(1, len(wanted) + 1):
+            found: set[frozenset[Candidate]] = set()
+            self._look(wanted, frozenset(), size, found)
+            if self._steps > STEPS_MAX:
+                return []
+            if found:
+                return list(found)
+        return []
+
+    def _look(
+        self, left: frozenset[Outcome], taken: frozenset[Candidate], size: int, found: set[frozenset[Candidate]]
+    ) -> None:
+        self._steps += 1
+        if not left:
+            found.add(taken)
+        elif len(left) <= size * self._largest and self._steps <= STEPS_MAX:
+            hardest = next(one for one in self._order if one in left)
+            for candidate in self._explained_by[hardest]:
+                self._look(left - self._explains[candidate], taken | {candidate}, size - 1, found)
 
 
-def _cost(sets: Iterable[Candidate]) -> tuple[int, int]:
-    """Fewer doubts first; then the set that says no more than was seen."""
-    sets = list(sets)
-    doubts = sum(_CONFIDENCE_COST[c.prediction.confidence] for c in sets)
-    return doubts, sum(len(c.prediction.explains) for c in sets) - len(_explained(sets))
+def _best(
+    sets: Sequence[frozenset[Candidate]], explains: dict[Candidate, frozenset[Outcome]]
+) -> tuple[list[Candidate], list[Candidate]]:
+    def cost(one: Iterable[Candidate]) -> tuple[int, int]:
+        chosen = list(one)
+        return sum(_DOUBT[c.prediction.confidence] for c in chosen), sum(len(explains[c]) for c in chosen)
+
+    least = min(map(cost, sets))
+    equals = [one for one in sets if cost(one) == least]
+    anywhere = [c for c in explains if any(c in one for one in equals)]
+    return anywhere, [c for c in anywhere if not all(c in one for one in equals)]
 
 
-def _explained(sets: Iterable[Candidate]) -> frozenset[Outcome]:
-    return frozenset[Outcome]().union(*(c.prediction.explains for c in sets))
-
-
-def _greedy(wanted: frozenset[Outcome], useful: Sequence[Candidate]) -> list[Candidate]:
-    chosen: list[Candidate] = []
+def _greedy(wanted: frozenset[Outcome], useful: Sequence[Candidate]) -> frozenset[Candidate]:
+    chosen: set[Candidate] = set()
     while wanted:
         best = max(useful, key=lambda c: len(c.prediction.explains & wanted))
-        chosen.append(best)
+        chosen.add(best)
         wanted -= best.prediction.explains
-    return chosen
+    return frozenset(chosen)
 
 
-def _diagnosis(candidate: Candidate, possible: bool) -> Diagnosis:
+def _diagnosis(candidate: Candidate, wanted: frozenset[Outcome], possible: bool) -> Diagnosis:
     cause, prediction = candidate.cause, candidate.prediction
+    party = prediction.party or cause.party
     return Diagnosis(
         cause=cause.id,
         confidence=Confidence.POSSIBLE if possible else prediction.confidence,
         flow=prediction.flow,
-        party=prediction.party or cause.party,
+        party=party,
         impact=prediction.impact or cause.impact,
         subject=prediction.subject,
         summary=prediction.summary,
-        because=sorted({check for check, _ in prediction.explains}),
-        remedy=prediction.remedy or cause.remedy,
+        because=sorted({check for check, _, _ in prediction.explains & wanted}),
+        remedy=_remedy(cause, prediction, party),
     )
 
 
+def _remedy(cause: Cause, prediction: Prediction, party: Party) -> Remedy:
+    """The cause's own, after what must be found out first (contract section 6)."""
+    deciding = (cause.deciding_test,) if party is Party.UNDECIDED and cause.deciding_test else ()
+    first = dict.fromkeys((*prediction.steps_first, *deciding))
+    return msgspec.structs.replace(cause.remedy, steps=[*first, *cause.remedy.steps])
+
+
 def _importance(one: Diagnosis) -> tuple[int, int, str]:
-    return _IMPACT_ORDER.index(one.impact), _CONFIDENCE_COST[one.confidence], one.cause
+    return _IMPACT_ORDER.index(one.impact), _DOUBT[one.confidence], one.cause

@@ -12,11 +12,11 @@ from calls_doctor.modes import MEDIA_PORT
 
 def no_sockets(evidence: Evidence) -> Prediction | None:
     """The machine gives this program no socket."""
-    result = next(iter(evidence.of("env.platform", Status.FAIL)), None)
-    if result is None:
+    shown = evidence.of("env.platform", Status.FAIL)
+    if not shown:
         return None
-    flow = flow_of(result, Role.MEDIA, "udp", MEDIA_PORT)
-    return Prediction(explains=outcomes([result]), flow=flow, summary=result.summary)
+    flow = flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT)
+    return Prediction(explains=outcomes(shown), flow=flow, summary=shown[0].summary)
 
 
 CAUSES = (

@@ -4,49 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.place import flow_of, own_machine, port_of
+from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcome_of, outcomes
+from calls_doctor.diagnosis.media_signs import QUALITY, STREAM_LOST_RATIO, UDP_CALLS, UDP_ECHO
+from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
+from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
-from calls_doctor.model.report import Impact, Remedy
+from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
-
-ECHO, QUALITY, CALLS = "port.rtc-udp-echo", "quality.path", ("media.self", "media.call-udp")
 
 
 def _fault(what: str) -> Callable[[Evidence], Prediction | None]:
+    """One fault that quality.path found, each by itself: a path may lose and delay packets at once."""
+
     def predicts(evidence: Evidence) -> Prediction | None:
-        for result in evidence.bad(QUALITY):
-            directions = {row["direction"] for row in result.evidence["faults"] if row["what"] == what}
-            if directions:
-                place = own_machine(evidence)
-                echo = next(iter(evidence.of(ECHO)), result)
-                return Prediction(
-                    explains=outcomes([result, *(evidence.bad(ECHO, *CALLS) if what == "loss" else [])]),
-                    flow=flow_of(echo, Role.MEDIA, "udp", port_of(echo, MEDIA_PORT), _lost(directions)),
-                    summary=result.summary,
-                    subject=echo.target,
-                    party=place.party if place else None,
-                )
-        return None
+        shown = [r for r in evidence.bad(QUALITY) if _directions(r, what) and not _is_a_limit(r, what)]
+        if not shown:
+            return None
+        rows = [outcome_of(r, row) for r in shown for row in r.evidence["faults"] if row["what"] == what]
+        lossy = evidence.bad_at(vantages_of(shown), UDP_ECHO, *UDP_CALLS) if what == "loss" else []
+        echo = next(iter(evidence.bad_at(vantages_of(shown), UDP_ECHO)), evidence.at(UDP_ECHO, shown[0].vantage))
+        place = own_machine(evidence)
+        return Prediction(
+            explains=outcomes(lossy) | frozenset(rows),
+            flow=flow_of(evidence, echo or shown[0], Role.MEDIA, "udp", MEDIA_PORT, _lost(_directions(shown[0], what))),
+            summary=shown[0].summary,
+            subject=(echo or shown[0]).target,
+            party=place.party if place else None,
+        )
 
     return predicts
+
+
+def _directions(result: CheckResult, what: str) -> set[str]:
+    return {row["direction"] for row in result.evidence["faults"] if row["what"] == what}
+
+
+def _is_a_limit(result: CheckResult, what: str) -> bool:
+    """So much of a stream is lost, while the probes before it passed, that something limits it (its own cause)."""
+    rows = (result.evidence.get(way) or {} for way in ("to_far", "from_far"))
+    return what == "loss" and any(row.get("loss_ratio", 0.0) > STREAM_LOST_RATIO for row in rows)
 
 
 def loss(evidence: Evidence) -> Prediction | None:
     """Packets are lost at voice rate, or so many probes are that no call was tried."""
     if found := _fault("loss")(evidence):
         return found
-    for result in evidence.bad(ECHO):
-        if result.evidence.get("returned"):
-            place = own_machine(evidence)
-            return Prediction(
-                explains=outcomes([result, *evidence.bad(*CALLS)]),
-                flow=flow_of(result, Role.MEDIA, "udp", port_of(result, MEDIA_PORT)),
-                summary=f"{result.summary}, the others were lost",
-                subject=result.target,
-                party=place.party if place else None,
-            )
-    return None
+    # Not a warning: a probe or two of 24 that went astray prove no loss (contract section 6).
+    shown = [r for r in evidence.of(UDP_ECHO, Status.FAIL) if r.evidence.get("returned")]
+    shown = [r for r in shown if r.evidence.get("trouble", "silent") == "silent"]
+    if not shown:
+        return None
+    place = own_machine(evidence)
+    return Prediction(
+        explains=outcomes([*shown, *evidence.bad_at(vantages_of(shown), *UDP_CALLS)]),
+        flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT),
+        summary=f"{shown[0].summary}, the others were lost",
+        subject=shown[0].target,
+        party=place.party if place else None,
+        confidence=Confidence.LIKELY,
+    )
 
 
 def _lost(directions: set[str]) -> Lost | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from calls_doctor.diagnosis.cause import Evidence
@@ -35,14 +37,46 @@ def at_the_far_end(evidence: Evidence) -> Place:
     return own_machine(evidence) or Place(None, Confidence.CERTAIN)
 
 
-def flow_of(result: CheckResult, to: Role, protocol: str, port: int, lost: Lost | None = None) -> Flow:
-    """The flow that a result is about, from its vantage."""
-    role = next((role for role in Role if role == result.vantage), Role.CLIENT)
-    host = result.target.split(",")[0].rsplit("/", 1)[0].rsplit(":", 1)[0]
-    return Flow(from_=Endpoint(role=role), to=Endpoint(role=to, address=host), protocol=protocol, port=port, lost=lost)
+_TARGET = re.compile(
+    r"""(?: [a-z]+ : (?://)? )??                          # http://, turn:
+        (?: \[ (?P<v6>[0-9a-fA-F:.%\w]+) \] | (?P<host>[^\s:/?\[\]]+) )
+        (?: : (?P<port>\d{1,5}) )?
+        (?: [/?] .* )?                                    # /udp, ?transport=udp, a path
+    """,
+    re.VERBOSE,
+)
 
 
-def port_of(result: CheckResult, default: int) -> int:
-    """The port in a target such as `host:8443/udp`, `turn:host:3478?transport=udp` or `http://host:8045`."""
-    digits = result.target.split(",")[0].split("?")[0].split("/udp")[0].split("/tcp")[0].rsplit(":", 1)[-1]
-    return int(digits) if digits.isdecimal() else default
+def host_and_port(target: str) -> tuple[str, int | None]:
+    """Host and port of the first target in `host:8443/udp`, `[::1]:8443/tcp`, `turn:host:3478?transport=udp` or
+    `http://host:8045`; ("", None) where there is none."""
+    found = _TARGET.fullmatch(target.split(",")[0].strip())
+    if found is None:
+        return "", None
+    return found["v6"] or found["host"], int(found["port"]) if found["port"] else None
+
+
+def role_of(evidence: Evidence, result: CheckResult) -> Role:
+    """The role from which a result was made: a vantage's id may be a label of the user's."""
+    vantage = evidence.vantages.get(result.vantage)
+    name = vantage.role if vantage else result.vantage
+    return next((role for role in Role if role == name), Role.CLIENT)
+
+
+def flow_of(
+    evidence: Evidence, result: CheckResult, to: Role, protocol: str, default_port: int, lost: Lost | None = None
+) -> Flow:
+    """The flow that a result is about, from its vantage to its target."""
+    host, port = host_and_port(result.target)
+    return Flow(
+        from_=Endpoint(role=role_of(evidence, result)),
+        to=Endpoint(role=to, address=host),
+        protocol=protocol,
+        port=port or default_port,
+        lost=lost,
+    )
+
+
+def vantages_of(results: Iterable[CheckResult]) -> set[str]:
+    """Where these results were made."""
+    return {r.vantage for r in results}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.place import flow_of, on_the_path, port_of
+from calls_doctor.diagnosis.place import flow_of, on_the_path, own_machine, role_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
@@ -12,50 +14,50 @@ from calls_doctor.modes import STUN_PORT
 SERVER_SIDE = (Role.MEDIA, Role.MATTERMOST)
 
 
-def _unanswered(evidence: Evidence, server_side: bool) -> CheckResult | None:
-    return next(
-        (r for r in evidence.of("stun.reach", Status.FAIL) if (_role(evidence, r) in SERVER_SIDE) is server_side), None
-    )
+def _blocked(server_side: bool) -> Callable[[Evidence], Prediction | None]:
+    """No STUN server answers at all: a caller, or the media host."""
 
+    def predicts(evidence: Evidence) -> Prediction | None:
+        failed = evidence.of("stun.reach", Status.FAIL)
+        shown = [r for r in failed if (role_of(evidence, r) in SERVER_SIDE) is server_side]
+        if not shown:
+            return None
+        place = on_the_path(evidence)
+        return Prediction(
+            explains=outcomes(shown),
+            flow=flow_of(evidence, shown[0], Role.STUN, "udp", STUN_PORT, Lost.BOTH),
+            summary=shown[0].summary,
+            subject=shown[0].target,
+            party=place.party,
+            confidence=place.confidence,
+        )
 
-def _role(evidence: Evidence, result: CheckResult) -> str:
-    vantage = evidence.vantages.get(result.vantage)
-    return vantage.role if vantage else result.vantage
-
-
-def _blocked(evidence: Evidence, result: CheckResult) -> Prediction:
-    place = on_the_path(evidence)
-    flow = flow_of(result, Role.STUN, "udp", port_of(result, STUN_PORT), Lost.BOTH)
-    return Prediction(
-        explains=outcomes([result]), flow=flow, summary=result.summary, subject=result.target,
-        party=place.party, confidence=place.confidence,
-    )  # fmt: skip
-
-
-def blocked_client(evidence: Evidence) -> Prediction | None:
-    """No STUN server answers a caller."""
-    result = _unanswered(evidence, server_side=False)
-    return None if result is None else _blocked(evidence, result)
-
-
-def blocked_server(evidence: Evidence) -> Prediction | None:
-    """No STUN server answers the media host."""
-    result = _unanswered(evidence, server_side=True)
-    return None if result is None else _blocked(evidence, result)
+    return predicts
 
 
 def wrong_answer(evidence: Evidence) -> Prediction | None:
     """Servers that disagree about the public address."""
-    result = next((r for r in evidence.bad("stun.public-ip") if not r.evidence.get("servers_agree", True)), None)
-    if result is None:
+    shown = [r for r in evidence.bad("stun.public-ip") if _servers_disagree(r)]
+    if not shown:
         return None
-    reach = next(iter(evidence.of("stun.reach")), result)
+    reach = evidence.at("stun.reach", shown[0].vantage) or shown[0]
     return Prediction(
-        explains=outcomes([result]),
-        flow=flow_of(reach, Role.STUN, "udp", port_of(reach, STUN_PORT)),
-        summary=result.summary,
+        explains=outcomes(shown),
+        flow=flow_of(evidence, reach, Role.STUN, "udp", STUN_PORT),
+        summary=shown[0].summary,
         subject=reach.target,
+        party=place.party if (place := own_machine(evidence)) else None,
     )
+
+
+def _servers_disagree(result: CheckResult) -> bool:
+    """Each server always says the same, and not what another says.
+
+    A NAT that gives every socket another address of its pool makes one server contradict itself: that is odd, and no
+    server's fault.
+    """
+    said = [set(addresses) for addresses in result.evidence.get("mapped", {}).values()]
+    return all(len(addresses) == 1 for addresses in said) and len(set().union(*said)) > 1
 
 
 _REMEDY = Remedy(
@@ -68,22 +70,29 @@ _REMEDY = Remedy(
     guide_steps=["1.3.1"],
 )
 
+_DECIDES = (
+    "Ask another STUN server, and the same one from a second network: a server that is down answers nobody, a firewall "
+    "keeps every server from answering here"
+)
+
 CAUSES = (
     Cause(
         id="stun.blocked-client",
         party=Party.CALLER_NETWORK,
         impact=Impact.NONE_NOW,
         meaning="A caller gets no STUN answer; nothing to mend while 8443 works.",
-        predicts=blocked_client,
+        predicts=_blocked(server_side=False),
         remedy=_REMEDY,
+        deciding_test=_DECIDES,
     ),
     Cause(
         id="stun.blocked-server",
         party=Party.SERVER_NETWORK,
         impact=Impact.NO_CALLS,
         meaning="The media host gets no STUN answer and needs one.",
-        predicts=blocked_server,
+        predicts=_blocked(server_side=True),
         remedy=_REMEDY,
+        deciding_test=_DECIDES,
     ),
     Cause(
         id="stun.wrong-answer",
@@ -93,9 +102,11 @@ CAUSES = (
         predicts=wrong_answer,
         remedy=Remedy(
             summary="Use one STUN server outside the network, or set the address yourself",
-            steps=["A STUN server inside the network sees private addresses: name one on the internet",
-                   "With several ways out, set the ICE host override to the address that forwards 8443"],
+            steps=[
+                "A STUN server inside the network sees private addresses: name one on the internet",
+                "With several ways out, set the ICE host override to the address that forwards 8443",
+            ],
             guide_steps=["1.3.1", "2A.2.3"],
         ),
     ),
-)  # fmt: skip
+)

@@ -1,0 +1,147 @@
+"""Results as the checks write them, for tests of what is concluded from them. They come from no network.
+
+Each function is one thing that a check can find, with the evidence that its code puts there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any  # evidence is JSON
+
+from calls_doctor.diagnosis.cause import Evidence
+from calls_doctor.diagnosis.causes import CAUSES
+from calls_doctor.diagnosis.cover import diagnose
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.report import Diagnosis, Vantage
+from calls_doctor.model.site import Phase
+
+MEDIA_HOST, SENT = "203.0.113.20", 24
+UDP, TCP = f"{MEDIA_HOST}:8443/udp", f"{MEDIA_HOST}:8443/tcp"
+API = f"http://{MEDIA_HOST}:8045"
+TURN_UDP, TURN_TCP = "turn:turn.example.com:3478?transport=udp", "turn:turn.example.com:3478?transport=tcp"
+TURNS = "turns:turn.example.com:5349?transport=tcp"
+CLIENT = "client"
+
+
+def result(
+    check: str, status: Status, target: str = "", at: str = CLIENT, summary: str = "", **evidence: Any
+) -> CheckResult:
+    """Any result; the summary says which, where a test cares for words."""
+    return CheckResult(
+        id=check, title=check, category=check.split(".")[0], status=status, vantage=at, target=target,
+        summary=summary or f"{check} {status}", evidence=evidence,
+    )  # fmt: skip
+
+
+def passed(*checks: str, at: str = CLIENT) -> list[CheckResult]:
+    """Passes of checks whose evidence nobody reads."""
+    return [result(check, Status.PASS, at=at) for check in checks]
+
+
+def echo(
+    check: str, returned: int, trouble: str = "", arrived: int | None = None, sent: int = SENT, at: str = CLIENT
+) -> CheckResult:
+    """An echo in the self-test or over UDP: below 80 % it fails, below 95 % it warns."""
+    ratio = returned / sent if sent else 0.0
+    status = Status.FAIL if ratio < 0.8 else Status.WARN if ratio < 0.95 else Status.PASS
+    evidence: dict[str, Any] = {"sent": sent, "returned": returned, "arrived": arrived}
+    if returned:
+        evidence |= {"rtt_p50_s": 0.01, "rtt_p95_s": 0.02}
+    if trouble:
+        evidence["trouble"] = trouble
+    target = UDP if check == "port.rtc-udp-echo" else TCP
+    return result(check, status, target, at, f"{returned} of {sent} probes came back", **evidence)
+
+
+def udp(returned: int = 0, trouble: str = "", arrived: int | None = None, at: str = CLIENT) -> CheckResult:
+    return echo("port.rtc-udp-echo", returned, trouble, arrived, at=at)
+
+
+def tcp(
+    returned: int = 0, trouble: str = "", arrived: int | None = None, sent: int = SENT, at: str = CLIENT
+) -> CheckResult:
+    return echo("port.rtc-tcp-echo", returned, trouble, arrived, sent, at=at)
+
+
+def good_echoes(at: str = CLIENT) -> list[CheckResult]:
+    return [udp(SENT, arrived=SENT, at=at), tcp(SENT, arrived=SENT, at=at)]
+
+
+def way(sent: int | None, received: int | None) -> dict[str, Any]:
+    """One direction of a call, as checks.media counts it."""
+    row: dict[str, Any] = {"sent": sent, "received": received}
+    if sent and received is not None:
+        row |= {"loss_ratio": 1 - received / sent, "reordered_ratio": 0.0, "duplicated_ratio": 0.0, "jitter_s": 0.001}
+    return row
+
+
+def call(
+    check: str, stage: str, trouble: str = "", to_far: tuple[int | None, int | None] = (0, None),
+    from_far: tuple[int | None, int | None] = (None, 0), status: Status = Status.FAIL, at: str = CLIENT,
+) -> CheckResult:  # fmt: skip
+    """A call that failed at a stage, or whose media was counted (stage "media")."""
+    target = TCP if check == "media.call-tcp" else UDP
+    evidence: dict[str, Any] = {"stage": stage, "to_far": way(*to_far), "from_far": way(*from_far)}
+    if stage != "media" or trouble:
+        evidence |= {"detail": f"no answer at {stage}", "trouble": trouble}
+    return result(check, status, target, at, f"fails at {stage}", **evidence)
+
+
+def api(stage: str, trouble: str, at: str = CLIENT, target: str = API) -> CheckResult:
+    return result("port.api-tcp", Status.FAIL, target, at, stage=stage, trouble=trouble)
+
+
+def turn_row(uri: str, trouble: str = "", code: int | None = None, **more: Any) -> dict[str, Any]:
+    """One server in the evidence of turn.*."""
+    transport = "tls" if uri.startswith("turns") else uri.rsplit("=", 1)[-1]
+    row = {"uri": uri, "transport": transport, "ok": not trouble, "trouble": trouble, "code": code}
+    return row | ({"detail": f"{uri}: {trouble}"} if trouble else {}) | more
+
+
+def turn(check: str, *rows: dict[str, Any], at: str = CLIENT) -> CheckResult:
+    """turn.challenge, turn.allocate or turn.permission: one that works is enough for a warning."""
+    worst = any(row["trouble"] == "open" or row.get("relayed_private") for row in rows)
+    status = Status.WARN if any(row["ok"] for row in rows) and not worst else Status.FAIL
+    return result(check, status, ", ".join(row["uri"] for row in rows), at, servers=list(rows))
+
+
+def relay_range(carried: int = 0, arrived: int | None = 0, codes: Iterable[int] = (), at: str = CLIENT) -> CheckResult:
+    """turn.relay-range against a media host, over eight ports."""
+    ports = [{"sent": 2, "returned": 2 if n < carried else 0} for n in range(8)]
+    for row, code in zip(reversed(ports), codes, strict=False):
+        row["code"] = code
+    status = Status.WARN if carried else Status.FAIL
+    return result("turn.relay-range", status, TURN_UDP, at, ports=ports, carried=carried, arrived=arrived, sampled=8)
+
+
+def path(*faults: tuple[str, str], loss_ratio: float = 0.05, at: str = CLIENT) -> CheckResult:
+    """quality.path with these faults: (what, direction)."""
+    ways: dict[str, Any] = {name: {"loss_ratio": loss_ratio} for name in ("to_far", "from_far")}
+    rows = [{"what": what, "direction": direction} for what, direction in faults]
+    return result("quality.path", Status.WARN, at=at, faults=rows, **ways)
+
+
+def public_ip(mapped: dict[str, list[str]]) -> CheckResult:
+    """stun.public-ip where more than one address was seen."""
+    return result("stun.public-ip", Status.WARN, mapped=mapped, servers_agree=False)
+
+
+def taken(at: str = "media") -> CheckResult:
+    row = {"transport": "udp", "port": 8443, "use": "media", "owner": "tomcat (pid 7)", "pid": 7}
+    return result("env.port-free", Status.FAIL, at=at, taken=[row])
+
+
+def evidence(results: Iterable[CheckResult], phase: Phase = Phase.PRE) -> Evidence:
+    found = list(results)
+    roles = {r.vantage: r.vantage for r in found}
+    vantages = {at: Vantage(id=at, role=role, started="2026-01-01T00:00:00Z") for at, role in roles.items()}
+    return Evidence(phase, found, vantages)
+
+
+def diagnosed(*results: CheckResult, phase: Phase = Phase.PRE) -> list[Diagnosis]:
+    """What all causes make of these results."""
+    return diagnose(evidence(results, phase), CAUSES)
+
+
+def causes(*results: CheckResult, phase: Phase = Phase.PRE) -> list[str]:
+    return [one.cause for one in diagnosed(*results, phase=phase)]
