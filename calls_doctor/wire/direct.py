@@ -45,6 +45,8 @@ NO_CERTIFICATE = bytes(DIGEST_BYTES)
 """In place of the hash where a session does no DTLS: no certificate has it."""
 
 LINK_CHARS_MAX = 1024
+_NAME = re.compile(r"[^\W_](?:[\w.:-]{0,251}[\w.:])?")
+"""A host name, in any script, or an address literal."""
 _ICE_CHARS = re.compile(r"[A-Za-z0-9+/]+", re.ASCII)  # RFC 8839 section 5.4
 
 
@@ -144,6 +146,8 @@ def parse_link(text: str) -> Link:
         raise UsageError("the pairing link names no IP address and port after calls-doctor://") from None
     if not port:
         raise UsageError("the pairing link names no port")
+    if name and not _NAME.fullmatch(name):  # it is shown and looked up: no control characters, no spaces
+        raise UsageError("the name in the pairing link is no host name")
     key_text, _, fingerprint_text = parts.fragment.partition(".")
     key, fingerprint = _from_base64url(key_text), _from_base64url(fingerprint_text)
     if len(key) != KEY_BYTES or len(fingerprint) != DIGEST_BYTES:

@@ -303,7 +303,7 @@ def _encode_attribute(number: int, value: bytes) -> bytes:
 
 
 def looks_like_stun(data: bytes) -> bool:
-    """RFC 8489 section 6.3: two zero bits and the magic cookie; a cheap test before `parse`."""
+    """A first byte of 0 to 3 (RFC 7983: other protocols share the port) and the magic cookie; cheap, before `parse`."""
     return len(data) >= HEADER_BYTES and data[0] < 4 and data[4:8] == MAGIC_COOKIE.to_bytes(4, "big")
 
 

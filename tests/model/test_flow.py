@@ -1,0 +1,53 @@
+"""How far an address reaches (contract section 6), and flows as JSON carries them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from calls_doctor.model.flow import AddressClass, Endpoint, Flow, Lost, Path, Role, Transport, address_class
+
+
+@pytest.mark.parametrize(("address", "expected"), [
+    ("127.0.0.1", AddressClass.LOOPBACK), ("127.255.255.254", AddressClass.LOOPBACK), ("::1", AddressClass.LOOPBACK),
+    ("10.0.0.1", AddressClass.PRIVATE), ("172.16.0.0", AddressClass.PRIVATE), ("172.31.255.255", AddressClass.PRIVATE),
+    ("172.15.255.255", AddressClass.PUBLIC), ("172.32.0.0", AddressClass.PUBLIC),
+    ("192.168.255.1", AddressClass.PRIVATE), ("192.169.0.1", AddressClass.PUBLIC),
+    ("100.64.0.1", AddressClass.SHARED), ("100.127.255.255", AddressClass.SHARED),
+    ("100.63.255.255", AddressClass.PUBLIC), ("100.128.0.0", AddressClass.PUBLIC),
+    ("169.254.1.1", AddressClass.LINK_LOCAL), ("fe80::1", AddressClass.LINK_LOCAL),
+    ("fe80::1%eth0", AddressClass.LINK_LOCAL), ("febf::1", AddressClass.LINK_LOCAL),
+    ("fc00::1", AddressClass.UNIQUE_LOCAL), ("fdff::1", AddressClass.UNIQUE_LOCAL), ("fe00::1", AddressClass.PUBLIC),
+    ("::ffff:10.0.0.1", AddressClass.PRIVATE), ("::ffff:192.0.2.1", AddressClass.PUBLIC),
+    ("192.0.2.1", AddressClass.PUBLIC), ("203.0.113.20", AddressClass.PUBLIC), ("2001:db8::1", AddressClass.PUBLIC),
+])  # fmt: skip
+def test_the_class_of_an_address(address: str, expected: AddressClass) -> None:
+    assert address_class(address) is expected
+    assert address_class(address).is_private is (expected is not AddressClass.PUBLIC)
+
+
+@pytest.mark.parametrize("text", ["", "calls.example.com", "10.0.0", "10.0.0.1/8", "1.2.3.4:80"])
+def test_a_name_has_no_class(text: str) -> None:
+    with pytest.raises(ValueError, match="does not appear to be"):
+        address_class(text)
+
+
+def test_a_flow_says_from_in_json() -> None:
+    flow = Flow(
+        from_=Endpoint(role=Role.CLIENT), to=Endpoint(role=Role.MEDIA, address="192.0.2.1"), protocol="udp", port=8443,
+        lost=Lost.REPLY,
+    )  # fmt: skip
+    data = msgspec.json.encode(flow)
+    assert msgspec.json.decode(data) == {
+        "from": {"role": "client", "address": ""},
+        "to": {"role": "media", "address": "192.0.2.1"},
+        "protocol": "udp",
+        "port": 8443,
+        "lost": "reply",
+    }
+    assert msgspec.json.decode(data, type=Flow) == flow
+
+
+def test_paths_of_two_transports_are_two_paths() -> None:
+    local, remote = ("192.0.2.1", 1), ("192.0.2.2", 2)
+    assert len({Path(transport, local, remote) for transport in Transport}) == 3
