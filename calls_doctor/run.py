@@ -107,7 +107,7 @@ async def check(
                 from calls_doctor.standin import launch
 
                 async with launch.StandInProcess(stand_in or launch.Options()) as ready:
-                    return await run.against(_self_test_site(ready), _self_test_credentials(ready), ready.link)
+                    return await run.against(_self_test_site(ready), _self_test_credentials(ready), ready.pairing)
             return await run.against(gathered.site, gathered.credentials, gathered.link)
     except TimeoutError:
         return run.report(complete=False)
@@ -145,7 +145,7 @@ def _self_test_site(ready: Ready | None) -> Site:
 
 
 def _self_test_credentials(ready: Ready) -> Credentials:
-    return Credentials(turn=TurnCredentials(ready.turn_username, Secret(ready.turn_password.reveal())))
+    return Credentials(turn=TurnCredentials(ready.turn_username, Secret(ready.turn_password)))
 
 
 class _Run:

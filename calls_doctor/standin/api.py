@@ -19,11 +19,11 @@ from typing import Self
 import h11
 
 from calls_doctor.model.credentials import Secret
+from calls_doctor.net.bound_sockets import bound_tcp
 from calls_doctor.standin import api_answers
 from calls_doctor.standin.api_answers import Account, Answer, Headers
 from calls_doctor.standin.api_websocket import SEND_TIMEOUT_S, Timing, WebSocketSession, accepted
 from calls_doctor.standin.connection_limit import ConnectionLimit
-from calls_doctor.standin.sockets import bound_tcp
 from calls_doctor.wire import rtcd
 
 HEAD_MAX_BYTES = 8192

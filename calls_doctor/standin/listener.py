@@ -12,8 +12,8 @@ from typing import Protocol
 
 from calls_doctor.errors import FramingError
 from calls_doctor.model.flow import Address, Path, Transport
+from calls_doctor.net.bound_sockets import DatagramSocket, bound_both
 from calls_doctor.standin.connection_limit import ConnectionLimit
-from calls_doctor.standin.sockets import DatagramSocket, bound_both
 from calls_doctor.wire.turn_stream import StreamDeframer
 
 IDLE_S = 10.0

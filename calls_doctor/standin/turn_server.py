@@ -17,8 +17,8 @@ from typing import Self
 from calls_doctor import __version__
 from calls_doctor.model.credentials import Secret
 from calls_doctor.model.flow import Address, Path
+from calls_doctor.net.bound_sockets import DatagramSocket, bound_udp
 from calls_doctor.standin.listener import IDLE_S, PacketListener
-from calls_doctor.standin.sockets import DatagramSocket, bound_udp
 from calls_doctor.wire import turn_auth, turn_server
 from calls_doctor.wire.turn_auth import Authenticator
 from calls_doctor.wire.turn_requests import Limits

@@ -108,6 +108,10 @@ class Connection:
         """True while media can be sent and received."""
         return self._srtp is not None and self._agent.selected is not None
 
+    def accepts(self, path: Path) -> bool:
+        """True where packets from this 5-tuple belong to the session: a check by it was authentic."""
+        return path in self._validated
+
     @property
     def stage(self) -> str:
         """What the call is at: "ice", "dtls" or "rtp"; where it hangs, if it hangs."""

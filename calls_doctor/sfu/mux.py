@@ -1,0 +1,149 @@
+"""UDP and TCP on one port number, as rtcd and the plugin have them: packets come whole, whichever carried them.
+
+TCP is framed (RFC 4571). A connection whose first frame is not admitted, or that brings none, is closed; HTTP and TLS
+announce frames that are too long and end at once. What a packet means is the service's to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Protocol
+
+from calls_doctor.errors import FramingError
+from calls_doctor.model.flow import Address, Path, Transport
+from calls_doctor.net.bound_sockets import DatagramSocket, bound_both
+from calls_doctor.wire.framing import Deframer, frame
+
+UNADMITTED_S = 10.0
+"""How long a TCP connection may take to bring a frame that is admitted."""
+CONNECTIONS_MAX = 256
+UNADMITTED_PER_SOURCE_MAX = 32
+UNSENT_BYTES_MAX = 64 * 1024
+"""What waits for a slow connection; beyond it packets are lost, as media is on UDP."""
+
+
+class MediaService(Protocol):
+    """What stands behind the port."""
+
+    def receive(self, packet: bytes, path: Path, now: float) -> bool:
+        """Takes one packet; False where it is none of an admitted session. Never raises on what a client sends."""
+
+    def connection_lost(self, path: Path, now: float) -> None:
+        """The TCP connection that this path was is gone."""
+
+
+class Mux:
+    """The port, on every address given."""
+
+    def __init__(self, service: MediaService, *, unadmitted_s: float = UNADMITTED_S) -> None:
+        self.service, self.unadmitted_s = service, unadmitted_s
+        self.port = 0
+        self.streams: dict[Path, _Stream] = {}
+        self._udp: dict[Address, DatagramSocket] = {}
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self, addresses: Sequence[str], port: int) -> None:
+        """Listens; port 0 finds one that is free for both. Raises OSError where the port is taken."""
+        udp, tcp = bound_both(addresses, port)
+        self.port = udp[0].getsockname()[1]
+        for sock in udp:
+            self._listen_udp(sock)
+        loop = asyncio.get_running_loop()
+        self._servers = [await loop.create_server(lambda: _Stream(self), sock=sock) for sock in tcp]
+
+    async def close(self) -> None:
+        """Closes everything at once."""
+        for server in self._servers:
+            server.close()
+        for stream in list(self.streams.values()):
+            stream.abort()
+        for sock in self._udp.values():
+            sock.close()
+        self._udp.clear()
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+
+    def send(self, path: Path, packet: bytes) -> None:
+        """Sends one packet by a path that another came by; loses it where the path is gone."""
+        if path.transport is Transport.UDP:
+            sock = self._udp.get(path.local)
+            if sock is not None:
+                sock.send(packet, path.remote)
+        elif path in self.streams:
+            self.streams[path].send(packet)
+
+    def room_for(self, source: str) -> bool:
+        """True where one more connection from this address may come."""
+        waiting = sum(1 for path, stream in self.streams.items() if path.remote[0] == source and not stream.admitted)
+        return len(self.streams) < CONNECTIONS_MAX and waiting < UNADMITTED_PER_SOURCE_MAX
+
+    def _listen_udp(self, sock: socket.socket) -> None:
+        host, port = sock.getsockname()[:2]
+        local: Address = (host, port)
+        now = asyncio.get_running_loop().time
+
+        def receive(packet: bytes, remote: Address) -> None:
+            self.service.receive(packet, Path(Transport.UDP, local, remote), now())
+
+        self._udp[local] = DatagramSocket(sock, receive)
+
+
+class _Stream(asyncio.Protocol):
+    """One TCP connection."""
+
+    def __init__(self, mux: Mux) -> None:
+        self.admitted = False
+        self._mux = mux
+        self._loop = asyncio.get_running_loop()
+        self._deframer = Deframer()
+        self._transport: asyncio.Transport | None = None
+        self._path: Path | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport), "create_server gives streams"
+        self._transport = transport
+        local, remote = (transport.get_extra_info(name) for name in ("sockname", "peername"))
+        if not remote or not self._mux.room_for(remote[0]):  # gone already, or one too many
+            transport.abort()
+            return
+        self._path = Path(Transport.TCP, (local[0], local[1]), (remote[0], remote[1]))
+        self._mux.streams[self._path] = self
+        self._deadline = self._loop.call_later(self._mux.unadmitted_s, self._end_if_unadmitted)
+
+    def data_received(self, data: bytes) -> None:
+        if self._path is None or self._transport is None or self._transport.is_closing():
+            return
+        try:
+            packets = self._deframer.feed(data)
+        except FramingError:
+            self.abort()
+            return
+        for packet in packets:
+            if self._mux.service.receive(packet, self._path, self._loop.time()):
+                self.admitted = True
+            elif not self.admitted:
+                self.abort()
+                return
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._path is not None:
+            self._mux.streams.pop(self._path, None)
+            self._mux.service.connection_lost(self._path, self._loop.time())
+
+    def send(self, packet: bytes) -> None:
+        if self._transport is not None and self._transport.get_write_buffer_size() <= UNSENT_BYTES_MAX:
+            self._transport.write(frame(packet))
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _end_if_unadmitted(self) -> None:
+        if not self.admitted:
+            self.abort()

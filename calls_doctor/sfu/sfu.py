@@ -1,0 +1,223 @@
+"""A small SFU: sessions by ICE user name on one port over UDP and TCP, media echoed or passed on, never decoded.
+
+Whatever is not authentic is met with silence over UDP and a closed connection over TCP, and makes no state. It knows
+nothing of links, runs or signalling: who may open which session is for `admit` to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+
+from calls_doctor.errors import StunError
+from calls_doctor.model.books import SessionBooks
+from calls_doctor.model.flow import Path
+from calls_doctor.sfu.forwarder import Forwarder
+from calls_doctor.sfu.mux import UNADMITTED_S, Mux
+from calls_doctor.sfu.session import Grant, Session
+from calls_doctor.wire import ice, stun
+from calls_doctor.wire.connection import Closed, Failed
+from calls_doctor.wire.dtls import Certificate
+from calls_doctor.wire.framing import PacketKind, packet_kind
+from calls_doctor.wire.ice_lite import Snapshot
+from calls_doctor.wire.rate_limit import RateLimit
+from calls_doctor.wire.stun import ErrorCode, Message
+
+SESSIONS_MAX = 64
+BOOKS_MAX = 256
+"""Sessions whose books are kept, those that have ended among them."""
+Admit = Callable[[str], Grant | None]
+"""Fragment -> what it may open; None: nothing."""
+
+
+class Sfu:
+    """`snapshot` gives the books of the whole run as they travel in Binding answers."""
+
+    def __init__(
+        self,
+        admit: Admit,
+        certificate: Certificate,
+        snapshot: Snapshot,
+        *,
+        consent_expiry_s: float = ice.CONSENT_EXPIRY_S,
+        unadmitted_s: float = UNADMITTED_S,
+    ) -> None:
+        self._admit, self._certificate, self._snapshot = admit, certificate, snapshot
+        self._consent_expiry_s = consent_expiry_s
+        self._mux = Mux(self, unadmitted_s=unadmitted_s)
+        self._forwarder = Forwarder()
+        self._sessions: dict[str, Session] = {}
+        """By the whole USERNAME."""
+        self._by_path: dict[Path, Session] = {}
+        self._books: dict[str, SessionBooks] = {}
+        self._limit = RateLimit()
+        self._timer: asyncio.TimerHandle | None = None
+        self.bad_integrity = 0
+        """Binding requests of a fragment that is admitted, whose MESSAGE-INTEGRITY is wrong."""
+        self.unauthenticated = 0
+        """Packets of nobody's session."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 before `start`."""
+        return self._mux.port
+
+    @property
+    def sessions(self) -> int:
+        """How many there are now."""
+        return len(self._sessions)
+
+    async def start(self, addresses: Sequence[str], port: int = 0) -> None:
+        """Listens on every address; port 0 finds a free one. Raises OSError where the port is taken."""
+        await self._mux.start(addresses, port)
+
+    async def close(self) -> None:
+        """Says good-bye to every peer and closes the port."""
+        now = asyncio.get_running_loop().time()
+        for session in list(self._sessions.values()):
+            session.connection.close(now)
+            self._send(session, now)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._mux.close()
+
+    def books(self) -> list[SessionBooks]:
+        """What was counted of every session, as it stands now; the oldest that have ended are forgotten."""
+        for session in self._sessions.values():
+            self._books[session.grant.session] = session.connection.books
+        return list(self._books.values())
+
+    def receive(self, packet: bytes, path: Path, now: float) -> bool:
+        """Takes one packet from the port; False where it is none of an admitted session."""
+        kind = packet_kind(packet)
+        if kind is PacketKind.STUN:
+            return self._receive_stun(packet, path, now)
+        session = self._by_path.get(path)
+        if session is None:
+            self.unauthenticated += 1
+            return False
+        if kind is PacketKind.RTP:
+            plain = session.connection.receive_rtp(packet, path, now)
+            if plain is not None:
+                for to, data in self._forwarder.forward(plain, session, path, now):
+                    self._mux.send(to, data)
+            return True
+        session.connection.receive(packet, path, now)
+        self._go_on(session, now)
+        return True
+
+    def connection_lost(self, path: Path, now: float) -> None:
+        """A TCP connection has ended; its session may go on by another path."""
+        session = self._by_path.pop(path, None)
+        if session is not None:
+            session.paths.discard(path)
+            session.connection.remove_path(path, now)
+            self._go_on(session, now)
+
+    def _receive_stun(self, packet: bytes, path: Path, now: float) -> bool:
+        try:
+            message = stun.parse(packet)
+        except StunError:
+            self.unauthenticated += 1
+            return False
+        fragments = ice.fragments(message)
+        if fragments is None:
+            self.unauthenticated += 1
+            return False
+        session = self._sessions.get(":".join(fragments)) or self._open(message, fragments, path, now)
+        if session is None:
+            return False
+        session.connection.receive(packet, path, now)
+        if not session.connection.accepts(path):
+            return False
+        self._map(path, session)
+        self._go_on(session, now)
+        return True
+
+    def _open(self, message: Message, fragments: tuple[str, str], path: Path, now: float) -> Session | None:
+        """A new session, where the request is authentic and there is room; nothing is kept where it is not."""
+        if not self._limit.allows(path.remote[0], now):
+            return None
+        grant = self._admit(fragments[0])
+        if grant is None:
+            return None
+        key = grant.password.encode()
+        if not message.integrity_is_valid(key):
+            self.bad_integrity += 1
+            return None
+        if len(self._sessions) >= SESSIONS_MAX:
+            full = ErrorCode(ice.INSUFFICIENT_CAPACITY, "Too Many Sessions")
+            refusal = ice.refusal(message, len(message.raw), full, key)
+            if refusal is not None:
+                self._mux.send(path, refusal)
+            return None
+        session = Session(
+            grant, fragments, self._certificate, secrets.token_bytes, self._snapshot, now,
+            consent_expiry_s=self._consent_expiry_s,
+        )  # fmt: skip
+        self._sessions[":".join(fragments)] = session
+        self._keep_books(session)
+        self._forwarder.join(session)
+        return session
+
+    def _keep_books(self, session: Session) -> None:
+        self._books[session.grant.session] = session.connection.books
+        live = {one.grant.session for one in self._sessions.values()}
+        if len(self._books) > BOOKS_MAX:
+            del self._books[next(name for name in self._books if name not in live)]
+
+    def _map(self, path: Path, session: Session) -> None:
+        before = self._by_path.get(path)
+        if before is session:
+            return
+        if before is not None:  # the same socket opens another session
+            before.paths.discard(path)
+        self._by_path[path] = session
+        session.paths.add(path)
+
+    def _go_on(self, session: Session, now: float) -> None:
+        """After every call into a connection: sends, hears what happened, sets the timer."""
+        self._send(session, now)
+        if any(isinstance(event, Failed | Closed) for event in session.connection.events()):
+            self._end(session, now)
+        self._set_timer()
+
+    def _send(self, session: Session, now: float) -> None:
+        for path, data in session.connection.datagrams_to_send(now):
+            self._mux.send(path, data)
+
+    def _end(self, session: Session, now: float) -> None:
+        """Forgets the session; its books stay."""
+        if session.ended:
+            return
+        session.ended = True
+        self._books[session.grant.session] = session.connection.books
+        session.connection.close(now)
+        self._send(session, now)
+        self._forwarder.leave(session)
+        for path in session.paths:
+            if self._by_path.get(path) is session:
+                del self._by_path[path]
+        self._sessions = {name: one for name, one in self._sessions.items() if one is not session}
+
+    def _set_timer(self) -> None:
+        due = (session.connection.next_timer() for session in self._sessions.values())
+        at = min((one for one in due if one is not None), default=None)
+        if self._timer is not None and self._timer.when() != at:
+            self._timer.cancel()
+            self._timer = None
+        if at is not None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for session in list(self._sessions.values()):
+            due = session.connection.next_timer()
+            if due is not None and due <= now:
+                session.connection.handle_timer(now)
+                self._send(session, now)
+                if any(isinstance(event, Failed | Closed) for event in session.connection.events()):
+                    self._end(session, now)
+        self._set_timer()

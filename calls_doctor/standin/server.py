@@ -1,0 +1,99 @@
+"""The stand-in: what stands where rtcd or the plugin will stand. SFU, API, STUN and TURN, one beside the other.
+
+async with StandIn(Options()) as stand_in: ...  # stand_in.ready has the link, the ports and the TURN credential
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import AsyncExitStack
+from typing import Self
+
+from calls_doctor.model.books import RunBooks
+from calls_doctor.model.credentials import Secret
+from calls_doctor.sfu.sfu import Sfu
+from calls_doctor.standin.admission import Admission
+from calls_doctor.standin.api import ApiServer
+from calls_doctor.standin.launch import Options, Ready
+from calls_doctor.standin.stun_server import StunServer
+from calls_doctor.standin.turn_server import TurnServer
+from calls_doctor.wire import books as wire_books
+from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
+from calls_doctor.wire.dtls import Certificate
+
+
+class StandIn:
+    """Everything that `options` does not leave out, on one address."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._keys = Keys(secrets.token_bytes(KEY_BYTES))
+        self._certificate = Certificate.generate()
+        self._admission = Admission(self._keys)
+        self._turn_username, self._turn_password = "calls-doctor", Secret(secrets.token_urlsafe(24))
+        self._sfu = Sfu(self._admission, self._certificate, self._snapshot, consent_expiry_s=options.consent_expiry_s)
+        self._stack = AsyncExitStack()
+        self.ready: Ready | None = None
+        """Set while it runs."""
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self.ready = await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.ready = None
+        await self._stack.aclose()
+
+    def books(self) -> RunBooks:
+        """What was counted of the whole run, as it stands now."""
+        return RunBooks(
+            run=self._keys.run,
+            sessions=self._sfu.books(),
+            foreign_runs=self._admission.foreign_runs,
+            bad_integrity=self._sfu.bad_integrity,
+            unauthenticated=self._sfu.unauthenticated,
+        )
+
+    def _snapshot(self) -> bytes:
+        return wire_books.encode(self.books())
+
+    async def _start(self, stack: AsyncExitStack) -> Ready:
+        """Raises OSError where a port cannot be had."""
+        options = self._options
+        addresses = [options.address]
+        ports = {"media": options.media_port, "api": options.api_port, "stun": options.stun_port}
+        ports["turn"] = options.turn_port
+        if "media" not in options.without:
+            await self._sfu.start(addresses, options.media_port)
+            stack.push_async_callback(self._sfu.close)
+            ports["media"] = self._sfu.port
+        if "api" not in options.without:
+            api = await stack.enter_async_context(ApiServer(
+                addresses, options.api_port, client_id=self._keys.api_client_id, auth_key=self._keys.api_auth_key
+            ))  # fmt: skip
+            ports["api"] = api.port
+        if "stun" not in options.without:
+            ports["stun"] = (await stack.enter_async_context(StunServer(addresses, options.stun_port))).port
+        if "turn" not in options.without:
+            ports["turn"] = (await stack.enter_async_context(self._turn_server(addresses))).port
+        return Ready(
+            link=str(Link(options.address, ports["media"] or 1, self._keys, self._certificate.fingerprint)),
+            media_port=ports["media"],
+            api_port=ports["api"],
+            stun_port=ports["stun"],
+            turn_port=ports["turn"],
+            turn_username=self._turn_username,
+            turn_password=self._turn_password.reveal(),
+        )
+
+    def _turn_server(self, addresses: list[str]) -> TurnServer:
+        first, last = self._options.relay_ports
+        return TurnServer(
+            addresses,
+            self._options.turn_port,
+            users={self._turn_username: self._turn_password},
+            may_relay=frozenset(addresses).__contains__,
+            relay_ports=range(first, last + 1),
+        )
