@@ -59,46 +59,59 @@ class Runner:
     async def run(self) -> list[CheckResult]:
         """All results, in the plan's order. Cancelled, it leaves what is known in `results`."""
         loop = asyncio.get_running_loop()
-        self._answers = {spec.id: loop.create_future() for spec in self._plan.planned}
-        for out in self._plan.left_out:
-            if out.asked:
-                self._answers[out.id] = loop.create_future()
-                self._keep(CheckResult(
-                    id=out.id, title=out.id, category=out.id.split(".")[0], status=Status.SKIP, vantage=self._vantage,
-                    summary=out.why,
-                ))  # fmt: skip
-        self._observer.planned([spec.id for spec in self._plan.planned])
+        asked = [out for out in self._plan.left_out if out.asked]
+        order = [spec.id for spec in self._plan.planned]
+        self._answers = {one: loop.create_future() for one in (*order, *(out.id for out in asked))}
+        self._observer.planned(order)
+        for out in asked:
+            self._keep(CheckResult(
+                id=out.id, title=out.title or out.id, category=out.id.split(".")[0], status=Status.SKIP,
+                vantage=self._vantage, summary=out.why,
+            ))  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for spec in self._plan.planned:
                 group.create_task(self._one(spec), name=spec.id)
-        order = [spec.id for spec in self._plan.planned]
         self.results.sort(key=lambda r: order.index(r.id) if r.id in order else len(order))
         return self.results
 
     async def _one(self, spec: CheckSpec) -> None:
-        known: dict[str, CheckResult] = {}
-        for need in (*spec.needs, *spec.uses):
-            if need in self._answers:
-                known[need] = await self._answers[need]
-                if need in spec.needs and blocks(known[need]):
-                    self._finish(spec, _skipped(known[need]), 0.0)
-                    return
+        if failed := await self._first_that_blocks(spec):
+            self._finish(spec, _skipped(failed), 0.0)
+            return
+        wanted = [self._answers[one] for one in (*spec.needs, *spec.uses) if one in self._answers]
+        if wanted:
+            await asyncio.wait(wanted)
+        known = {one.result().id: one.result() for one in wanted}
         self._observer.started(spec.id)
         began = self._clock()
-        finding = await self._probe(spec, self._context_for(known))
+        finding = await self._probe(spec, known)
         self._finish(spec, finding, self._clock() - began)
 
-    async def _probe(self, spec: CheckSpec, context: Context) -> Finding:
+    async def _first_that_blocks(self, spec: CheckSpec) -> CheckResult | None:
+        """Waits for all needs, or until one has failed: whatever the others come to then, nothing is left to find.
+
+        `asyncio.wait` leaves the answers alone when this task is cancelled; others wait for them too.
+        """
+        needs = [self._answers[need] for need in spec.needs if need in self._answers]
+        while True:
+            if failed := next((one.result() for one in needs if one.done() and blocks(one.result())), None):
+                return failed
+            pending = [one for one in needs if not one.done()]
+            if not pending:
+                return None
+            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _probe(self, spec: CheckSpec, known: Mapping[str, CheckResult]) -> Finding:
         try:
             async with asyncio.timeout(spec.timeout_s):
-                return await spec.probe(context)
+                return await spec.probe(self._context_for(known))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return _own_fault(spec, error)  # something inside was cancelled and let it out: nobody cancelled this check
         except Exception as error:  # noqa: BLE001 - the one place: our own fault must not end the other checks
-            detail = "".join(traceback.format_exception(error))
-            return Finding(
-                status=Status.ERROR,
-                summary=f"calls-doctor itself failed: {type(error).__name__}",
-                evidence={"traceback": detail, "time_limit_s": spec.timeout_s},
-            )
+            return _own_fault(spec, error)
 
     def _finish(self, spec: CheckSpec, finding: Finding, duration_s: float) -> None:
         self._keep(CheckResult(
@@ -125,6 +138,14 @@ class Runner:
 def blocks(result: CheckResult) -> bool:
     """True where nothing that needs this result can find anything. A skip that another check answered does not."""
     return result.status in BLOCKING and not result.evidence.get("answered")
+
+
+def _own_fault(spec: CheckSpec, error: BaseException) -> Finding:
+    return Finding(
+        status=Status.ERROR,
+        summary=f"calls-doctor itself failed: {type(error).__name__}",
+        evidence={"traceback": "".join(traceback.format_exception(error)), "time_limit_s": spec.timeout_s},
+    )
 
 
 def _skipped(need: CheckResult) -> Finding:

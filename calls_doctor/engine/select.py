@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from calls_doctor.errors import UsageError
 from calls_doctor.model.site import Site
+from calls_doctor.model.words import nearest
 from calls_doctor.spec import CheckSpec
 
 
@@ -18,7 +18,8 @@ class LeftOut:
     id: str
     why: str
     asked: bool = False
-    """True where the user skipped it by name."""
+    """True where the user skipped it by name: a result then, and not only an absence."""
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,19 @@ def select(
     wanted = {spec.id for spec in specs if not only or spec.id in only or spec.category in only}
     everything = with_needs(wanted, specs)
     planned: list[CheckSpec] = []
-    left_out: list[LeftOut] = []
+    left_out: dict[str, LeftOut] = {}
     for spec in specs:
         skipped = next((word for word in (spec.id, spec.category) if word in skip), None)
         if spec.id not in everything:
-            left_out.append(LeftOut(spec.id, "not among those named by --only"))
+            left_out[spec.id] = LeftOut(spec.id, "not among those named by --only")
+        elif why := _unfit(spec, site) or _without_its_need(spec, left_out):
+            left_out[spec.id] = LeftOut(spec.id, why)
         elif skipped is not None:
-            left_out.append(LeftOut(spec.id, skip[skipped] or "skipped by --skip", asked=True))
-        elif why := _unfit(spec, site):
-            left_out.append(LeftOut(spec.id, why))
+            left_out[spec.id] = LeftOut(spec.id, skip[skipped] or "skipped by --skip", asked=True, title=spec.title)
         else:
             planned.append(spec)
-    return CheckPlan(tuple(planned), tuple(left_out), frozenset(everything - wanted))
+    for_others = frozenset(spec.id for spec in planned) - wanted
+    return CheckPlan(tuple(planned), tuple(left_out.values()), for_others)
 
 
 def with_needs(ids: Collection[str], specs: Sequence[CheckSpec]) -> set[str]:
@@ -82,7 +84,13 @@ def _unfit(spec: CheckSpec, site: Site) -> str:
     return spec.nothing_to_do(site)
 
 
+def _without_its_need(spec: CheckSpec, left_out: Mapping[str, LeftOut]) -> str:
+    """A need that does not fit this site leaves nothing to build on; one that the user skipped is a result (a skip)."""
+    missing = next((left_out[need] for need in spec.needs if need in left_out and not left_out[need].asked), None)
+    return f"{missing.id}, which it needs, does not run: {missing.why}" if missing else ""
+
+
 def _unknown(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
-    hint = f"; the nearest is {near[0]}" if near else "; `calls-doctor check --list` shows them all"
-    return f"{word!r} is no check and no category{hint}"
+    near = nearest(word, known)
+    hint = f'did you mean "{near}"?' if near else "`calls-doctor check --list` shows them all"
+    return f'"{word}" is no check and no category; {hint}'
