@@ -128,7 +128,7 @@ def success(
             continue
         padding = stun.padding_to(len(packet), request_bytes) if exact else None
         if padding is not None:
-            packet = _encoded(request, MessageClass.SUCCESS, [*attributes, padding], key)
+            packet = _fitting(request, request_bytes, MessageClass.SUCCESS, [*attributes, padding], key)
         return packet
     return None
 

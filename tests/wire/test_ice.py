@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any  # attributes of a message have values of every type
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from calls_doctor.model.flow import Address, Path, Transport
@@ -107,6 +107,7 @@ def test_books_are_left_out_where_they_do_not_fit() -> None:
     st.booleans(),
     st.sampled_from(["far0:near", "f" * 60 + ":" + "n" * 8, "f:n"]),
 )
+@example(("2001:db8::1", 65535), 0, b"", True, "far0:near")  # room for PADDING, and none for FINGERPRINT
 def test_no_answer_is_larger_than_its_request(
     mapped: Address, padding: int, books: bytes, exact: bool, username: str
 ) -> None:
