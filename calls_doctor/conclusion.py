@@ -73,7 +73,7 @@ def guide(site: Site, results: Sequence[CheckResult]) -> list[GuideStep]:
     for step in STEPS:
         proving = [r for r in results if step.number in r.guide_steps]
         made = site.phase is not Phase.SELF_TEST and site.vantage is step.from_ and proving
-        word = _step_verdict(proving) if made else "not tested"
+        word = "manual" if step.manual else _step_verdict(proving) if made else "not tested"
         steps.append(
             GuideStep(
                 step=step.number, verdict=word, from_=str(step.from_), to=str(step.to), checks=[r.id for r in proving]

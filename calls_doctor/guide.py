@@ -18,9 +18,12 @@ class Step:
     from_: Role
     to: Role
     title: str
+    manual: bool = False
+    """True for a step that sets something: nobody on the network can see that it was done."""
 
 
 STEPS: tuple[Step, ...] = (
+    Step("1.3.1", Role.MEDIA, Role.STUN, "how the media host learns its public address", True),
     Step("1.6.1", Role.CLIENT, Role.MEDIA, "UDP 8443 from callers to the Mattermost server"),
     Step("1.6.2", Role.CLIENT, Role.MEDIA, "TCP 8443 from callers to the Mattermost server"),
     Step("1.6.3", Role.CLIENT, Role.MEDIA, "UDP 8443 from callers to rtcd"),
@@ -29,9 +32,12 @@ STEPS: tuple[Step, ...] = (
     Step("1.6.10", Role.CLIENT, Role.TURN, "UDP 3478 from callers to TURN"),
     Step("1.6.11", Role.CLIENT, Role.TURN, "TCP 3478 from callers to TURN"),
     Step("1.6.12", Role.CLIENT, Role.TURN, "TURN's relay ports"),
+    Step("2A.2.3", Role.MATTERMOST, Role.MEDIA, "ICE host override: private, public, or empty for STUN", True),
+    Step("2A.2.4", Role.MATTERMOST, Role.TURN, "ICE servers, TURN's static secret and its credentials' time", True),
     Step("2A.3.1", Role.CLIENT, Role.MEDIA, "a second person joins a call"),
     Step("2A.3.2", Role.CLIENT, Role.MEDIA, "both hear each other"),
     Step("2B.2.1", Role.MATTERMOST, Role.MEDIA, "rtcd's port 8045 is open"),
+    Step("2B.3.4", Role.MATTERMOST, Role.MEDIA, "the RTCD service URL with the client id and key", True),
     Step("2B.5.1", Role.CLIENT, Role.MEDIA, "a second person joins a call through rtcd"),
     Step("2B.5.2", Role.CLIENT, Role.MEDIA, "both hear each other through rtcd"),
 )

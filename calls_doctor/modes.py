@@ -40,6 +40,23 @@ class PortFlow:
     """The row of the firewall matrix that asks for it."""
 
 
+FIREWALL_ROWS: dict[str, str] = {
+    "FW-01": "callers to Mattermost, TCP 443 in: HTTPS and the WebSocket",
+    "FW-11": "callers to every Mattermost node that carries media, directly, UDP 8443 in",
+    "FW-12": "callers to every rtcd, directly, UDP 8443 in: never through an HTTP proxy or a balancer over several",
+    "FW-13": "callers to the media host, TCP 8443 in: the fallback where UDP is blocked",
+    "FW-14": "the media host to callers, from source port 8443 out: only where a filter is stateless",
+    "FW-20": "every Mattermost node to every rtcd address, TCP 8045 in, and nobody else",
+    "FW-40": "callers to the TURN server, UDP 3478 in",
+    "FW-41": "callers to the TURN server, TCP 3478 in",
+    "FW-42": "callers to the TURN server, TCP 5349 or 443 in: only where turns: is used",
+    "FW-43": "the media host to the TURN server's relay ports, UDP 49152-65535 in",
+    "FW-44": "the TURN server, from its relay ports, to the media host, UDP 8443 in",
+    "FW-50": "the media host to its STUN server, UDP 3478 out, source port 8443: not needed with ICE host override",
+}
+"""The rows of the firewall request by id, permanent: who opens the conversation, to whom, on which port, seen from who
+must let it in or out. The plugin and rtcd have their own row for media (FW-11, FW-12); one of them is the site's."""
+
 CLIENT_FACING = (
     PortFlow("site", Role.CLIENT, Role.MATTERMOST, "tcp", 443, Need.REQUIRED, "HTTPS and the WebSocket", "FW-01"),
     PortFlow("turn", Role.CLIENT, Role.TURN, "udp", STUN_PORT, Need.CONDITIONAL, "only where TURN is used", "FW-40"),

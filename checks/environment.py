@@ -86,7 +86,6 @@ CHECKS = (
         id="env.platform",
         title="The doctor can probe from this machine",
         probe=platform_probe,
-        guide_steps=("1.6",),
         fails_when="No UDP or TCP socket can be opened here: a sandbox or a security policy forbids it. "
         "Nothing else can be tested from this machine.",
     ),

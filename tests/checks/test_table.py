@@ -1,0 +1,110 @@
+"""The table of checks and what causes say of it hang together: every name that one uses, another declares."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from calls_doctor.diagnosis import api, turn_signs
+from calls_doctor.diagnosis import media_signs as signs
+from calls_doctor.diagnosis.causes import CAUSES
+from calls_doctor.guide import STEP_BY_NUMBER
+from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
+from calls_doctor.modes import FIREWALL_ROWS
+from calls_doctor.spec import CheckSpec
+from checks import CHECKS
+
+BY_ID = {spec.id: spec for spec in CHECKS}
+BUILT = {
+    "env.platform", "env.port-free", "port.rtc-udp-echo", "port.rtc-tcp-echo", "port.api-tcp", "stun.reach",
+    "stun.public-ip", "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "media.self",
+    "media.call-udp", "media.call-tcp", "media.call-relay", "quality.path",
+}  # fmt: skip
+CONTRACT_CAUSES = """
+media.udp-blocked-inbound media.udp-blocked-return media.udp-rejected media.udp-rate-limited
+media.reply-address-changed media.tcp-blocked media.tcp-rejected media.tcp-stalled media.blocked media.not-running
+media.port-taken media.port-rewritten media.node-unreachable media.dtls-blocked client.udp-blocked client.only-443
+client.port-blocked advertise.private-address advertise.wrong-address advertise.nothing nat.hairpin-missing
+nat.binding-short nat.port-not-preserved api.blocked api.refused api.no-answer api.wrong-service api.bad-gateway
+api.websocket-blocked api.unauthorized api.too-old api.exposed mattermost.unreachable mattermost.websocket-blocked
+mattermost.plugin-inactive mattermost.unauthorized stun.blocked-server stun.blocked-client stun.wrong-answer
+turn.not-running turn.udp-blocked turn.tcp-blocked turn.blocked turn.tls-invalid turn.credentials-expired
+turn.secret-mismatch turn.unauthenticated turn.quota turn.relay-blocked turn.peer-denied turn.relay-address-private
+dns.nxdomain dns.servfail dns.timeout dns.slow dns.private-answer dns.wrong-answer dns.stale-record dns.ipv6-dead
+tls.invalid tls.expired clock.skewed path.mtu-blackhole path.loss path.jitter path.latency path.reordering
+path.bandwidth host.buffers-small host.fd-limit host.proxy-environment kubernetes.no-exposure
+kubernetes.values-ignored kubernetes.shared-override kubernetes.api-exposed
+"""
+"""The causes that the contract names (section 6); an id is never renamed or reused."""
+OURS_TOO = {
+    "turn.wrong-service": "something answers there and is no TURN server: the contract has it for the API only",
+    "turn.not-allocating": "an allocation refused for a reason that no other cause stands for, or never answered",
+    "host.no-sockets": "a machine that gives no socket: nothing else can be tested, and that must have a cause",
+}
+
+
+def test_ids_are_unique_and_are_those_of_the_catalogue() -> None:
+    assert len(BY_ID) == len(CHECKS)
+    assert set(BY_ID) >= BUILT
+
+
+@pytest.mark.parametrize("spec", CHECKS, ids=lambda spec: spec.id)
+def test_a_check_declares_all_that_its_readers_need(spec: CheckSpec) -> None:
+    assert re.fullmatch(r"[a-z]+\.[a-z0-9-]+", spec.id)
+    assert spec.title[0].isupper() or spec.title.startswith("rtcd")
+    assert not spec.title.endswith(".")
+    assert spec.fails_when.endswith(".")
+    assert spec.vantages
+    assert spec.phases
+    assert spec.timeout_s > 0
+
+
+@pytest.mark.parametrize("spec", CHECKS, ids=lambda spec: spec.id)
+def test_needs_and_uses_exist_and_stand_before_what_needs_them(spec: CheckSpec) -> None:
+    """In the table's order each check comes after all that it waits for, so there is no circle."""
+    place = {one.id: n for n, one in enumerate(CHECKS)}
+    for other in (*spec.needs, *spec.uses):
+        assert place[other] < place[spec.id]
+
+
+@pytest.mark.parametrize("spec", CHECKS, ids=lambda spec: spec.id)
+def test_guide_steps_exist_and_are_none_that_only_a_person_can_do(spec: CheckSpec) -> None:
+    assert [step for step in spec.guide_steps if step not in STEP_BY_NUMBER or STEP_BY_NUMBER[step].manual] == []
+
+
+@pytest.mark.parametrize("spec", CHECKS, ids=lambda spec: spec.id)
+def test_a_check_that_goes_somewhere_says_where_and_how_many_packets_at_most(spec: CheckSpec) -> None:
+    uri = ServerUri(scheme="turn", host="192.0.2.1", port=3478)
+    site = Site(
+        phase=Phase.SELF_TEST, media=(MediaAddress(host="192.0.2.1"),), rtcd_url="http://192.0.2.1:8045", stun=(uri,),
+        turn=(uri,),
+    )  # fmt: skip
+    assert spec.nothing_to_do(site) == ""
+    local = {"env.platform", "env.port-free", "stun.public-ip", "quality.path"}
+    assert bool(spec.packets_max) is (spec.id not in local)
+    assert spec.id in local or spec.targets(site)
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+def test_a_cause_is_the_contracts_or_has_its_reason_here(cause: object) -> None:
+    identity = getattr(cause, "id", "")
+    assert (identity in CONTRACT_CAUSES.split()) is not (identity in OURS_TOO)
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+def test_a_remedy_names_steps_and_rows_that_exist_and_something_to_do(cause: object) -> None:
+    remedy = getattr(cause, "remedy", None)
+    assert remedy
+    assert remedy.summary
+    assert remedy.steps
+    assert [step for step in remedy.guide_steps if step not in STEP_BY_NUMBER] == []
+    assert [row for row in remedy.firewall_rows if row not in FIREWALL_ROWS] == []
+
+
+def test_causes_read_checks_that_exist() -> None:
+    media = {*signs.UDP_CALLS, signs.TCP_CALL, *signs.THROUGH_RELAY, signs.UDP_ECHO, signs.TCP_ECHO, signs.QUALITY}
+    turn = {turn_signs.LISTENER, turn_signs.ALLOCATE, turn_signs.PERMISSION, turn_signs.RELAY, turn_signs.RELAY_CALL}
+    read = media | turn | {api.CHECK, "env.platform", "env.port-free", "stun.reach", "stun.public-ip"}
+    assert read <= set(BY_ID)
+    assert read == set(BY_ID), "a check whose failure no cause reads"
