@@ -56,7 +56,9 @@ class RateLimit:
             )
         return bucket.take(now) and self._total.take(now)
 
-    def __len__(self) -> int:
+    @property
+    def sources(self) -> int:
+        """How many are remembered."""
         return len(self._sources)
 
 
