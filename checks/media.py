@@ -6,45 +6,42 @@ other; the far end's books tell in which direction something was lost.
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any  # evidence is JSON
+from statistics import median
+from typing import TYPE_CHECKING
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
-from calls_doctor.model.books import RunBooks, SessionBooks
+from calls_doctor.model.books import SessionBooks
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.site import Phase, Site
+from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import CheckSpec, Context
 
 if TYPE_CHECKING:
+    from calls_doctor.net.call import CallOutcome, Direction
     from calls_doctor.net.paired import ChannelOpener, PairedHost
-    from calls_doctor.net.peer import Peer
 
-CONNECT_S = 3.0
-"""A call that is not connected by then has failed; the stage that it hangs in is named."""
-PACKETS_PER_S = 50
 SESSIONS = 2
-DRAIN_S = 0.03
-"""After the last packet was sent, so that it can still arrive; plus a round trip."""
 ENOUGH_RATIO = 0.95
 """A call passes where this share of the packets arrives in each direction (catalogue, media.call-udp)."""
+UNUSABLE_LOSS_RATIO = 0.3
+"""Of a stream that lost more nobody understands a word: the call has failed (contract section 6)."""
+SLOW_S = 5.0
+"""A call that is connected later than this works, with a warning (catalogue, media.call-udp)."""
 
 
 async def self_probe(context: Context) -> Finding:
     """One session that the SFU echoes: does this program's client understand its own SFU?"""
-    paired = context.paired
-    assert paired is not None, "selected only where a link was given"
-    return await _call(context, paired, [paired.opener(Transport.UDP)], "u")
+    paired = _paired(context)
+    return await _call(context, [paired.opener(Transport.UDP)], "u")
 
 
 async def call_udp_probe(context: Context) -> Finding:
     """Two sessions in one call over UDP; with --thorough an independent stack makes the same call."""
-    paired = context.paired
-    assert paired is not None, "selected only where a link was given"
-    finding = await _call(context, paired, [paired.opener(Transport.UDP)] * SESSIONS, "U")
+    paired = _paired(context)
+    finding = await _call(context, [paired.opener(Transport.UDP)] * SESSIONS, "U")
     if context.thorough and finding.status is not Status.FAIL:
         return await _second_stack(context, paired, finding)
     return finding
@@ -52,9 +49,7 @@ async def call_udp_probe(context: Context) -> Finding:
 
 async def call_tcp_probe(context: Context) -> Finding:
     """The same over TCP 8443 alone (RFC 4571 framing, RFC 6544)."""
-    paired = context.paired
-    assert paired is not None, "selected only where a link was given"
-    finding = await _call(context, paired, [paired.opener(Transport.TCP)] * SESSIONS, "T")
+    finding = await _call(context, [_paired(context).opener(Transport.TCP)] * SESSIONS, "T")
     return finding if context.site.phase is Phase.SELF_TEST else _as_fallback(finding)
 
 
@@ -62,20 +57,26 @@ async def call_relay_probe(context: Context) -> Finding:
     """The same with every packet going through the TURN relay."""
     from calls_doctor.net import relay
 
-    paired = context.paired
-    assert paired is not None, "selected only where a link was given"
     uri = relay.first_good(context.site, context.results["turn.allocate"].evidence["servers"])
+    paired = _paired(context)
     try:
         async with AsyncExitStack() as stack:
             # Two sessions through one allocation would reach the far end from one address: one each.
             allocations = [
                 await stack.enter_async_context(await relay.opened(uri, context.credentials)) for _ in range(SESSIONS)
             ]
-            finding = await _call(context, paired, [paired.through(one) for one in allocations], "R")
+            finding = await _call(context, [paired.through(one) for one in allocations], "R")
     except (NetworkError, FarEndError, ProtocolError) as error:
         evidence: Evidence = {"stage": "allocate", "detail": str(error)}
+        if isinstance(error, FarEndError):
+            evidence["code"] = error.code
         finding = Finding(status=Status.FAIL, summary=f"fails at allocate: {error}", target=str(uri), evidence=evidence)
     return finding if context.site.phase is Phase.SELF_TEST else _as_fallback(finding)
+
+
+def _paired(context: Context) -> PairedHost:
+    assert context.paired is not None, "selected only where a link was given"
+    return context.paired
 
 
 def _as_fallback(finding: Finding) -> Finding:
@@ -85,66 +86,64 @@ def _as_fallback(finding: Finding) -> Finding:
     return Finding(status=Status.WARN, summary=finding.summary, target=finding.target, evidence=finding.evidence)
 
 
-async def _call(context: Context, paired: PairedHost, openers: Sequence[ChannelOpener], leg: str) -> Finding:
+async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) -> Finding:
     """A call of as many sessions as there are openers; what both ends counted of it."""
-    from calls_doctor.net.peer import CallFailed, Peer
+    from calls_doctor.net import call
 
-    call = paired.new_call()
-    peers = [Peer(paired.session_settings(leg, call), secrets.token_bytes) for _ in openers]
-    failure: CallFailed | None = None
-    try:
-        async with asyncio.TaskGroup() as group:
-            for peer, opener in zip(peers, openers, strict=True):
-                group.create_task(_connect(peer, opener))
-        await asyncio.gather(*(peer.talk(context.media_time_s, packets_per_s=PACKETS_PER_S) for peer in peers))
-        await asyncio.sleep(DRAIN_S)
-    except* CallFailed as group_error:
-        failure = next(error for error in group_error.exceptions if isinstance(error, CallFailed))
-    finally:
-        context.near_books.extend(peer.books for peer in peers)
-        far = await paired.books()
-        for peer in peers:
-            await peer.close()
-    evidence = call_evidence([peer.books for peer in peers], far)
-    target = paired.target(Transport.TCP if leg.upper() == "T" else Transport.UDP)
-    if failure is not None:
-        evidence |= {"stage": failure.stage, "detail": str(failure.reason)}
-        return Finding(
-            status=Status.FAIL, summary=f"fails at {failure.stage}: {failure.reason}", target=target, evidence=evidence
-        )
-    return _judged(evidence, target)
+    paired = _paired(context)
+    outcome = await call.hold(paired, openers, leg, context.media_time_s)
+    context.near_books.extend(outcome.near)
+    target = paired.target(Transport.TCP if leg == "T" else Transport.UDP)
+    evidence = _evidence(outcome)
+    if outcome.failure is None:
+        evidence["stage"] = "media"
+        return _judged(outcome, evidence, target)
+    failure = outcome.failure
+    evidence |= {"stage": failure.stage, "detail": failure.reason}
+    if failure.trouble is not None:
+        evidence["trouble"] = trouble_word(failure.trouble)
+    if failure.code is not None:
+        evidence["code"] = failure.code
+    summary = f"fails at {failure.stage}: {failure.reason}"
+    return Finding(status=Status.FAIL, summary=summary, target=target, evidence=evidence)
 
 
-async def _connect(peer: Peer, opener: ChannelOpener) -> None:
-    await peer.connect(await opener(peer), CONNECT_S)
+def _evidence(outcome: CallOutcome) -> Evidence:
+    """Both ends' counts: RTP by direction, and all packets by kind."""
+    from calls_doctor.net import call
 
-
-def call_evidence(near: Sequence[SessionBooks], far: RunBooks | None) -> Evidence:
-    """Both ends' counts, by direction. `received` of `to_far` is None where the far end's books could not be had."""
-    names = {books.session for books in near}
-    far_sessions = [s for s in far.sessions if s.session in names] if far else None
-    sent_far = sum(path.rtp_out for s in far_sessions for path in s.paths) if far_sessions is not None else None
     evidence: Evidence = {
-        "sessions": len(near),
-        "packets_per_s": PACKETS_PER_S,
-        "timeline": _slowest([books.timeline for books in near]),
-        "to_far": _direction(sum(books.sent_rtp for books in near), far_sessions),
-        "from_far": _direction(sent_far, near),
+        "sessions": len(outcome.near),
+        "packets_per_s": call.PACKETS_PER_S,
+        "timeline": _slowest([books.timeline for books in outcome.near]),
+        "to_far": _row(call.to_far(outcome)),
+        "from_far": _row(call.from_far(outcome)),
+        "there_and_back": _row(call.there_and_back(outcome)),
+        "near": _counts(outcome.near),
+        "far": None if outcome.far is None else _counts(outcome.far),
+        "dtls_retransmissions": sum(books.dtls_retransmissions for books in outcome.near),
     }
+    if outcome.rtts_s:
+        evidence["rtt_p50_s"] = round(median(outcome.rtts_s), 6)
+    if outcome.warning is not None:
+        evidence["icmp"] = str(outcome.warning)
     return evidence
 
 
-def _direction(sent: int | None, receivers: Sequence[SessionBooks] | None) -> Evidence:
-    """One direction: what one end sent, and what the other received of it."""
-    streams = [stream for books in receivers or () for stream in books.streams]
-    received = sum(stream.received for stream in streams) if receivers is not None else None
-    direction: Evidence = {"sent": sent, "received": received}
-    if sent and received is not None:
-        direction["loss_ratio"] = round(max(0.0, 1 - received / sent), 4)
-        direction["reordered_ratio"] = round(sum(s.reordered for s in streams) / sent, 4)
-        direction["duplicated_ratio"] = round(sum(s.duplicated for s in streams) / sent, 4)
-        direction["jitter_s"] = round(max((s.jitter_s for s in streams), default=0.0), 6)
-    return direction
+def _row(direction: Direction) -> Evidence:
+    row: Evidence = {"sent": direction.sent, "received": direction.received}
+    if direction.loss_ratio is not None and direction.sent:
+        row["loss_ratio"] = round(direction.loss_ratio, 4)
+        row["reordered_ratio"] = round(direction.reordered / direction.sent, 4)
+        row["duplicated_ratio"] = round(direction.duplicated / direction.sent, 4)
+        row["jitter_s"] = round(direction.jitter_s, 6)
+    return row
+
+
+def _counts(sessions: Sequence[SessionBooks]) -> dict[str, int]:
+    """Packets of one end, by kind and way."""
+    names = ("stun_out", "stun_in", "dtls_out", "dtls_in", "rtp_out", "rtp_in", "rtcp_out", "rtcp_in")
+    return {name: sum(getattr(path, name) for books in sessions for path in books.paths) for name in names}
 
 
 def _slowest(timelines: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -152,25 +151,27 @@ def _slowest(timelines: Sequence[dict[str, float]]) -> dict[str, float]:
     return {f"{stage}_s": round(max(t[stage] for t in timelines if stage in t), 4) for stage in stages}
 
 
-def _judged(evidence: Evidence, target: str) -> Finding:
-    short = [
-        f"{words} {row['received']} of {row['sent']} packets arrived"
-        for words, row in (("to the far end", evidence["to_far"]), ("from the far end", evidence["from_far"]))
-        if row["sent"] is not None and row["received"] is not None and row["received"] < ENOUGH_RATIO * row["sent"]
-    ]
-    nothing = [row for row in (evidence["to_far"], evidence["from_far"]) if row["received"] == 0]
-    evidence["stage"] = "media"
-    if short:
-        status = Status.FAIL if nothing else Status.WARN
-        return Finding(status=status, summary="; ".join(short), target=target, evidence=evidence)
-    to_far, from_far = evidence["to_far"], evidence["from_far"]
-    timeline = evidence["timeline"]
-    arrived = f"{to_far['received']} of {to_far['sent']}" if to_far["received"] is not None else "uncounted"
-    summary = (
-        f"connected in {timeline.get('dtls_s', 0.0) * 1000:.0f} ms; "
-        f"RTP to the far end {arrived}, back {from_far['received']} of {from_far['sent']}"
-    )
-    return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
+WAYS = {
+    "to_far": "to the far end",
+    "from_far": "from the far end",
+    "there_and_back": "through the far end",
+}
+
+
+def _judged(outcome: CallOutcome, evidence: Evidence, target: str) -> Finding:
+    """A call that came up and lasted: by what arrived of its media."""
+    ways = ("there_and_back",) if outcome.far is None else ("to_far", "from_far")
+    lossy = {way: evidence[way] for way in ways if evidence[way].get("loss_ratio", 0.0) > 1 - ENOUGH_RATIO}
+    connected_s = evidence["timeline"].get("dtls_s", 0.0)
+    if lossy:
+        said = [f"{row['received']} of {row['sent']} RTP packets arrived {WAYS[way]}" for way, row in lossy.items()]
+        unusable = any(row["loss_ratio"] > UNUSABLE_LOSS_RATIO for row in lossy.values())
+        status = Status.FAIL if unusable else Status.WARN
+        return Finding(status=status, summary="; ".join(said), target=target, evidence=evidence)
+    counted = ", ".join(f"{evidence[way]['received']} of {evidence[way]['sent']} {WAYS[way]}" for way in ways)
+    summary = f"connected in {connected_s * 1000:.0f} ms; RTP {counted}"
+    status = Status.WARN if connected_s > SLOW_S else Status.PASS
+    return Finding(status=status, summary=summary, target=target, evidence=evidence)
 
 
 async def _second_stack(context: Context, paired: PairedHost, first: Finding) -> Finding:
@@ -220,8 +221,9 @@ CHECKS = (
         guide_steps=("2A.3.1", "2A.3.2", "2B.5.1", "2B.5.2"),
         packets_max=80,
         timeout_s=45.0,
-        fails_when="The stage is named: ice (no connectivity check is answered), dtls (checks pass, the handshake does not: "
-        "inspection, or a path that drops large packets), rtp (connected, and packets are lost in a named direction).",
+        fails_when="The stage is named: ice (no connectivity check is answered), dtls (checks pass, the handshake does "
+        "not: inspection, or a path that drops large packets), media (connected, and packets are lost in a named "
+        "direction, or the far end is gone).",
     ),
     CheckSpec(
         id="media.call-tcp",
@@ -243,6 +245,7 @@ CHECKS = (
         targets=lambda site: [str(uri) for uri in site.turn[:1]],
         packets_max=120,
         timeout_s=45.0,
-        fails_when="The way for callers who reach neither UDP nor TCP 8443 does not work; the stage is named as for UDP.",
+        fails_when="The way for callers who reach neither UDP nor TCP 8443 does not work; the stage is named as for "
+        "UDP, and before it allocate and permit, which are the relay's.",
     ),
 )

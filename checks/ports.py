@@ -10,10 +10,11 @@ import secrets
 from statistics import median
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
-from calls_doctor.errors import Cut, FarEndError, HttpError, NetworkError, Refused, Silence
+from calls_doctor.errors import FarEndError, HttpError, NetworkError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.site import Phase, Site
+from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import CheckSpec, Context
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     paired = context.paired
     assert paired is not None, "selected only where a link was given"
     target = paired.target(transport)
-    outcome = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES)
+    try:
+        outcome = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES)
+    except FarEndError as error:  # it is there, and has no room for one session more
+        return Finding(status=Status.UNKNOWN, summary=str(error), target=target, evidence={"code": error.code})
     evidence = echo_evidence(outcome)
     evidence |= await arrivals(paired, outcome)
     evidence["protocol"] = str(transport)
@@ -71,7 +75,10 @@ def echo_evidence(outcome: EchoOutcome) -> Evidence:
 
 
 async def arrivals(paired: PairedHost, outcome: EchoOutcome) -> Evidence:
-    """What the far end's books say of the same probes; `arrived` None where the books could not be had."""
+    """What the far end's books say of the same probes; `arrived` None where the books could not be had, or nothing was
+    sent."""
+    if not outcome.sent:
+        return {"arrived": None}
     if len(outcome.returned) == outcome.sent:
         return {"arrived": outcome.sent}  # each came back, so each arrived: the books could add nothing
     books = await paired.books()
@@ -80,15 +87,6 @@ async def arrivals(paired: PairedHost, outcome: EchoOutcome) -> Evidence:
     session = next((s for s in books.sessions if s.session == outcome.session), None)
     seen = sorted({tuple(path.remote) for path in session.paths}) if session else []
     return {"arrived": len(session.probes) if session else 0, "far_end_saw": [list(address) for address in seen]}
-
-
-def trouble_word(error: NetworkError) -> str:
-    """One word for the kind of trouble; causes decide by it."""
-    if isinstance(error, Refused):
-        return "refused"
-    if isinstance(error, Silence):
-        return "silent"
-    return "cut" if isinstance(error, Cut) else "unreachable"
 
 
 def _echo_status(outcome: EchoOutcome, fallback: bool) -> Status:
@@ -104,11 +102,12 @@ def _echo_summary(outcome: EchoOutcome, evidence: dict[str, Any]) -> str:
         return f"{returned}, round trip {evidence['rtt_p50_s'] * 1000:.1f} ms"
     if evidence.get("trouble") not in (None, "silent"):
         return evidence["trouble_detail"] if not evidence["arrived"] else f"{returned}: {evidence['trouble_detail']}"
+    if not outcome.sent:
+        return str(evidence["trouble_detail"])
     if evidence["arrived"] is None:
         return f"{returned}, and no path brought the far end's books"
-    arrived = f"{evidence['arrived']} arrived"
     lost = "the replies are lost" if evidence["arrived"] else "the requests are lost"
-    return f"{outcome.sent} sent, {arrived}, none came back: {lost}"
+    return f"{outcome.sent} sent, {evidence['arrived']} arrived, none came back: {lost}"
 
 
 async def api_tcp_probe(context: Context) -> Finding:
@@ -183,8 +182,8 @@ CHECKS = (
         guide_steps=("1.6.1", "1.6.3"),
         packets_max=len(ECHO_SIZES_BYTES),
         timeout_s=8.0,
-        fails_when="Of 24 authenticated probes of 200 to 1200 bytes fewer than 80 % came back. The stand-in's books tell "
-        "whether the requests were lost (blocked on the way in) or the replies (blocked on the way back). "
+        fails_when="Of 24 authenticated probes of 200 to 1200 bytes fewer than 80 % came back. The stand-in's books "
+        "tell whether the requests were lost (blocked on the way in) or the replies (blocked on the way back). "
         "The official guide tests this step with nmap, whose answer here is open|filtered whatever is true.",
     ),
     CheckSpec(
@@ -197,8 +196,8 @@ CHECKS = (
         guide_steps=("1.6.2", "1.6.4"),
         packets_max=len(ECHO_SIZES_BYTES),
         timeout_s=8.0,
-        fails_when="The connection was refused, never established, or established and then carried nothing: a firewall, a "
-        "proxy, or nothing that listens. Calls still run over UDP, so alone it is a warning.",
+        fails_when="The connection was refused, never established, or established and then carried nothing: a "
+        "firewall, a proxy, or nothing that listens. Calls still run over UDP, so alone it is a warning.",
     ),
     CheckSpec(
         id="port.api-tcp",
@@ -211,7 +210,7 @@ CHECKS = (
         guide_steps=("1.6.5", "2B.2.1"),
         packets_max=40,
         timeout_s=12.0,
-        fails_when="The port is refused or silent, something else than rtcd answers, or HTTP works and the WebSocket upgrade "
-        "does not (a proxy in between that strips it, or a wrong key).",
+        fails_when="The port is refused or silent, something else than rtcd answers, or HTTP works and the WebSocket "
+        "upgrade does not (a proxy in between that strips it, or a wrong key).",
     ),
 )

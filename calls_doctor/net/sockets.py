@@ -33,6 +33,7 @@ __all__ = [
     "open_tcp",
     "open_udp",
     "port_owner",
+    "trouble_word",
 ]
 
 DATAGRAM_MAX_BYTES = 65535
@@ -118,6 +119,12 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
     except BaseException:
         sock.close()
         raise
+
+
+def trouble_word(error: NetworkError) -> str:
+    """One word for the kind of trouble, for evidence: causes decide by it."""
+    words = {Refused: "refused", Silence: "silent", Cut: "cut"}
+    return next((word for kind, word in words.items() if isinstance(error, kind)), "unreachable")
 
 
 def _shown(address: Address) -> str:

@@ -1,0 +1,161 @@
+"""A call that is held and counted: sessions of our own that hear each other through the far end, and both ends' books.
+
+It judges nothing. What a number means is for the checks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
+from calls_doctor.model.books import SessionBooks, StreamBooks
+from calls_doctor.net.paired import PairedHost
+from calls_doctor.net.peer import CallFailed, Peer
+from calls_doctor.net.sockets import ChannelOpener
+
+CONNECT_S = 2.9
+"""A call whose handshake nobody has answered by then has failed."""
+SLOW_CONNECT_S = 10.0
+"""As long as one may take that is being answered."""
+PACKETS_PER_S = 50
+"""Of one voice: 20 ms of speech in each."""
+DRAIN_S = 0.2
+"""How long the last packets may take, plus two round trips; on a path that loses none the wait ends with the last."""
+BOOKS_AFTER_FAILURE_S = 0.4
+"""For the far end's books where the call has failed: what failed is to be named within three seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallOutcome:
+    """What came of a call."""
+
+    near: Sequence[SessionBooks]
+    """What this end counted, of each session."""
+    far: Sequence[SessionBooks] | None
+    """What the far end counted of the same sessions; None where its books could not be had."""
+    failure: CallFailed | None
+    rtts_s: Sequence[float]
+    """Round trips that RTCP reports told while media flowed."""
+    warning: NetworkError | None
+    """The last ICMP error that did not end the call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direction:
+    """One direction: what one end sent, and what the other received of it. None: in books that could not be had."""
+
+    sent: int | None
+    received: int | None
+    reordered: int = 0
+    duplicated: int = 0
+    jitter_s: float = 0.0
+    """Of the worst stream."""
+
+    @property
+    def loss_ratio(self) -> float | None:
+        """None where there is nothing to tell it from."""
+        if not self.sent or self.received is None:
+            return None
+        return max(0.0, 1 - self.received / self.sent)
+
+
+def to_far(outcome: CallOutcome) -> Direction:
+    """What this end sent, and what arrived at the far end."""
+    return _direction(sum(books.sent_rtp for books in outcome.near), outcome.far)
+
+
+def from_far(outcome: CallOutcome) -> Direction:
+    """What the far end sent, and what arrived here."""
+    sent = None if outcome.far is None else sum(books.sent_rtp for books in outcome.far)
+    return _direction(sent, outcome.near)
+
+
+def there_and_back(outcome: CallOutcome) -> Direction:
+    """What this end sent for others to hear, and what it heard: through the far end, whatever its books say."""
+    hearers = max(1, len(outcome.near) - 1)
+    return _direction(hearers * sum(books.sent_rtp for books in outcome.near), outcome.near)
+
+
+def _direction(sent: int | None, receivers: Sequence[SessionBooks] | None) -> Direction:
+    if receivers is None:
+        return Direction(sent=sent, received=None)
+    streams: list[StreamBooks] = [stream for books in receivers for stream in books.streams]
+    return Direction(
+        sent=sent,
+        received=sum(stream.received for stream in streams),
+        reordered=sum(stream.reordered for stream in streams),
+        duplicated=sum(stream.duplicated for stream in streams),
+        jitter_s=max((stream.jitter_s for stream in streams), default=0.0),
+    )
+
+
+async def hold(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, media_time_s: float) -> CallOutcome:
+    """Connects a session over each opener's channel, all in one call, lets media flow, and fetches both ends' books.
+
+    What the network or the far end does wrong is in the outcome.
+    """
+    call = paired.new_call()
+    peers = [Peer(paired.session_settings(leg, call), secrets.token_bytes) for _ in openers]
+    try:
+        failure = await _ended(peers, openers, media_time_s)
+        far = await _far_books(paired, peers, None if failure is None else BOOKS_AFTER_FAILURE_S)
+        return CallOutcome(
+            near=[peer.books for peer in peers],
+            far=far,
+            failure=failure,
+            rtts_s=[rtt_s for peer in peers for rtt_s in peer.rtts_s],
+            warning=next((peer.warning for peer in peers if peer.warning), None),
+        )
+    finally:
+        for peer in peers:
+            await peer.close()
+
+
+async def _ended(peers: Sequence[Peer], openers: Sequence[ChannelOpener], media_time_s: float) -> CallFailed | None:
+    """The whole call; how it failed, or None. The first failure ends it for all."""
+    failure: CallFailed | None = None
+    try:
+        async with asyncio.TaskGroup() as connecting:
+            for peer, opener in zip(peers, openers, strict=True):
+                connecting.create_task(_connect(peer, opener))
+        async with asyncio.TaskGroup() as talking:
+            for peer in peers:
+                talking.create_task(peer.talk(media_time_s, PACKETS_PER_S))
+        await _drain(peers)
+    except* CallFailed as group:
+        failure = next(error for error in group.exceptions if isinstance(error, CallFailed))
+    return failure
+
+
+async def _connect(peer: Peer, opener: ChannelOpener) -> None:
+    try:
+        channel = await opener(peer)
+    except FarEndError as error:  # a relay's
+        raise CallFailed("permit", str(error), code=error.code) from None
+    except NetworkError as error:
+        raise CallFailed("ice", str(error), error) from None
+    except ProtocolError as error:
+        raise CallFailed("permit", str(error)) from None
+    await peer.connect(channel, CONNECT_S, SLOW_CONNECT_S)
+
+
+async def _drain(peers: Sequence[Peer]) -> None:
+    """Each peer hears what the others sent; one alone, its echo."""
+    sent = sum(peer.books.sent_rtp for peer in peers)
+    longest_s = max((peer.rtt_s or 0.0 for peer in peers), default=0.0)
+    await asyncio.gather(*(
+        peer.heard(sent - (peer.books.sent_rtp if len(peers) > 1 else 0), DRAIN_S + 2 * longest_s) for peer in peers
+    ))  # fmt: skip
+
+
+async def _far_books(paired: PairedHost, peers: Sequence[Peer], limit_s: float | None) -> list[SessionBooks] | None:
+    try:
+        async with asyncio.timeout(limit_s):
+            books = await paired.books()
+    except TimeoutError:
+        return None
+    names = {peer.books.session for peer in peers}
+    return None if books is None else [one for one in books.sessions if one.session in names]

@@ -1,0 +1,117 @@
+"""Numbered probes to the stand-in and back: which came back, how fast, and what else the network said.
+
+The first goes out on the silence schedule until one comes back, so that silence is decided in 2.55 s and six packets;
+only then do the others follow, paced. What arrived and did not come back is in the far end's books.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calls_doctor.errors import FarEndError, NetworkError, Silence
+from calls_doctor.model.flow import Address, AddressClass, Transport, address_class
+from calls_doctor.net.exchange import Exchange
+from calls_doctor.wire import stun
+
+PACE_S = 0.025
+"""Between two probes: two echoes at once stay below 100 packets/s to one host."""
+LOOPBACK_PACE_S = 0.003
+"""No network carries these."""
+SETTLE_S = 0.3
+"""How long a probe may take, plus two of the longest round trips so far, before it counts as lost."""
+
+
+@dataclass(frozen=True)
+class Echo:
+    """One probe that came back."""
+
+    number: int
+    rtt_s: float
+    size_bytes: int
+    """Of the answer; the stand-in makes it as large as the request."""
+
+
+@dataclass(frozen=True)
+class EchoOutcome:
+    """What came of all of them."""
+
+    sent: int
+    """Probes by number, sent once or more; 0: no connection was made."""
+    returned: Sequence[Echo]
+    mapped: Address | None
+    """Our own address as the far end sees it."""
+    trouble: NetworkError | None
+    """What the network said, or Silence where nothing came back; None where all is well."""
+    session: str
+    """By which the far end's books know them."""
+
+
+async def run(exchange: Exchange, sizes_bytes: Sequence[int], session: str) -> EchoOutcome:
+    """Sends one probe of each size over the exchange's open channel. What the network does is in the outcome; raises
+    FarEndError where the far end refuses."""
+    probes = _Probes(exchange, sizes_bytes)
+    if await probes.first():
+        await probes.others()
+    if exchange.refusal is not None:
+        raise FarEndError("an echo at the media port", exchange.refusal.code, exchange.refusal.reason)
+    return probes.outcome(session)
+
+
+class _Probes:
+    """Probe number n has the n-th size; sent again, it has another transaction id."""
+
+    def __init__(self, exchange: Exchange, sizes_bytes: Sequence[int]) -> None:
+        assert exchange.channel is not None, "the echo runs over an open channel"
+        self._loop = asyncio.get_running_loop()
+        self._exchange, self._path = exchange, exchange.channel.path
+        self._sizes_bytes = sizes_bytes
+        self._numbers: dict[bytes, int] = {}
+        """Transaction id -> probe number."""
+        self._sent = 0
+
+    async def first(self) -> bool:
+        """Probes on the schedule until one comes back; False where none does."""
+        began_at = self._loop.time()
+        over_tcp = self._path.transport is Transport.TCP  # which sends again by itself (RFC 8489 section 6.2.2)
+        schedule_s = stun.PROBE_SCHEDULE_S[:1] if over_tcp else stun.PROBE_SCHEDULE_S
+        for due_s, next_s in zip(schedule_s, [*schedule_s[1:], stun.PROBE_DECIDED_S], strict=True):
+            self._send(1 + self._sent % len(self._sizes_bytes) if due_s else 1)
+            if await self._exchange.answered(self._numbers, began_at + next_s, enough=1):
+                return True
+            if self._exchange.dead:
+                break
+        return False
+
+    async def others(self) -> None:
+        """The probes that were not sent yet, and the wait for all."""
+        near = address_class(self._path.remote[0]) is AddressClass.LOOPBACK
+        pace_s = LOOPBACK_PACE_S if near else PACE_S
+        began_at = self._loop.time()
+        for place, number in enumerate(range(self._sent + 1, len(self._sizes_bytes) + 1)):
+            await asyncio.sleep(began_at + place * pace_s - self._loop.time())
+            if self._exchange.dead:
+                return
+            self._send(number)
+        slowest_s = max(answer.rtt_s for answer in self._exchange.answers.values())
+        await self._exchange.answered(self._numbers, self._loop.time() + SETTLE_S + 2 * slowest_s)
+
+    def outcome(self, session: str) -> EchoOutcome:
+        """All that is known."""
+        echoes: dict[int, Echo] = {}
+        mapped: Address | None = None
+        for transaction_id, answer in self._exchange.answers.items():
+            number = self._numbers[transaction_id]
+            echoes.setdefault(number, Echo(number, answer.rtt_s, answer.size_bytes))
+            mapped = answer.message.get(stun.XOR_MAPPED_ADDRESS) or mapped
+        trouble = self._exchange.heard
+        if trouble is None and not echoes:
+            trouble = Silence(f"{self._path.transport.upper()} to the media port", stun.PROBE_DECIDED_S)
+        return EchoOutcome(self._sent, list(echoes.values()), mapped, trouble, session)
+
+    def _send(self, number: int) -> None:
+        transaction_id = self._exchange.new_id()
+        self._numbers[transaction_id] = number
+        self._sent = max(self._sent, number)
+        self._exchange.ask(transaction_id, (stun.PROBE_NUMBER, number), self._sizes_bytes[number - 1])

@@ -1,0 +1,221 @@
+"""The stand-in that a pairing link names, as the checks use it: ways to it, sessions with it, its echo, its books.
+
+All is derived from the link (wire/direct.py). Where its transports have been silent so far is remembered, so that no
+check waits out a silence that another has waited out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from calls_doctor.errors import NetworkError
+from calls_doctor.model.books import RunBooks
+from calls_doctor.model.credentials import Secret
+from calls_doctor.model.flow import Address, Transport
+from calls_doctor.model.site import MediaAddress
+from calls_doctor.net import books_client, echo, resolver
+from calls_doctor.net.echo import Echo, EchoOutcome
+from calls_doctor.net.exchange import Exchange
+from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp
+from calls_doctor.wire import direct, stun
+from calls_doctor.wire.connection import SessionSettings
+from calls_doctor.wire.direct import Link
+from calls_doctor.wire.dtls import Certificate, DtlsRole
+from calls_doctor.wire.ice import IceCredentials, IceRole
+
+if TYPE_CHECKING:
+    from calls_doctor.net.turn_client import Allocation
+
+__all__ = ["ChannelOpener", "Echo", "EchoOutcome", "PairedHost"]
+
+TCP_CONNECT_S = stun.PROBE_DECIDED_S
+"""As long as UDP has to answer; the system sends a second SYN after a second."""
+BOOKS_HEAD_START_S = 0.1
+"""Books are asked for over TCP too where UDP has brought none by then."""
+SILENCE_KEPT_S = 10.0
+"""How long a transport that was silent is not asked for books again."""
+BOOKS_WAYS = (Transport.UDP, Transport.TCP)
+ECHO_LEGS = {Transport.UDP: "u", Transport.TCP: "t", Transport.RELAY: "r"}
+LOCAL_FRAGMENT_BYTES, LOCAL_PASSWORD_BYTES = 6, 18
+
+
+class PairedHost:
+    """One media host, behind which a stand-in with this link's key listens."""
+
+    def __init__(self, link: Link, media: MediaAddress) -> None:
+        self._link, self._media = link, media
+        self._idle_books_sessions: dict[Transport, list[_Session]] = {way: [] for way in BOOKS_WAYS}
+        """Sessions that nobody fetches books with just now: a run has a limited number of them."""
+        self._books_sessions: set[str] = set()
+        """All of them by name; they are in the far end's books, and of no interest."""
+        self._silent_since: dict[Transport, float] = {}
+        """Transport -> when it was first asked without an answer since."""
+
+    @cached_property
+    def _certificate(self) -> Certificate:
+        return Certificate.generate()
+
+    @property
+    def api_client_id(self) -> str:
+        """The client id of the stand-in's 8045 API."""
+        return self._link.keys.api_client_id
+
+    @property
+    def api_auth_key(self) -> Secret:
+        """The key that belongs to it."""
+        return self._link.keys.api_auth_key
+
+    def target(self, transport: Transport) -> str:
+        """HOST:PORT/TRANSPORT, as the reader knows the host."""
+        host = f"[{self._media.host}]" if ":" in self._media.host else self._media.host
+        if transport is Transport.TCP:
+            return f"{host}:{self._media.tcp_port}/tcp"
+        return f"{host}:{self._media.udp_port}/udp"
+
+    def opener(self, transport: Transport) -> ChannelOpener:
+        """Opens channels straight to the media port."""
+
+        async def open_channel(receiver: Receiver) -> Channel:
+            listening = _Listening(receiver, transport, self._silent_since)
+            if transport is Transport.TCP:
+                return await open_tcp(await self._address(self._media.tcp_port), listening, TCP_CONNECT_S)
+            return await open_udp(await self._address(self._media.udp_port), listening)
+
+        return open_channel
+
+    def through(self, allocation: Allocation) -> ChannelOpener:
+        """Opens channels to the media port through a relay."""
+
+        async def open_channel(receiver: Receiver) -> Channel:
+            address = await self._address(self._media.udp_port)
+            await allocation.permit([address[0]])
+            return await allocation.channel(address, receiver)
+
+        return open_channel
+
+    async def _address(self, port: int) -> Address:
+        return (await resolver.resolve(self._media.host))[0], port
+
+    def new_call(self) -> str:
+        """A name for a call; sessions that are made with it hear each other."""
+        return direct.base64_chars(secrets.token_bytes(direct.NONCE_BYTES))[: direct.CALL_CHARS]
+
+    def session_settings(self, leg: str, call: str = "") -> SessionSettings:
+        """A new session with DTLS on this leg (direct.ECHO_LEGS, direct.CONFERENCE_LEGS), in a call or without."""
+        session = self._new_session(leg, self._certificate.fingerprint, call)
+        return SessionSettings(
+            session=session.name,
+            ice_role=IceRole.CONTROLLING,
+            dtls_role=DtlsRole.CLIENT,
+            certificate=self._certificate,
+            remote_fingerprint=self._link.fingerprint,
+            local_fragment=session.credentials.local_fragment,
+            local_password=session.credentials.local_password,
+            remote_fragment=session.credentials.remote_fragment,
+            remote_password=session.credentials.remote_password,
+            ssrc=secrets.randbelow(0xFFFFFFFF) + 1,
+            leg=leg,
+        )
+
+    def _new_session(self, leg: str, fingerprint: bytes, call: str = "") -> _Session:
+        nonce = direct.nonce(secrets.token_bytes(direct.NONCE_BYTES), call)
+        fragment = direct.compose(self._link.keys.run, leg, nonce, fingerprint)
+        credentials = IceCredentials(
+            local_fragment=direct.base64_chars(secrets.token_bytes(LOCAL_FRAGMENT_BYTES)),
+            local_password=direct.base64_chars(secrets.token_bytes(LOCAL_PASSWORD_BYTES)),
+            remote_fragment=str(fragment),
+            remote_password=self._link.keys.password(str(fragment)),
+        )
+        return _Session(fragment.session, credentials)
+
+    async def echo(self, opener: ChannelOpener, sizes_bytes: Sequence[int]) -> EchoOutcome:
+        """One probe of each size there and back; no session behind it does DTLS. What the network did is in the
+        outcome. Raises FarEndError where a relay refuses."""
+        exchange = Exchange(secrets.token_bytes)
+        try:
+            channel = await opener(exchange)
+        except NetworkError as error:
+            return EchoOutcome(sent=0, returned=[], mapped=None, trouble=error, session="")
+        session = self._new_session(ECHO_LEGS[channel.path.transport], direct.NO_CERTIFICATE)
+        exchange.begin(channel, session.credentials)
+        try:
+            return await echo.run(exchange, sizes_bytes, session.name)
+        finally:
+            await exchange.close()
+
+    async def books(self) -> RunBooks | None:
+        """The run's books as the stand-in keeps them, by whichever way brings them first; None where none does within
+        a second of silence, or all have been silent that long already."""
+        ways = [way for way in BOOKS_WAYS if self._is_worth_asking(way)]
+        tasks: list[asyncio.Task[RunBooks | None]] = []
+        try:
+            for way in ways:
+                tasks.append(asyncio.create_task(self._fetch_books(way)))
+                await asyncio.wait(tasks, timeout=BOOKS_HEAD_START_S, return_when=asyncio.FIRST_COMPLETED)
+                if tasks[0].done() and tasks[0].result() is not None:
+                    break
+            for task in asyncio.as_completed(tasks):
+                if (books := await task) is not None:
+                    return books
+            return None
+        finally:
+            for one in tasks:
+                one.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_worth_asking(self, way: Transport) -> bool:
+        if way is Transport.TCP and not self._media.tcp_port:
+            return False
+        since = self._silent_since.get(way)
+        silent_s = 0.0 if since is None else asyncio.get_running_loop().time() - since
+        if silent_s > SILENCE_KEPT_S:
+            del self._silent_since[way]
+            return True
+        return silent_s < books_client.SILENCE_S
+
+    async def _fetch_books(self, way: Transport) -> RunBooks | None:
+        idle = self._idle_books_sessions[way]
+        session = idle.pop() if idle else self._new_session(ECHO_LEGS[way], direct.NO_CERTIFICATE)
+        self._books_sessions.add(session.name)
+        exchange = Exchange(secrets.token_bytes)
+        try:
+            async with asyncio.timeout(books_client.SILENCE_S):
+                channel = await self.opener(way)(exchange)
+            exchange.begin(channel, session.credentials)
+            books = await books_client.fetch(exchange)
+        except (NetworkError, TimeoutError):
+            return None
+        finally:
+            await exchange.close()
+            idle.append(session)
+        if books is not None:
+            books.sessions = [one for one in books.sessions if one.session not in self._books_sessions]
+        return books
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One session of the stand-in's, of our own making."""
+
+    name: str
+    credentials: IceCredentials
+
+
+class _Listening:
+    """Passes on what a channel brings, and notes when its transport was first asked without an answer since."""
+
+    def __init__(self, receiver: Receiver, transport: Transport, silent_since: dict[Transport, float]) -> None:
+        self._receiver, self._transport, self._silent_since = receiver, transport, silent_since
+        silent_since.setdefault(transport, asyncio.get_running_loop().time())
+
+    def packet(self, data: bytes) -> None:
+        self._silent_since.pop(self._transport, None)
+        self._receiver.packet(data)
+
+    def trouble(self, error: NetworkError) -> None:
+        self._receiver.trouble(error)
