@@ -66,5 +66,5 @@ def source_of(address: str) -> str:
     """Who is behind an address literal: itself for IPv4, its /64 for IPv6, of which one host has all."""
     ip = ipaddress.ip_address(address.split("%")[0])
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
-        return str(ipaddress.ip_address(int(ip) >> 64 << 64))
+        return str(ipaddress.IPv6Address(int(ip) >> 64 << 64))
     return str(ip)
