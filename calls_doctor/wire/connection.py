@@ -345,7 +345,7 @@ class Connection:
                 self._new_dtls().start(now)
                 self._take_from_dtls(now)
         if self._controlling is not None and self._controlling.failure:
-            self._fail(ICE, self._controlling.failure)
+            self._fail(ICE, self._controlling.failure, self._controlling.refused_with)
         elif agent.expired:
             self._end()
 
@@ -378,9 +378,9 @@ class Connection:
             return self._dtls_path
         return self._agent.selected
 
-    def _fail(self, stage: str, reason: str) -> None:
+    def _fail(self, stage: str, reason: str, code: int | None = None) -> None:
         if self._progress.fail(stage, reason):
-            self._events.append(Failed(stage, reason))
+            self._events.append(Failed(stage, reason, code))
             self._stop_media()
 
     def _end(self) -> None:

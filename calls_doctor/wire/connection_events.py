@@ -52,6 +52,8 @@ class Failed:
     stage: str
     """"ice", "dtls" or "rtp"."""
     reason: str
+    code: int | None = None
+    """The STUN error code with which the far end refused; None where it did not refuse."""
 
 
 @dataclass(frozen=True, slots=True)

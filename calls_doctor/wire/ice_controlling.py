@@ -74,6 +74,8 @@ class ControllingAgent:
         """Round trip of the check answered last."""
         self.failure = ""
         """Why there is no path, or none any more; "" while there may be one."""
+        self.refused_with: int | None = None
+        """The error code with which the far end refused the checks, where that is why."""
         self.expired = False
         """Consent was there and has run out (RFC 7675)."""
         self.outgoing: list[tuple[Path, bytes]] = []
@@ -143,7 +145,7 @@ class ControllingAgent:
         if self.expired:
             self._conclude(f"consent expired: no check was answered for {self._consent_expiry_s:.3g} s")
         else:
-            self._conclude(self._silence())
+            self._conclude_unanswered()
 
     def _receive_request(self, message: Message, path: Path, check: _Check, now: float) -> bool:
         """A check of the far end's own (RFC 8445 section 7.3)."""
@@ -202,7 +204,7 @@ class ControllingAgent:
         elif path not in self.validated or error.code == ice.FORBIDDEN:  # 403 takes consent back (RFC 7675 section 5.2)
             check.next_at = None
             self._lose(path, now)
-            self._conclude(self._silence())
+            self._conclude_unanswered()
         return True
 
     def _validate(self, path: Path, check: _Check, now: float, *, nominated: bool) -> None:
@@ -228,18 +230,19 @@ class ControllingAgent:
             if other is not None:
                 self.nominate(other, now)
 
-    def _conclude(self, reason: str) -> None:
+    def _conclude(self, reason: str, code: int | None = None) -> None:
         """Fails for the reason, where no path is left that may still be validated."""
         if not self.failure and not self.validated and all(c.next_at is None for c in self._checks.values()):
-            self.failure = reason
+            self.failure, self.refused_with = reason, code
 
-    def _silence(self) -> str:
-        troubles = [check.trouble for check in self._checks.values() if check.trouble]
-        if troubles:
-            said = f" ({troubles[0].reason})" if troubles[0].reason else ""
-            return f"the far end refuses connectivity checks with {troubles[0].code}{said}"
+    def _conclude_unanswered(self) -> None:
+        trouble = next((check.trouble for check in self._checks.values() if check.trouble), None)
+        if trouble is not None:
+            said = f" ({trouble.reason})" if trouble.reason else ""
+            self._conclude(f"the far end refuses connectivity checks with {trouble.code}{said}", trouble.code)
+            return
         sent = sum(check.row.stun_out for check in self._checks.values())
-        return f"no connectivity check was answered: {sent} sent, {self._decided_s:.3g} s waited"
+        self._conclude(f"no connectivity check was answered: {sent} sent, {self._decided_s:.3g} s waited")
 
     def _schedule_of(self, path: Path) -> Sequence[float]:
         """TCP sends again by itself (RFC 8489 section 6.2.2)."""

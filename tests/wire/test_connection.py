@@ -12,7 +12,7 @@ import pytest
 from calls_doctor.model.books import RunBooks, SessionBooks
 from calls_doctor.model.flow import Path, Transport
 from calls_doctor.wire import books as wire_books
-from calls_doctor.wire import rtp, stun
+from calls_doctor.wire import ice, rtp, stun
 from calls_doctor.wire.connection import (
     Closed,
     Connection,
@@ -29,7 +29,7 @@ from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.framing import PacketKind, packet_kind
 from calls_doctor.wire.ice import Attributes, IceRole
 from calls_doctor.wire.rtp import RtpPacket
-from calls_doctor.wire.stun import Message, MessageClass, Method
+from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 from tests.servers.made_up_network import TO_FAR, TO_NEAR, MadeUpNetwork, Weather
 
 NEAR_CERTIFICATE, FAR_CERTIFICATE = Certificate.generate(), Certificate.generate()
@@ -386,6 +386,18 @@ def test_silence_fails_at_ice() -> None:
     assert made.near.next_timer() is None
 
 
+def test_a_refusal_fails_at_ice_with_its_code() -> None:
+    made = call()
+    made.run(0.005)
+    asked = stun.parse(made.network.captured[0][2])
+    full = ErrorCode(508, "Too Many Sessions")
+    packet = ice.refusal(asked, len(asked.raw), full, FAR_PASSWORD.encode())
+    assert packet is not None
+    made.network.inject(TO_NEAR, FIRST[0], packet)
+    reason = "the far end refuses connectivity checks with 508 (Too Many Sessions)"
+    assert made.told(TO_NEAR, Failed) == [Failed("ice", reason, 508)]
+
+
 def test_an_answer_after_the_verdict_starts_nothing() -> None:
     made = call(weather=Weather(delay_s=2.0))
     made.run(5.0)
@@ -523,6 +535,8 @@ def test_a_forwarder_takes_packets_without_an_event() -> None:
     assert outgoing is not None
     path, packet = outgoing
     assert path == FIRST[0]
+    assert made.far.accepts(FIRST[1])
+    assert not made.far.accepts(SECOND[1])
     assert made.far.receive_rtp(packet, SECOND[1], 1.0) is None
     assert made.far.receive_rtp(packet, FIRST[1], 1.0) == voice
     assert made.far.events() == []

@@ -97,6 +97,7 @@ def test_checks_follow_the_schedule_and_then_fail() -> None:
     assert client.agent.failure == ""
     client.run(2.56)
     assert client.agent.failure == "no connectivity check was answered: 6 sent, 2.55 s waited"
+    assert client.agent.refused_with is None
     assert client.agent.next_timer() is None
     assert not client.agent.expired
 
@@ -239,6 +240,7 @@ def test_an_authenticated_refusal_ends_the_path_at_once() -> None:
     client = Client(UDP)
     assert client.refuse(UDP, 508)
     assert client.agent.failure == "the far end refuses connectivity checks with 508 (Because)"
+    assert client.agent.refused_with == 508
     client.run(10.0)
     assert len(client.sent) == 1
 
