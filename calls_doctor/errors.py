@@ -10,6 +10,7 @@
     │   ├── DtlsError         RFC 6347, RFC 5764
     │   ├── BooksError        the books as they travel
     │   ├── SealError         a sealed message that was not sealed so
+    │   ├── TlsError          RFC 8446: no handshake, or a certificate that cannot be trusted
     │   └── HttpError         RFC 9112, RFC 6455
     ├── FarEndError           the far end answered, and the answer is a refusal (TURN error codes, HTTP status)
     └── NetworkError          the network between
@@ -63,6 +64,10 @@ class BooksError(ProtocolError):
 
 class SealError(ProtocolError):
     """A sealed message that was altered, or sealed for something else."""
+
+
+class TlsError(ProtocolError):
+    """A TLS handshake that fails, or a certificate that cannot be trusted; the sentence says why."""
 
 
 class HttpError(ProtocolError):

@@ -32,3 +32,14 @@ def hello(client_id: str, conn_id: str) -> bytes:
     """The first message of a server, in one binary frame."""
     encode = msgspec.msgpack.encode
     return encode("hello") + encode({"clientID": client_id, "connID": conn_id})
+
+
+def parse_hello(message: bytes) -> str | None:
+    """The client id that a server greets in its first message; None where the message is no hello."""
+    kind = msgspec.msgpack.encode("hello")
+    if not message.startswith(kind):
+        return None
+    try:
+        return msgspec.msgpack.decode(message[len(kind) :], type=dict[str, str]).get("clientID")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

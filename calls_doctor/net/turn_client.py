@@ -1,0 +1,167 @@
+"""Conversations with a TURN server over UDP, TCP or TLS: its challenge, and an allocation that is given back.
+
+An allocation that is not released counts against the user's quota until it expires, so every way out releases it,
+cancellation too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
+from calls_doctor.model.credentials import TurnCredentials
+from calls_doctor.model.flow import Address, Path, Transport
+from calls_doctor.model.site import ServerUri
+from calls_doctor.net.sockets import Channel, Receiver, open_udp
+from calls_doctor.net.turn_driver import TurnDriver
+from calls_doctor.wire import stun
+from calls_doctor.wire.turn import ALLOCATION_MISMATCH, TurnClient
+from calls_doctor.wire.turn_events import Allocated, Challenged, ChannelBound, PermissionCreated, Refused, Released
+
+RELEASE_S = 0.3
+"""How long a release may take on the way out; one datagram has left by then in any case."""
+ANSWER_S = stun.PROBE_DECIDED_S
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """How a server answers an Allocate without credentials."""
+
+    code: int
+    """401 where it asks for credentials; 0 where it gave a relay to nobody in particular."""
+    realm: str
+    has_nonce: bool
+    software: str | None
+    rtt_s: float
+
+
+async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Challenge:
+    """Asks for a relay without credentials. Raises NetworkError, ProtocolError, or FarEndError for 300."""
+    driver = await _open(uri, address, None, timeout_s)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        event = await driver.ask(driver.client.start_allocate, Challenged, Allocated, Refused, timeout_s=timeout_s)
+        rtt_s = loop.time() - began
+        if isinstance(event, Challenged):
+            return Challenge(401, event.realm or "", event.nonce is not None, event.software, rtt_s)
+        if isinstance(event, Refused):
+            return Challenge(event.code, "", False, event.software, rtt_s)
+        assert isinstance(event, Allocated), "one of those that were waited for"
+        return Challenge(0, "", False, event.software, rtt_s)
+    finally:
+        await _release(driver)
+
+
+async def allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, *, timeout_s: float) -> Allocation:
+    """A relay with these credentials, tried once more on a new socket where the server knows the old one (437).
+
+    Raises NetworkError, ProtocolError, or FarEndError with the server's code.
+    """
+    try:
+        return await _allocate(uri, address, credentials, timeout_s)
+    except FarEndError as error:
+        if error.code != ALLOCATION_MISMATCH:
+            raise
+    return await _allocate(uri, address, credentials, timeout_s)
+
+
+async def _allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, timeout_s: float) -> Allocation:
+    driver = await _open(uri, address, credentials, timeout_s)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        event = await driver.ask(driver.client.start_allocate, Allocated, timeout_s=timeout_s)
+    except BaseException:
+        await _release(driver)
+        raise
+    assert isinstance(event, Allocated), "what was waited for"
+    return Allocation(driver, event, loop.time() - began)
+
+
+class Allocation:
+    """`async with await allocate(...) as allocation`; released and closed at the end."""
+
+    def __init__(self, driver: TurnDriver, event: Allocated, rtt_s: float) -> None:
+        self._driver = driver
+        self.relayed = event.relayed
+        self.mapped = event.mapped
+        self.lifetime_s = event.lifetime_s
+        self.software = event.software
+        self.rtt_s = rtt_s
+        """From the first Allocate to the relay, the challenge included."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await _release(self._driver)
+
+    async def permit(self, ips: Sequence[str]) -> None:
+        """Lets data pass from and to these addresses. Raises FarEndError (403: denied), NetworkError."""
+        client = self._driver.client
+        await self._driver.ask(lambda now: client.create_permission(ips, now), PermissionCreated, timeout_s=ANSWER_S)
+
+    async def channel(self, peer: Address, receiver: Receiver) -> Channel:
+        """Binds a channel to the peer; what it sends goes to the receiver. Raises as `permit` does."""
+        client = self._driver.client
+        self._driver.receivers[peer] = receiver
+        await self._driver.ask(lambda now: client.bind_channel(peer, now), ChannelBound, timeout_s=ANSWER_S)
+        return RelayChannel(self._driver, Path(Transport.RELAY, self.relayed, peer))
+
+
+class RelayChannel:
+    """A way to a peer through the relay; it ends with its allocation."""
+
+    def __init__(self, driver: TurnDriver, path: Path) -> None:
+        self._driver, self.path = driver, path
+
+    def send(self, data: bytes) -> None:
+        """Sends one packet to the peer."""
+        self._driver.client.send(self.path.remote, data)
+        self._driver.go_on()
+
+    async def close(self) -> None:
+        """Takes no more from the peer."""
+        self._driver.receivers.pop(self.path.remote, None)
+
+
+async def _open(uri: ServerUri, address: Address, credentials: TurnCredentials | None, timeout_s: float) -> TurnDriver:
+    stream = uri.transport != "udp"
+    client = TurnClient(
+        credentials,
+        secrets.token_bytes,
+        stream=stream,
+        schedule_s=stun.PROBE_SCHEDULE_S,
+        decided_s=stun.PROBE_DECIDED_S,
+    )
+    driver = TurnDriver(client, str(uri))
+    if stream:
+        from calls_doctor.net.turn_stream import open_turn_stream
+
+        tls_name = uri.host if uri.transport == "tls" else ""
+        driver.attach(await open_turn_stream(address, driver, timeout_s, tls_name))
+    else:
+        driver.attach(await open_udp(address, driver))
+    return driver
+
+
+async def _release(driver: TurnDriver) -> None:
+    """Gives the allocation back and closes, whatever happens meanwhile."""
+    release = asyncio.ensure_future(_released(driver))
+    try:
+        await asyncio.shield(release)
+    except asyncio.CancelledError:
+        await asyncio.wait([release])
+        raise
+
+
+async def _released(driver: TurnDriver) -> None:
+    with contextlib.suppress(NetworkError, ProtocolError, FarEndError):
+        await driver.ask(driver.client.release, Released, timeout_s=RELEASE_S)
+    await driver.close()
