@@ -189,7 +189,7 @@ class Connection:
         try:
             packet = self._srtp.unprotect_rtp(data)
         except RtpError as error:
-            self._note_undecryptable(data, error, now)
+            self._note_undecryptable(data, error)
             return None
         self._statistics.received(packet, now)
         if "rtp" not in self._books.timeline:
@@ -318,10 +318,10 @@ class Connection:
         if reports:
             self._events.append(RtcpReceived(tuple(reports), path))
 
-    def _note_undecryptable(self, data: bytes, error: RtpError, now: float) -> None:
+    def _note_undecryptable(self, data: bytes, error: RtpError) -> None:
         self.undecryptable += 1
         if "replay check failed" in str(error):  # libsrtp's words; a packet that the network duplicated is that, too
-            self._statistics.replayed(data, now)
+            self._statistics.replayed(data)
 
     def _new_dtls(self) -> DtlsEndpoint:
         settings = self._settings

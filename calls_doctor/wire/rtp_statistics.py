@@ -80,10 +80,12 @@ class RtpStatistics:
             stream = self._received[packet[8:12]] = ReceivedStream(int.from_bytes(packet[8:12], "big"), _CLOCK_RATE_HZ)
         stream.add(packet[2] << 8 | packet[3], int.from_bytes(packet[4:8], "big"), now)
 
-    def replayed(self, packet: bytes, now: float) -> None:
-        """A packet came that SRTP has seen before; its header is readable, and only streams that are known count."""
-        if packet[8:12] in self._received:
-            self.received(packet, now)
+    def replayed(self, packet: bytes) -> None:
+        """A packet came that SRTP has seen before: of a stream that is known it is a duplicate. Nothing else is read
+        from it, for nobody has vouched for its header."""
+        stream = self._received.get(packet[8:12])
+        if stream is not None:
+            stream.duplicated += 1
 
     def sent(self, packet: bytes, now: float) -> None:
         """One packet was sent; it has at least a header."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
-from typing import Any  # attributes of a message have values of every type
+from typing import Any, cast  # Any: attributes of a message have values of every type
 
+import aioice
+import aioice.ice
 import pytest
 
 from calls_doctor.model.books import SessionBooks
@@ -385,3 +390,62 @@ def test_the_books_count_what_was_sent_and_believed() -> None:
     (row,) = client.books.paths
     assert (row.stun_out, row.stun_in) == (2, 1)
     assert row.bytes_out == sum(len(message.raw) for _, _, message in client.sent)
+
+
+class Socket(asyncio.DatagramProtocol):
+    """The agent behind a real socket: one path, to whoever is on the other side."""
+
+    def __init__(self, agent: ControllingAgent, remote: Address) -> None:
+        self.agent, self.remote = agent, remote
+        self.selected = asyncio.Event()
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    @property
+    def path(self) -> Path:
+        assert self._transport is not None
+        return Path(Transport.UDP, cast(Address, self._transport.get_extra_info("sockname")), self.remote)
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
+        assert addr == self.remote
+        self.agent.receive(stun.parse(data), self.path, time.monotonic())
+        self.send()
+
+    def send(self) -> None:
+        assert self._transport is not None
+        for path, packet in self.agent.outgoing:
+            self._transport.sendto(packet, path.remote)
+        self.agent.outgoing = []
+        if self.agent.selected is not None:
+            self.selected.set()
+
+
+@pytest.mark.parametrize("they_control", [False, True], ids=["we control", "both control"])
+async def test_a_full_agent_that_is_not_ours_connects(they_control: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: ["127.0.0.1"])
+    theirs = aioice.Connection(ice_controlling=they_control)
+    theirs.remote_username, theirs.remote_password = OURS.local_fragment, OURS.local_password
+    await theirs.gather_candidates()
+    credentials = replace(OURS, remote_fragment=theirs.local_username, remote_password=theirs.local_password)
+    agent = ControllingAgent(credentials, PathTable(SessionBooks(session="run")), Random(1).randbytes)
+    (candidate,) = theirs.local_candidates
+    transport, ours = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: Socket(agent, (candidate.host, candidate.port)), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        host, port = ours.path.local
+        line = f"1 1 udp 2130706431 {host} {port} typ host"
+        await theirs.add_remote_candidate(aioice.Candidate.from_sdp(line))
+        await theirs.add_remote_candidate(None)
+        agent.add_path(ours.path, time.monotonic())
+        ours.send()
+        async with asyncio.timeout(5):
+            await theirs.connect()
+            await ours.selected.wait()
+        assert agent.mapped == ours.path.local
+        assert agent.failure == ""
+    finally:
+        await theirs.close()
+        transport.close()

@@ -135,10 +135,11 @@ def test_malformed_rtcp_is_an_rtp_error() -> None:
 def test_a_replayed_packet_is_a_duplicate_of_a_stream_that_is_known() -> None:
     made = statistics()
     made.received(packet(1), 0.0)
-    made.replayed(packet(1), 0.1)
-    made.replayed(packet(2), 0.1)
+    made.replayed(packet(1))
+    made.replayed(packet(1, 5000))
+    made.replayed(packet(2))
     (stream,) = made.streams()
-    assert (stream.ssrc, stream.received, stream.duplicated) == (1, 1, 1)
+    assert (stream.ssrc, stream.received, stream.expected, stream.duplicated) == (1, 1, 1, 2)
 
 
 def test_what_is_kept_and_told_at_once_is_bounded_and_everybody_has_a_turn() -> None:
