@@ -69,15 +69,15 @@ class _Probes:
         self._sizes_bytes = sizes_bytes
         self._numbers: dict[bytes, int] = {}
         """Transaction id -> probe number."""
-        self._sent = 0
+        self._sent = self._packets = 0
 
     async def first(self) -> bool:
         """Probes on the schedule until one comes back; False where none does."""
         began_at = self._loop.time()
         over_tcp = self._path.transport is Transport.TCP  # which sends again by itself (RFC 8489 section 6.2.2)
         schedule_s = stun.PROBE_SCHEDULE_S[:1] if over_tcp else stun.PROBE_SCHEDULE_S
-        for due_s, next_s in zip(schedule_s, [*schedule_s[1:], stun.PROBE_DECIDED_S], strict=True):
-            self._send(1 + self._sent % len(self._sizes_bytes) if due_s else 1)
+        for next_s in (*schedule_s[1:], stun.PROBE_DECIDED_S):
+            self._send(1 + self._packets % len(self._sizes_bytes))
             if await self._exchange.answered(self._numbers, began_at + next_s, enough=1):
                 return True
             if self._exchange.dead:
@@ -114,4 +114,5 @@ class _Probes:
         transaction_id = self._exchange.new_id()
         self._numbers[transaction_id] = number
         self._sent = max(self._sent, number)
+        self._packets += 1
         self._exchange.ask(transaction_id, (stun.PROBE_NUMBER, number), self._sizes_bytes[number - 1])

@@ -231,20 +231,21 @@ class _UdpChannel:
             self._sock.close()
 
     def _readable(self) -> None:
-        for error in _queued_errors(self._sock, self._what):
-            self._tell(error)
+        """What came first, then what was refused since."""
         for _ in range(DRAIN_MAX):
             if self._closed:  # by the receiver
                 return
             try:
                 data = self._sock.recv(DATAGRAM_MAX_BYTES)
             except BlockingIOError:
-                return
+                break
             except OSError as error:  # with an error queue it only says that there is something in that
                 if not _HAS_ERROR_QUEUE:
                     self._tell(_trouble_of(error, self._what))
                 continue
             self._receiver.packet(data)
+        for error in [] if self._closed else _queued_errors(self._sock, self._what):
+            self._tell(error)
 
     def _tell(self, error: NetworkError) -> None:
         if self._closed or (type(error), error.detail) in self._told:

@@ -94,11 +94,11 @@ def _fits(way: Way | None, kind: PacketKind | None, going: Way, data: bytes) -> 
 
 class Middlebox:
     """One port, UDP and TCP; each client address gets a socket of its own towards the server. The first rule that has
-    an opinion decides."""
+    an opinion decides. With `cut_after_bytes` a TCP connection ends when the client has sent so many."""
 
-    def __init__(self, server: Address, *rules: Rule, tcp: Tcp = Tcp.PASS) -> None:
+    def __init__(self, server: Address, *rules: Rule, tcp: Tcp = Tcp.PASS, cut_after_bytes: int | None = None) -> None:
         self.rules = list(rules)
-        self.tcp = tcp
+        self.tcp, self.cut_after_bytes = tcp, cut_after_bytes
         self.seen: Counter[tuple[Way, PacketKind]] = Counter()
         """Datagrams that came in, lost ones too."""
         self.port = 0
@@ -182,7 +182,10 @@ class Middlebox:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._server)
-        ways = [asyncio.create_task(_copy(reader, far_writer)), asyncio.create_task(_copy(far_reader, writer))]
+        ways = [
+            asyncio.create_task(_copy(reader, far_writer, self.cut_after_bytes)),
+            asyncio.create_task(_copy(far_reader, writer, None)),
+        ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -204,7 +207,9 @@ def _quietly(send: Callable[[], object]) -> None:
         send()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most_bytes: int | None) -> None:
+    left = most_bytes
+    while data := await reader.read(65536 if left is None else left):
         writer.write(data)
         await writer.drain()
+        left = None if left is None else left - len(data)
