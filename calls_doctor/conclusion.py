@@ -40,10 +40,8 @@ def undecided(results: Sequence[CheckResult], specs: Sequence[CheckSpec]) -> lis
     return [r.id for r in results if r.id in required and r.status is Status.UNKNOWN]
 
 
-def exit_code(report: Report, specs: Sequence[CheckSpec], fail_on: str) -> int:
-    """130 interrupted, 1 a check failed, 5 the doctor failed, 4 undecided, 3 warnings (with `fail_on` "warn"), 0."""
-    if not report.complete:
-        return 130
+def exit_code(report: Report, fail_on: str) -> int:
+    """1 a check failed, 5 the doctor failed, 4 undecided, 3 warnings (with `fail_on` "warn"), 0."""
     codes = {Verdict.FAILED: 1, Verdict.BROKEN: 5, Verdict.UNDECIDED: 4}
     if report.verdict is Verdict.WARNINGS and fail_on == "warn":
         return 3

@@ -38,6 +38,8 @@ class PortFlow:
     note: str
     firewall_row: str
     """The row of the firewall matrix that asks for it."""
+    proven_by: tuple[str, ...] = ()
+    """Ids of the checks that prove it."""
 
 
 FIREWALL_ROWS: dict[str, str] = {
@@ -57,23 +59,68 @@ FIREWALL_ROWS: dict[str, str] = {
 """The rows of the firewall request by id, permanent: who opens the conversation, to whom, on which port, seen from who
 must let it in or out. The plugin and rtcd have their own row for media (FW-11, FW-12); one of them is the site's."""
 
+_TURN = ("turn.challenge", "turn.allocate", "turn.relay-range", "media.call-relay")
 CLIENT_FACING = (
     PortFlow("site", Role.CLIENT, Role.MATTERMOST, "tcp", 443, Need.REQUIRED, "HTTPS and the WebSocket", "FW-01"),
-    PortFlow("turn", Role.CLIENT, Role.TURN, "udp", STUN_PORT, Need.CONDITIONAL, "only where TURN is used", "FW-40"),
-    PortFlow("turn", Role.CLIENT, Role.TURN, "tcp", STUN_PORT, Need.CONDITIONAL, "only where TURN is used", "FW-41"),
+    PortFlow(
+        "turn", Role.CLIENT, Role.TURN, "udp", STUN_PORT, Need.CONDITIONAL, "only where TURN is used", "FW-40", _TURN
+    ),
+    PortFlow(
+        "turn", Role.CLIENT, Role.TURN, "tcp", STUN_PORT, Need.CONDITIONAL, "only where TURN is used", "FW-41", _TURN
+    ),
 )
 SERVER_OUTBOUND = (
-    PortFlow("stun", Role.MEDIA, Role.STUN, "udp", STUN_PORT, Need.CONDITIONAL, "unless the address is set", "FW-50"),
+    PortFlow(
+        "stun",
+        Role.MEDIA,
+        Role.STUN,
+        "udp",
+        STUN_PORT,
+        Need.CONDITIONAL,
+        "unless the address is set",
+        "FW-50",
+        ("stun.reach",),
+    ),
 )
 RTCD_API = (
-    PortFlow("api", Role.MATTERMOST, Role.MEDIA, "tcp", API_PORT, Need.REQUIRED, "rtcd's API, internal only", "FW-20"),
+    PortFlow(
+        "api",
+        Role.MATTERMOST,
+        Role.MEDIA,
+        "tcp",
+        API_PORT,
+        Need.REQUIRED,
+        "rtcd's API, internal only",
+        "FW-20",
+        ("port.api-tcp",),
+    ),
 )
 
 
 def _media(row: str) -> tuple[PortFlow, ...]:
     return (
-        PortFlow("media", Role.CLIENT, Role.MEDIA, "udp", MEDIA_PORT, Need.REQUIRED, "calls' media", row),
-        PortFlow("media", Role.CLIENT, Role.MEDIA, "tcp", MEDIA_PORT, Need.OPTIONAL, "the fallback over TCP", "FW-13"),
+        PortFlow(
+            "media",
+            Role.CLIENT,
+            Role.MEDIA,
+            "udp",
+            MEDIA_PORT,
+            Need.REQUIRED,
+            "calls' media",
+            row,
+            ("port.rtc-udp-echo", "media.call-udp"),
+        ),
+        PortFlow(
+            "media",
+            Role.CLIENT,
+            Role.MEDIA,
+            "tcp",
+            MEDIA_PORT,
+            Need.OPTIONAL,
+            "the fallback over TCP",
+            "FW-13",
+            ("port.rtc-tcp-echo", "media.call-tcp"),
+        ),
     )
 
 

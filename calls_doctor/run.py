@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any  # rows of the report are JSON
 
 import msgspec
@@ -20,9 +19,9 @@ import msgspec
 from calls_doctor import __version__, conclusion
 from calls_doctor.engine.runner import Observer, Runner
 from calls_doctor.engine.select import CheckPlan, select
-from calls_doctor.errors import CallsDoctorError
+from calls_doctor.errors import CallsDoctorError, UsageError
 from calls_doctor.model.books import RunBooks, SessionBooks
-from calls_doctor.model.check import CheckResult
+from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.report import Report, Tool, Vantage
@@ -34,10 +33,12 @@ from checks import CHECKS
 if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
     from calls_doctor.standin.launch import Options, Ready
+    from calls_doctor.wire.direct import Link
 
 MEDIA_TIME_S = 3.0
 MEDIA_TIME_SELF_TEST_S = 0.3
 MEDIA_TIME_THOROUGH_S = 30.0
+WAIT_STEP_S = 0.2
 BOOKS_WAIT_S = 1.0
 """How long the report waits for the far end's books at the end."""
 
@@ -46,15 +47,12 @@ BOOKS_WAIT_S = 1.0
 class Request:
     """What the command line asked for, as text where the site's sources read it."""
 
-    site_file: Path | None = None
-    """None: `./calls-doctor.toml` if it is there."""
     mode: str = ""
     vantage: str = ""
     label: str = ""
     phase: str = ""
     peers: tuple[str, ...] = ()
     rtcd_url: str = ""
-    mattermost_url: str = ""
     stun: tuple[str, ...] = ()
     turn: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
@@ -99,6 +97,10 @@ async def check(
     `stand_in` shapes the self-test's stand-in (tests leave parts of it out, or fix its ports).
     """
     gathered = gather.gather(request, environment)
+    if not gathered.self_test and not gathered.names_a_target:
+        raise UsageError(
+            "--mode alone names nothing to test; give --peer, --rtcd-url, --stun or --turn, or --list for the plan"
+        )
     select(_planned_site(request, environment), CHECKS, only=request.only, skip=request.skip)
     run = _Run(request, observer)
     try:
@@ -108,11 +110,11 @@ async def check(
 
                 async with launch.StandInProcess(stand_in or launch.Options()) as ready:
                     return await run.against(_self_test_site(ready), _self_test_credentials(ready), ready.pairing)
-            return await run.against(gathered.site, gathered.credentials, gathered.link)
+            return await run.against(gathered.site, gathered.credentials, next(iter(gathered.links), None))
     except TimeoutError:
-        return run.report(complete=False)
+        return run.report(complete=False, unfinished="not decided within --timeout")
     except asyncio.CancelledError:
-        raise Interrupted(run.report(complete=False)) from None
+        raise Interrupted(run.report(complete=False, unfinished="not decided when the run was interrupted")) from None
 
 
 def _self_test_site(ready: Ready | None) -> Site:
@@ -158,12 +160,12 @@ class _Run:
         self._began = time.monotonic()
         self._started = datetime.now(UTC)
         self._site = Site()
-        self._plan = CheckPlan((), ())
+        self._plan = CheckPlan(Site(), (), ())
         self._runner: Runner | None = None
         self._near_books: list[SessionBooks] = []
         self._far_books: RunBooks | None = None
 
-    async def against(self, site: Site, credentials: Credentials, link: object) -> Report:
+    async def against(self, site: Site, credentials: Credentials, link: Link | None) -> Report:
         """The whole run against this site; `link` is the stand-in's, or None."""
         self._site = site
         self._plan = select(site, CHECKS, only=self._request.only, skip=self._request.skip)
@@ -181,6 +183,8 @@ class _Run:
             )
 
         self._runner = Runner(self._plan, self._vantage_id(), context_for, self._observer)
+        if paired is not None and self._request.wait_s:
+            await _until_there(paired, self._request.wait_s)
         await self._runner.run()
         if paired is not None:
             with contextlib.suppress(TimeoutError):  # the stand-in is gone: the near end's books remain
@@ -198,9 +202,9 @@ class _Run:
     def _vantage_id(self) -> str:
         return self._request.label or str(self._site.vantage)
 
-    def report(self, complete: bool) -> Report:
-        """All that is known by now."""
-        results = list(self._runner.results) if self._runner else []
+    def report(self, complete: bool, unfinished: str = "") -> Report:
+        """All that is known by now; `unfinished` says of the checks without a result why they have none."""
+        results = self._results(unfinished)
         vantage = Vantage(
             id=self._vantage_id(),
             label=self._request.label,
@@ -229,6 +233,17 @@ class _Run:
             not_tested=conclusion.not_tested(self._plan),
         )
 
+    def _results(self, unfinished: str) -> list[CheckResult]:
+        known = {result.id: result for result in (self._runner.results if self._runner else ())}
+        missing = [
+            CheckResult(
+                id=spec.id, title=spec.title, category=spec.category, status=Status.UNKNOWN, vantage=self._vantage_id(),
+                summary=unfinished, needs=list(spec.needs), guide_steps=list(spec.guide_steps),
+            )
+            for spec in self._plan.planned if spec.id not in known
+        ]  # fmt: skip
+        return [*known.values(), *missing]
+
     def _books(self) -> list[dict[str, Any]]:
         far = self._far_books.sessions if self._far_books else []
         return [
@@ -247,12 +262,18 @@ def _as_fields(session: SessionBooks) -> dict[str, Any]:
     return plain | {"probes": len(session.probes)}
 
 
-def _paired(link: object, site: Site) -> PairedHost:
+def _paired(link: Link, site: Site) -> PairedHost:
     from calls_doctor.net.paired import PairedHost
-    from calls_doctor.wire.direct import Link
 
-    assert isinstance(link, Link)
     return PairedHost(link, site.media[0])
+
+
+async def _until_there(paired: PairedHost, wait_s: float) -> None:
+    """Waits until the stand-in answers with this key, at most `wait_s`; what is wrong then is for the checks to say."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            while await paired.books() is None:
+                await asyncio.sleep(WAIT_STEP_S)
 
 
 def _rfc3339(moment: datetime) -> str:
@@ -260,8 +281,8 @@ def _rfc3339(moment: datetime) -> str:
 
 
 def exit_code(report: Report, fail_on: str = "fail") -> int:
-    """The contract's exit code, the first that applies."""
-    return conclusion.exit_code(report, CHECKS, fail_on)
+    """The contract's exit code, the first that applies; 130 is for whoever was interrupted to give."""
+    return conclusion.exit_code(report, fail_on)
 
 
 __all__ = ["Interrupted", "Observer", "Request", "Transport", "check", "exit_code", "plan"]

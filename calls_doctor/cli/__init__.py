@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import TracebackType
 from typing import NoReturn
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib costs 8 ms here
@@ -33,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Command -> the module whose `command` it is, and its line of help. The one table."""
 
+PROGRAM = "calls-doctor"
 EXIT_USAGE = 2
 EXIT_OWN_FAULT = 5
 EXIT_INTERRUPTED = 130
@@ -41,11 +43,11 @@ EXIT_INTERRUPTED = 130
 class Commands(click.Group):
     """The table as a click group: a command is imported when it is called, not when it is listed."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """In the table's order."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Imports the command's module; None where there is no such command."""
         if cmd_name not in COMMANDS:
             return None
@@ -63,7 +65,7 @@ class Commands(click.Group):
             raise UsageError(f'"{args[0]}" is no command; {did_you_mean(args[0], COMMANDS)}')
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """The lines of the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -103,3 +105,35 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """The command's exit code; what the person at the keyboard did wrong is said in one sentence."""
+    try:
+        code = cli.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+    except click.exceptions.Exit as asked:
+        return asked.exit_code
+    except click.ClickException as error:
+        _say(error.format_message())
+        return EXIT_USAGE
+    except UsageError as error:
+        _say(str(error))
+        return EXIT_USAGE
+    return code if isinstance(code, int) else 0
+
+
+def _say(sentence: str) -> None:
+    click.echo(f"{PROGRAM}: {sentence}", err=True)
+
+
+def _own_fault(kind: type[BaseException], _error: BaseException, trace: TracebackType | None) -> None:
+    """What no command caught: our own fault. Names place and kind, and not the text, which may hold a secret."""
+    import traceback
+
+    last = traceback.extract_tb(trace)[-1]
+    _say(
+        f"this program failed, which is its own fault and not your network's: {kind.__name__} in "
+        f"{os.path.basename(last.filename)}, line {last.lineno} ({last.name}). "  # noqa: PTH119 - pathlib costs 8 ms
+        "Please report that line with the command that you typed."
+    )
+    os._exit(EXIT_OWN_FAULT)

@@ -26,6 +26,7 @@ class LeftOut:
 class CheckPlan:
     """What would run. `planned` is in the order of the tables, which puts needs first."""
 
+    site: Site
     planned: tuple[CheckSpec, ...]
     left_out: tuple[LeftOut, ...]
     for_others: frozenset[str] = frozenset()
@@ -60,7 +61,7 @@ def select(
         else:
             planned.append(spec)
     for_others = frozenset(spec.id for spec in planned) - wanted
-    return CheckPlan(tuple(planned), tuple(left_out.values()), for_others)
+    return CheckPlan(site, tuple(planned), tuple(left_out.values()), for_others)
 
 
 def with_needs(ids: Collection[str], specs: Sequence[CheckSpec]) -> set[str]:

@@ -129,11 +129,11 @@ class Sfu:
         if session is None:
             return False
         session.connection.receive(packet, path, now)
-        if not session.connection.accepts(path):
-            return False
-        self._map(path, session)
-        self._go_on(session, now)
-        return True
+        accepted = session.connection.accepts(path)
+        if accepted:
+            self._map(path, session)
+        self._go_on(session, now)  # a refusal is told too, to whoever is authentic
+        return accepted
 
     def _open(self, message: Message, fragments: tuple[str, str], path: Path, now: float) -> Session | None:
         """A new session, where the request is authentic and there is room; nothing is kept where it is not."""
