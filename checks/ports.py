@@ -10,7 +10,7 @@ import secrets
 from statistics import median
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
-from calls_doctor.errors import FarEndError, HttpError, NetworkError
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.site import Phase, Site
@@ -116,13 +116,17 @@ async def api_tcp_probe(context: Context) -> Finding:
 
     url = context.site.rtcd_url
     evidence: Evidence = {}
+    stage = "connect"
     try:
-        answer = await http.get(f"{url}/version", timeout_s=API_TIMEOUT_S)
-        evidence |= {"connect_s": round(answer.connect_s, 6), "http_status": answer.status}
-        version = rtcd_client.version_of(answer)
-    except (NetworkError, HttpError) as error:
-        word = trouble_word(error) if isinstance(error, NetworkError) else "not-http"
-        return _api_fault(url, evidence, "http", word, str(error))
+        stream = await http.connect(url, API_TIMEOUT_S)
+        stage = "http"
+        answer = await http.get_over(stream, f"{url}/version", API_TIMEOUT_S)
+    except NetworkError as error:
+        return _api_fault(url, evidence, stage, trouble_word(error), str(error))
+    except ProtocolError as error:
+        return _api_fault(url, evidence, stage, "tls" if isinstance(error, TlsError) else "not-http", str(error))
+    evidence |= {"connect_s": round(answer.connect_s, 6), "http_status": answer.status}
+    version = rtcd_client.version_of(answer)
     if version is None:
         return _api_fault(url, evidence, "http", f"status-{answer.status}", "what answers /version is not rtcd's API")
     evidence["version"] = version
@@ -143,7 +147,7 @@ async def _hello(paired: PairedHost, url: str, evidence: Evidence) -> Finding:
         evidence["hello_s"] = round(
             await rtcd_client.hello(url, paired.api_client_id, paired.api_auth_key, API_TIMEOUT_S), 6
         )
-    except (NetworkError, HttpError) as error:
+    except (NetworkError, ProtocolError) as error:
         return _api_fault(url, evidence, "websocket", "cut", f"/version answers, the WebSocket does not: {error}")
     except FarEndError as error:
         # rtcd says 200 instead of 101 where the credentials are wrong (rtcd-protocol, "Trap").

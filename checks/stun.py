@@ -95,8 +95,8 @@ CHECKS = (
         targets=lambda site: [str(uri) for uri in site.stun],
         packets_max=6 * TRIES,
         timeout_s=12.0,
-        fails_when="No Binding request was answered: a firewall on the way out, a wrong name or port, or a server that is "
-        "down. A media host without a configured public address needs STUN to learn it.",
+        fails_when="No Binding request was answered: a firewall on the way out, a wrong name or port, or a server that "
+        "is down. A media host without a configured public address needs STUN to learn it.",
     ),
     CheckSpec(
         id="stun.public-ip",
@@ -104,7 +104,7 @@ CHECKS = (
         probe=public_ip_probe,
         needs=("stun.reach",),
         nothing_to_do=_none_named,
-        fails_when="Two servers, or two answers of one, name different public addresses: several ways out, or a server that "
-        "sits inside the network and sees something else.",
+        fails_when="Two servers, or two answers of one, name different public addresses: several ways out, or a server "
+        "that sits inside the network and sees something else.",
     ),
 )

@@ -38,20 +38,22 @@ class HttpAnswer:
 
 
 async def get(url: str, *, timeout_s: float, headers: Headers = ()) -> HttpAnswer:
-    """GETs an http or https URL, the first address of its name.
+    """GETs an http or https URL, the first address of its name; connecting and answering may take `timeout_s` each.
 
     Raises Refused, Unreachable, Silence or Cut for the network, TlsError, HttpError where what answers is not HTTP.
     """
-    parts = urlsplit(url)
+    return await get_over(await connect(url, timeout_s), url, timeout_s, headers)
+
+
+async def get_over(stream: Stream, url: str, timeout_s: float, headers: Headers = ()) -> HttpAnswer:
+    """GETs over a connection that is open, and closes it. Raises Silence, Cut, HttpError."""
     try:
         async with asyncio.timeout(timeout_s):
-            stream = await connect(url, timeout_s)
-            try:
-                return await _exchange(stream, parts, headers)
-            finally:
-                await stream.close()
+            return await _exchange(stream, urlsplit(url), headers)
     except TimeoutError:
         raise Silence(f"GET {url}", timeout_s) from None
+    finally:
+        await stream.close()
 
 
 async def connect(url: str, timeout_s: float) -> Stream:
