@@ -154,14 +154,14 @@ class _Conversation:
             self._http.start_next_cycle()
 
     async def _next_request(self) -> tuple[h11.Request | None, bytes]:
-        """None where the client has left, or its body is too large to be one of ours."""
+        """None where the client has left, speaks another HTTP, or sends a body too large to be one of ours."""
         request: h11.Request | None = None
         body = bytearray()
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 self._http.receive_data(await self._reader.read(READ_BYTES))
-            elif isinstance(event, h11.Request):
+            elif isinstance(event, h11.Request) and event.http_version in (b"1.0", b"1.1"):
                 request = event
             elif isinstance(event, h11.Data):
                 body += event.data
