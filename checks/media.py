@@ -6,13 +6,12 @@ other; the far end's books tell in which direction something was lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from statistics import median
 from typing import TYPE_CHECKING
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
-from calls_doctor.model.books import SessionBooks
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.site import Phase, Site
@@ -20,7 +19,7 @@ from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import CheckSpec, Context
 
 if TYPE_CHECKING:
-    from calls_doctor.net.call import CallOutcome, Direction
+    from calls_doctor.net.call import CallOutcome
     from calls_doctor.net.paired import ChannelOpener, PairedHost
 
 SESSIONS = 2
@@ -94,7 +93,7 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
     outcome = await call.hold(paired, openers, leg, context.media_time_s)
     context.near_books.extend(outcome.near)
     target = paired.target(Transport.TCP if leg == "T" else Transport.UDP)
-    evidence = _evidence(outcome)
+    evidence = call.evidence(outcome)
     if outcome.failure is None:
         evidence["stage"] = "media"
         return _judged(outcome, evidence, target)
@@ -106,49 +105,6 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
         evidence["code"] = failure.code
     summary = f"fails at {failure.stage}: {failure.reason}"
     return Finding(status=Status.FAIL, summary=summary, target=target, evidence=evidence)
-
-
-def _evidence(outcome: CallOutcome) -> Evidence:
-    """Both ends' counts: RTP by direction, and all packets by kind."""
-    from calls_doctor.net import call
-
-    evidence: Evidence = {
-        "sessions": len(outcome.near),
-        "packets_per_s": call.PACKETS_PER_S,
-        "timeline": _slowest([books.timeline for books in outcome.near]),
-        "to_far": _row(call.to_far(outcome)),
-        "from_far": _row(call.from_far(outcome)),
-        "there_and_back": _row(call.there_and_back(outcome)),
-        "near": _counts(outcome.near),
-        "far": None if outcome.far is None else _counts(outcome.far),
-        "dtls_retransmissions": sum(books.dtls_retransmissions for books in outcome.near),
-    }
-    if outcome.rtts_s:
-        evidence["rtt_p50_s"] = round(median(outcome.rtts_s), 6)
-    if outcome.warning is not None:
-        evidence["icmp"] = str(outcome.warning)
-    return evidence
-
-
-def _row(direction: Direction) -> Evidence:
-    row: Evidence = {"sent": direction.sent, "received": direction.received}
-    if direction.loss_ratio is not None and direction.sent:
-        row["loss_ratio"] = round(direction.loss_ratio, 4)
-        row["reordered_ratio"] = round(direction.reordered / direction.sent, 4)
-        row["duplicated_ratio"] = round(direction.duplicated / direction.sent, 4)
-        row["jitter_s"] = round(direction.jitter_s, 6)
-    return row
-
-
-def _counts(sessions: Sequence[SessionBooks]) -> dict[str, int]:
-    """Packets of one end, by kind and way."""
-    names = ("stun_out", "stun_in", "dtls_out", "dtls_in", "rtp_out", "rtp_in", "rtcp_out", "rtcp_in")
-    return {name: sum(getattr(path, name) for books in sessions for path in books.paths) for name in names}
-
-
-def _slowest(timelines: Sequence[dict[str, float]]) -> dict[str, float]:
-    stages = dict.fromkeys(stage for timeline in timelines for stage in timeline)
-    return {f"{stage}_s": round(max(t[stage] for t in timelines if stage in t), 4) for stage in stages}
 
 
 WAYS = {
@@ -176,13 +132,18 @@ def _judged(outcome: CallOutcome, evidence: Evidence, target: str) -> Finding:
 
 async def _second_stack(context: Context, paired: PairedHost, first: Finding) -> Finding:
     """The same call by aiortc's RTCPeerConnection, which shares no code with ours."""
-    from calls_doctor.net import aiortc_peer
-
-    counts = await aiortc_peer.call(paired, context.media_time_s)
+    # In a thread: the other calls that go on meanwhile would stand still for a third of a second.
+    counts = await (await asyncio.to_thread(_aiortc_call))(paired, context.media_time_s)
     evidence = first.evidence | {"second_stack": counts}
     said = f"{first.summary}; aiortc: {counts['received']} of {counts['sent']} came back"
     status = first.status if counts["connected"] and counts["received"] else Status.WARN
     return Finding(status=status, summary=said, target=first.target, evidence=evidence)
+
+
+def _aiortc_call() -> Callable[[PairedHost, float], Awaitable[Evidence]]:
+    from calls_doctor.net import aiortc_peer
+
+    return aiortc_peer.call
 
 
 def _no_link(site: Site) -> str:

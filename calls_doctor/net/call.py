@@ -9,9 +9,11 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.books import SessionBooks, StreamBooks
+from calls_doctor.model.check import Evidence
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.peer import CallFailed, Peer
 from calls_doctor.net.sockets import ChannelOpener
@@ -92,6 +94,47 @@ def _direction(sent: int | None, receivers: Sequence[SessionBooks] | None) -> Di
     )
 
 
+def evidence(outcome: CallOutcome) -> Evidence:
+    """Both ends' counts: RTP by direction, and all packets by kind."""
+    rows: Evidence = {
+        "sessions": len(outcome.near),
+        "packets_per_s": PACKETS_PER_S,
+        "timeline": _slowest([books.timeline for books in outcome.near]),
+        "to_far": _row(to_far(outcome)),
+        "from_far": _row(from_far(outcome)),
+        "there_and_back": _row(there_and_back(outcome)),
+        "near": _counts(outcome.near),
+        "far": None if outcome.far is None else _counts(outcome.far),
+        "dtls_retransmissions": sum(books.dtls_retransmissions for books in outcome.near),
+    }
+    if outcome.rtts_s:
+        rows["rtt_p50_s"] = round(median(outcome.rtts_s), 6)
+    if outcome.warning is not None:
+        rows["icmp"] = str(outcome.warning)
+    return rows
+
+
+def _row(direction: Direction) -> Evidence:
+    row: Evidence = {"sent": direction.sent, "received": direction.received}
+    if direction.loss_ratio is not None and direction.sent:
+        row["loss_ratio"] = round(direction.loss_ratio, 4)
+        row["reordered_ratio"] = round(direction.reordered / direction.sent, 4)
+        row["duplicated_ratio"] = round(direction.duplicated / direction.sent, 4)
+        row["jitter_s"] = round(direction.jitter_s, 6)
+    return row
+
+
+def _counts(sessions: Sequence[SessionBooks]) -> dict[str, int]:
+    """Packets of one end, by kind and way."""
+    names = ("stun_out", "stun_in", "dtls_out", "dtls_in", "rtp_out", "rtp_in", "rtcp_out", "rtcp_in")
+    return {name: sum(getattr(path, name) for books in sessions for path in books.paths) for name in names}
+
+
+def _slowest(timelines: Sequence[dict[str, float]]) -> dict[str, float]:
+    stages = dict.fromkeys(stage for timeline in timelines for stage in timeline)
+    return {f"{stage}_s": round(max(t[stage] for t in timelines if stage in t), 4) for stage in stages}
+
+
 async def hold(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, media_time_s: float) -> CallOutcome:
     """Connects a session over each opener's channel, all in one call, lets media flow, and fetches both ends' books.
 
@@ -158,4 +201,5 @@ async def _far_books(paired: PairedHost, peers: Sequence[Peer], limit_s: float |
     except TimeoutError:
         return None
     names = {peer.books.session for peer in peers}
-    return None if books is None else [one for one in books.sessions if one.session in names]
+    found = [] if books is None else [one for one in books.sessions if one.session in names]
+    return found if len(found) == len(names) else None

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from calls_doctor.errors import NetworkError
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.credentials import Secret
-from calls_doctor.model.flow import Address, Transport
+from calls_doctor.model.flow import Transport
 from calls_doctor.model.site import MediaAddress
 from calls_doctor.net import books_client, echo, resolver
 from calls_doctor.net.echo import Echo, EchoOutcome
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp
-from calls_doctor.wire import direct, stun
+from calls_doctor.wire import direct, sdp, stun
 from calls_doctor.wire.connection import SessionSettings
 from calls_doctor.wire.direct import Link
 from calls_doctor.wire.dtls import Certificate, DtlsRole
@@ -83,8 +83,8 @@ class PairedHost:
         async def open_channel(receiver: Receiver) -> Channel:
             listening = _Listening(receiver, transport, self._silent_since)
             if transport is Transport.TCP:
-                return await open_tcp(await self._address(self._media.tcp_port), listening, TCP_CONNECT_S)
-            return await open_udp(await self._address(self._media.udp_port), listening)
+                return await open_tcp((await self.address(), self._media.tcp_port), listening, TCP_CONNECT_S)
+            return await open_udp((await self.address(), self._media.udp_port), listening)
 
         return open_channel
 
@@ -92,14 +92,24 @@ class PairedHost:
         """Opens channels to the media port through a relay."""
 
         async def open_channel(receiver: Receiver) -> Channel:
-            address = await self._address(self._media.udp_port)
-            await allocation.permit([address[0]])
-            return await allocation.channel(address, receiver)
+            address = await self.address()
+            await allocation.permit([address])
+            return await allocation.channel((address, self._media.udp_port), receiver)
 
         return open_channel
 
-    async def _address(self, port: int) -> Address:
-        return (await resolver.resolve(self._media.host))[0], port
+    async def address(self) -> str:
+        """The media host's IP address. Raises NetworkError where its name has none."""
+        return (await resolver.resolve(self._media.host))[0]
+
+    async def answer(self, offer: str, leg: str = "u") -> tuple[str, str]:
+        """The answer of the stand-in to another stack's offer (SDP) over UDP, made here: the link says all that is
+        in it. The session's name, and the answer. Raises SdpError and NetworkError."""
+        parsed = sdp.parse(offer)
+        session = self._new_session(leg, parsed.fingerprint)
+        candidate = sdp.host_candidate(Transport.UDP, await self.address(), self._media.udp_port)
+        ufrag, pwd = session.credentials.remote_fragment, session.credentials.remote_password
+        return session.name, sdp.answer(parsed, candidate, ufrag, pwd, self._link.fingerprint, direct.ECHO_SSRC)
 
     def new_call(self) -> str:
         """A name for a call; sessions that are made with it hear each other."""

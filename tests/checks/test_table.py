@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from calls_doctor.diagnosis import api, turn_signs
+from calls_doctor.diagnosis import api, path, turn_signs
 from calls_doctor.diagnosis import media_signs as signs
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.guide import STEP_BY_NUMBER
@@ -81,7 +81,7 @@ def test_a_check_that_goes_somewhere_says_where_and_how_many_packets_at_most(spe
         turn=(uri,),
     )  # fmt: skip
     assert spec.nothing_to_do(site) == ""
-    local = {"env.platform", "env.port-free", "stun.public-ip", "quality.path"}
+    local = {"env.platform", "env.port-free", "stun.public-ip"}
     assert bool(spec.packets_max) is (spec.id not in local)
     assert spec.id in local or spec.targets(site)
 
@@ -103,8 +103,8 @@ def test_a_remedy_names_steps_and_rows_that_exist_and_something_to_do(cause: obj
 
 
 def test_causes_read_checks_that_exist() -> None:
-    media = {*signs.UDP_CALLS, signs.TCP_CALL, *signs.THROUGH_RELAY, signs.UDP_ECHO, signs.TCP_ECHO, signs.QUALITY}
+    media = {*signs.UDP_CALLS, signs.TCP_CALL, *signs.THROUGH_RELAY, signs.UDP_ECHO, signs.TCP_ECHO}
     turn = {turn_signs.LISTENER, turn_signs.ALLOCATE, turn_signs.PERMISSION, turn_signs.RELAY, turn_signs.RELAY_CALL}
-    read = media | turn | {api.CHECK, "env.platform", "env.port-free", "stun.reach", "stun.public-ip"}
+    read = media | turn | {api.CHECK, path.QUALITY, "env.platform", "env.port-free", "stun.reach", "stun.public-ip"}
     assert read <= set(BY_ID)
     assert read == set(BY_ID), "a check whose failure no cause reads"
