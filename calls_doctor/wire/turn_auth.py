@@ -69,7 +69,7 @@ class Authenticator:
         if password is None:
             return self._challenge(UNAUTHENTICATED, client, now)
         key = stun.long_term_key(username, self._realm, password.reveal())
-        if realm != self._realm or not request.integrity_is_valid(key):
+        if not request.integrity_is_valid(key):  # made with our realm, whatever the attribute says
             return self._challenge(UNAUTHENTICATED, client, now)
         if not self._is_fresh(nonce, client, now):
             return self._challenge(STALE_NONCE, client, now)

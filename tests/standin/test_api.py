@@ -151,6 +151,12 @@ async def test_garbled_credentials_are_refused_as_wrong_ones_are(authorization: 
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("login", [("someone-else", KEY), (CLIENT_ID, KEY[:-1]), (CLIENT_ID, ""), ("", KEY), ("", "")])
+async def test_half_of_the_credentials_is_refused(login: tuple[str, str]) -> None:
+    async with server() as api:
+        assert (await ask(api, "GET", "/ws", UPGRADE | basic(*login)))[0] == 200
+
+
 @pytest.mark.parametrize("change", [
     {"Sec-WebSocket-Version": "8"}, {"Sec-WebSocket-Key": "short"}, {"Upgrade": "h2c"}, {"Connection": "close"},
     {"Sec-WebSocket-Key": ""}, {"Sec-WebSocket-Key": "\x1f"},

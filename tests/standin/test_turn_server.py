@@ -62,10 +62,15 @@ class Heard:
 
 @asynccontextmanager
 async def aioice_client(
-    turn: TurnServer, transport: str, password: str = "password"
+    turn: TurnServer, transport: str, password: str = "password", lifetime: int = 600
 ) -> AsyncIterator[tuple[aioice_turn.TurnTransport, Inbox]]:
     endpoint, inbox = await aioice_turn.create_turn_endpoint(
-        Inbox, server_addr=(HOST, turn.port), username="user", password=password, transport=transport
+        Inbox,
+        server_addr=(HOST, turn.port),
+        username="user",
+        password=password,
+        lifetime=lifetime,
+        transport=transport,
     )
     try:
         yield endpoint, inbox
@@ -272,6 +277,19 @@ async def test_an_allocation_ends_by_itself() -> None:
         assert await rest_of(reader) == b"", "a connection that has no allocation any more is idle"
         assert 0.9 < loop.time() - began < 2.0 and turn.allocations == 0
         writer.close()
+
+
+async def test_the_server_wakes_for_the_allocation_that_ends_first() -> None:
+    async with server() as turn, aioice_client(turn, "udp", lifetime=3600):
+        loop = asyncio.get_running_loop()
+
+        def wakes_in_s() -> float:
+            assert turn._timer is not None  # ten minutes are too long to wait for
+            return turn._timer.when() - loop.time()
+
+        assert 3590 < wakes_in_s() <= 3600
+        async with aioice_client(turn, "udp", lifetime=700):
+            assert 690 < wakes_in_s() <= 700
 
 
 @pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", bytes(64)])
