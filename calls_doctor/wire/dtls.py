@@ -129,7 +129,7 @@ class DtlsEndpoint:
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Takes one datagram of one or more records."""
-        if self.state in (DtlsState.CLOSED, DtlsState.FAILED):
+        if self.state in (DtlsState.CLOSED, DtlsState.FAILED) or not datagram:
             return
         self.start(now)
         self._ssl.bio_write(datagram)

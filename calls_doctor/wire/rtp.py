@@ -98,7 +98,12 @@ class ReportBlock:
         fraction = max(0, min(255, int(self.fraction_lost * 256)))
         delay = min(int(self.delay_since_last_sr_s * 65536), 0xFFFFFFFF)
         return _BLOCK.pack(
-            self.ssrc, fraction << 24 | lost, self.highest_sequence & 0xFFFFFFFF, self.jitter, self.last_sr, delay
+            self.ssrc,
+            fraction << 24 | lost,
+            self.highest_sequence & 0xFFFFFFFF,
+            min(self.jitter, 0xFFFFFFFF),
+            self.last_sr,
+            delay,
         )
 
 
@@ -216,6 +221,8 @@ class ReceivedStream:
         self._clock_rate_hz = clock_rate_hz
         self._base = self._highest = -1
         """Extended by the cycles; -1 before the first packet."""
+        self._restart_at = -1
+        """The sequence number that, coming next, proves that the stream began anew; -1: none."""
         self._seen: set[int] = set()
         self._seen_order: deque[int] = deque()
         self._transit: float | None = None
@@ -238,6 +245,8 @@ class ReceivedStream:
             self._base = self._highest = sequence
             self._first_at_s = now
         number = self._extended(sequence)
+        if number is None:
+            return
         self._last_at_s = now
         if number in self._seen:
             self.duplicated += 1
@@ -251,14 +260,17 @@ class ReceivedStream:
             self._highest = number
         self._add_transit(now - timestamp / self._clock_rate_hz)
 
-    def _extended(self, sequence: int) -> int:
+    def _extended(self, sequence: int) -> int | None:
+        """The number with its cycles; None for one so far off that only a second in a row would make it believable."""
         step = (sequence - self._highest) % SEQUENCE_MODULUS
-        if step < MAX_DROPOUT:
-            return self._highest + step
         if step >= SEQUENCE_MODULUS - MAX_MISORDER:
             return self._highest + step - SEQUENCE_MODULUS
-        # Another stream under this SSRC: what it skips is not lost.
-        self._base += step
+        if step >= MAX_DROPOUT:
+            if sequence != self._restart_at:
+                self._restart_at = (sequence + 1) % SEQUENCE_MODULUS
+                return None
+            self._base += step - 1  # what a stream skips where it begins anew is not lost
+        self._restart_at = -1
         return self._highest + step
 
     def _remember(self, number: int) -> None:

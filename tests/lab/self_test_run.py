@@ -1,4 +1,4 @@
-"""The self-test as `calls-doctor check` runs it, but with the stand-in's ports fixed, so that a firewall rule can name them.
+"""The self-test as `calls-doctor check` runs it, with the stand-in's ports fixed so that a firewall rule can name them.
 
 Run inside a network namespace: `python -m tests.lab.self_test_run '{"media_port": 18443}'`. Prints the report as JSON
 and exits with the command's exit code.

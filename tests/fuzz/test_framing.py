@@ -1,0 +1,30 @@
+# Invariant: whatever bytes come in whatever pieces, `feed` gives frames of 1 to MAX_FRAME_BYTES bytes or raises
+# FramingError, and never keeps more than one frame and what the last call brought.
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calls_doctor.errors import FramingError
+from calls_doctor.wire.framing import MAX_FRAME_BYTES, Deframer, PacketKind, frame, packet_kind
+
+SMALL_FRAMES = st.binary(max_size=60).map(frame)
+
+
+@given(st.lists(st.one_of(st.binary(max_size=200), SMALL_FRAMES), max_size=30))
+def test_any_stream(pieces: list[bytes]) -> None:
+    deframer = Deframer()
+    for piece in pieces:
+        try:
+            frames = deframer.feed(piece)
+        except FramingError:
+            assert deframer.waiting_bytes == 0
+            return
+        assert all(1 <= len(one) <= MAX_FRAME_BYTES for one in frames)
+        assert deframer.waiting_bytes <= MAX_FRAME_BYTES + 2 + len(piece)
+
+
+@given(st.binary(max_size=40))
+def test_any_packet_is_of_one_kind(packet: bytes) -> None:
+    assert isinstance(packet_kind(packet), PacketKind)

@@ -1,0 +1,67 @@
+# Invariant: whatever bytes come, the parsers give packets or raise RtpError; what they give is made into bytes again
+# that parse to the same. A stream's statistics stay finite whatever sequence of numbers comes.
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calls_doctor.errors import RtpError
+from calls_doctor.wire import rtp
+from calls_doctor.wire.rtp import ReceivedStream, ReceiverReport, ReportBlock, RtpPacket, SenderReport
+
+U16, U32 = st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)
+PACKETS = st.builds(
+    RtpPacket, payload_type=st.integers(0, 127), sequence=U16, timestamp=U32, ssrc=U32,
+    payload=st.binary(max_size=50), marker=st.booleans(),
+)  # fmt: skip
+BLOCKS = st.builds(
+    ReportBlock, ssrc=U32, fraction_lost=st.integers(0, 255).map(lambda n: n / 256),
+    lost=st.integers(-(1 << 23), (1 << 23) - 1), highest_sequence=U32, jitter=U32, last_sr=U32,
+    delay_since_last_sr_s=st.integers(0, 1 << 20).map(lambda n: n / 65536),
+)  # fmt: skip
+BLOCK_TUPLES = st.lists(BLOCKS, max_size=31).map(tuple)
+REPORTS = st.one_of(
+    st.builds(ReceiverReport, ssrc=U32, blocks=BLOCK_TUPLES),
+    st.builds(SenderReport, ssrc=U32, ntp=st.integers(0, (1 << 64) - 1), rtp_timestamp=U32, packets=U32,
+              octets=U32, blocks=BLOCK_TUPLES),
+)  # fmt: skip
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes(data: bytes) -> None:
+    for parse in (rtp.parse_rtp, rtp.parse_rtcp):
+        try:
+            parse(data)
+        except RtpError as error:
+            assert str(error)
+
+
+@given(PACKETS)
+def test_a_packet_comes_back(packet: RtpPacket) -> None:
+    assert rtp.parse_rtp(bytes(packet)) == packet
+
+
+@given(st.lists(REPORTS, max_size=3), st.data())
+def test_reports_come_back_and_cut_ones_are_refused_or_read(reports: list[rtp.Report], data: st.DataObject) -> None:
+    compound = b"".join(map(bytes, reports))
+    assert rtp.parse_rtcp(compound) == reports
+    cut = compound[: data.draw(st.integers(0, len(compound)))]
+    try:
+        assert reports[: len(rtp.parse_rtcp(cut))] == rtp.parse_rtcp(cut)
+    except RtpError as error:
+        assert str(error)
+
+
+@given(st.lists(st.tuples(U16, U32, st.floats(0, 1e6)), max_size=60))
+def test_statistics_of_any_stream(packets: list[tuple[int, int, float]]) -> None:
+    stream = ReceivedStream(1)
+    for sequence, timestamp, now in packets:
+        stream.add(sequence, timestamp, now)
+    books = stream.books()
+    assert books.received + books.duplicated <= len(packets)
+    assert books.received <= books.expected or books.received == 0
+    assert math.isfinite(books.jitter_s) and books.jitter_s >= 0
+    assert len(bytes(stream.report_block(0.0))) == 24
