@@ -120,9 +120,11 @@ class TurnServer:
             return known
         return turn_auth.rest_password(self._secret, username, self._unix_time())
 
-    def _allot(self, client: Path) -> Address | None:
+    def _allot(self, client: Path, even: bool) -> Address | None:
         """A relay on the address that the client came to."""
         host, ports = client.local[0], self._relay_ports
+        if even:
+            ports = range(ports.start + ports.start % 2, ports.stop, 2)
         tries = secrets.SystemRandom().sample(ports, min(PORT_TRIES, len(ports)))
         for port in tries:
             try:

@@ -23,6 +23,8 @@ from calls_doctor.wire.turn_stream import CHANNEL_FIRST, CHANNEL_LAST
 LIFETIME_MAX_S = 3600
 """RFC 8656 section 7.2."""
 PEERS_PER_REQUEST_MAX = 16
+_EVEN_ALONE = b"\x00"
+"""EVEN-PORT without the wish to reserve the next port (RFC 8656 section 18.6)."""
 UNDERSTOOD: frozenset[stun.AttributeType[Any]] = frozenset(
     {
         stun.USERNAME, stun.REALM, stun.NONCE, stun.CHANNEL_NUMBER, stun.LIFETIME, stun.XOR_PEER_ADDRESS, stun.DATA,
@@ -43,6 +45,10 @@ class Limits:
     lifetime_max_s: int = LIFETIME_MAX_S
 
 
+Allot = Callable[[Path, bool], Address | None]
+"""Opens a UDP port for the client, with an even number where True, and gives its address; None: there is none left."""
+
+
 class _Refused(Exception):
     """Ends the work on a request; never leaves this file."""
 
@@ -60,7 +66,7 @@ class Requests:
     def __init__(
         self,
         allocations: Allocations,
-        allot: Callable[[Path], Address | None],
+        allot: Allot,
         may_relay: Callable[[str], bool],
         limits: Limits,
         software: str,
@@ -105,7 +111,8 @@ class Requests:
         user = user_of(login.username)
         if self._allocations.count(user) >= self._limits.allocations_per_user:
             raise _Refused(486, "Allocation Quota Reached")
-        relayed = self._allot(client) if len(self._allocations) < self._limits.allocations else None
+        even = request.get(stun.EVEN_PORT) is not None
+        relayed = self._allot(client, even) if len(self._allocations) < self._limits.allocations else None
         if relayed is None:
             raise _Refused(508, "Insufficient Capacity")
         expires_at = now + self._lifetime_s(request)
@@ -122,7 +129,7 @@ class Requests:
         family = request.get(stun.REQUESTED_ADDRESS_FAMILY)
         if family is not None and family != _family(client.local[0]):
             raise _Refused(440, "Address Family not Supported")
-        if request.get(stun.EVEN_PORT) is not None or request.get(stun.RESERVATION_TOKEN) is not None:
+        if request.get(stun.EVEN_PORT) not in (None, _EVEN_ALONE) or request.get(stun.RESERVATION_TOKEN) is not None:
             raise _Refused(508, "Insufficient Capacity")  # pairs of ports are for RTP without rtcp-mux
 
     def _allocated(self, allocation: Allocation, now: float) -> stun.Attributes:

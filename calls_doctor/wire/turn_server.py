@@ -18,7 +18,7 @@ from calls_doctor.wire.stun import Message, MessageClass, Method
 from calls_doctor.wire.stun_server import BindingResponder, answer, not_understood
 from calls_doctor.wire.turn_allocation import Allocations
 from calls_doctor.wire.turn_auth import Authenticator, Challenge
-from calls_doctor.wire.turn_requests import UNDERSTOOD, Limits, Requests
+from calls_doctor.wire.turn_requests import UNDERSTOOD, Allot, Limits, Requests
 from calls_doctor.wire.turn_stream import channel_data, parse_channel_data
 
 RELAYED_MAX_BYTES = 4000
@@ -38,16 +38,12 @@ class Faults:
 
 
 class TurnServer:
-    """All clients of one server.
-
-    `allot(client)` opens a UDP port for a client and gives its address, or None where there is none left;
-    `may_relay(ip)` is the policy on peers (403 where it says no).
-    """
+    """All clients of one server. `may_relay(ip)` is the policy on peers (403 where it says no)."""
 
     def __init__(
         self,
         authenticator: Authenticator,
-        allot: Callable[[Path], Address | None],
+        allot: Allot,
         may_relay: Callable[[str], bool],
         *,
         software: str,

@@ -110,6 +110,6 @@ class Bench:
         """Another one each time."""
         return next(self._transaction_ids).to_bytes(12, "big")
 
-    def _allot(self, path: Path) -> Address | None:
-        port = next(self._ports, None)
+    def _allot(self, path: Path, even: bool) -> Address | None:
+        port = next((port for port in self._ports if not (even and port % 2)), None)
         return None if port is None else (path.local[0], port)

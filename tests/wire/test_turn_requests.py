@@ -56,6 +56,7 @@ def test_a_server_may_grant_less_than_the_default() -> None:
     ([TRANSPORT, (stun.REQUESTED_ADDRESS_FAMILY, 2)], 440),
     ([TRANSPORT, (stun.REQUESTED_ADDRESS_FAMILY, 3)], 440),
     ([TRANSPORT, (stun.EVEN_PORT, b"\x80")], 508),
+    ([TRANSPORT, (stun.EVEN_PORT, b"")], 508),
     ([TRANSPORT, (stun.RESERVATION_TOKEN, bytes(8))], 508),
     ([TRANSPORT, (stun.DONT_FRAGMENT, True)], 420),
     ([TRANSPORT, (stun.CHANGE_REQUEST, 0)], 420),
@@ -72,6 +73,13 @@ def test_the_family_of_the_server_may_be_asked_for() -> None:
     six = client(server=("2001:db8::1", 3478))
     assert bench.refused(Method.ALLOCATE, [TRANSPORT, (stun.REQUESTED_ADDRESS_FAMILY, 1)], path=six) == 440
     assert bench.allocated(six)[0] == "2001:db8::1"
+
+
+def test_an_even_port_may_be_asked_for() -> None:
+    bench = Bench()
+    assert [bench.allocated(client(port))[1] for port in (1, 2, 3)] == [50000, 50001, 50002]
+    answer = bench.ask(Method.ALLOCATE, [TRANSPORT, (stun.EVEN_PORT, b"\x00")], path=client(4))
+    assert answer.get(stun.XOR_RELAYED_ADDRESS) == (SERVER[0], 50004)
 
 
 def test_a_refusal_names_the_attributes_that_it_does_not_know() -> None:
