@@ -139,9 +139,7 @@ class Peer:
     async def close(self) -> None:
         """Says good-bye and closes the channel. May be called whatever happened before."""
         channel, self._channel = self._channel, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         self._connection.close(self._loop.time())
         if channel is not None:
             for _, data in self._connection.datagrams_to_send(self._loop.time()):
@@ -159,10 +157,14 @@ class Peer:
             self._take(event)
         due_at = None if self._failure else self._connection.next_timer()
         if self._timer is not None and self._timer.when() != due_at:
-            self._timer.cancel()
-            self._timer = None
+            self._stop_timer()
         if due_at is not None and self._timer is None:
             self._timer = self._loop.call_at(due_at, self._on_timer)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -189,6 +191,7 @@ class Peer:
         if self._failure is None:
             stage = "media" if self._connected.is_set() else stage
             self._failure = CallFailed(stage, reason, trouble)
+            self._stop_timer()
             self._connected.set()
             self._news.set()
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
-from calls_doctor.model.site import MediaAddress
+from calls_doctor.model.check import CheckResult, Finding
+from calls_doctor.model.credentials import Credentials
+from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
 from calls_doctor.net.paired import PairedHost
+from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options, Ready
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
@@ -33,3 +37,37 @@ def stranger(ready: Ready | None) -> PairedHost:
     assert ready is not None, "asked for while the stand-in runs"
     link = Link(HOST, ready.media_port, Keys(secrets.token_bytes(KEY_BYTES)), ready.pairing.fingerprint)
     return PairedHost(link, MediaAddress(host=HOST, udp_port=ready.media_port, tcp_port=ready.media_port))
+
+
+def context(
+    host: PairedHost | None,
+    *,
+    results: Mapping[str, CheckResult] | None = None,
+    media_time_s: float = 0.3,
+    phase: Phase = Phase.SELF_TEST,
+    thorough: bool = False,
+    turn: tuple[ServerUri, ...] = (),
+    credentials: Credentials | None = None,
+) -> Context:
+    """What a check against this host is given."""
+    return Context(
+        site=Site(phase=phase, media=(MediaAddress(host=HOST),), turn=turn),
+        credentials=credentials or Credentials(),
+        results=results or {},
+        paired=host,
+        media_time_s=media_time_s,
+        thorough=thorough,
+    )
+
+
+def result(check: str, finding: Finding) -> CheckResult:
+    """A finding as the checks that need it see it."""
+    return CheckResult(
+        id=check,
+        title=check,
+        category=check.split(".")[0],
+        status=finding.status,
+        vantage="client",
+        evidence=finding.evidence,
+        summary=finding.summary,
+    )

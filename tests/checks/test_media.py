@@ -1,0 +1,333 @@
+"""media.* against a real stand-in on 127.0.0.1: each stage is broken for real, and the finding must say which, and in
+which direction packets were lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
+from calls_doctor.model.site import MediaAddress, Phase, ServerUri
+from calls_doctor.net import aiortc_peer, books_client, call
+from calls_doctor.net.paired import PairedHost
+from calls_doctor.spec import Context
+from calls_doctor.standin.launch import Options, Ready, StandInProcess
+from calls_doctor.standin.server import StandIn
+from calls_doctor.wire import stun
+from calls_doctor.wire.framing import PacketKind, packet_kind
+from checks import media
+from tests.servers.media_host import HOST, MEDIA_ONLY, context, media_host, paired, result
+from tests.servers.middlebox import Middlebox, Rule, Tcp, Way, delay, drop, lose, reorder
+
+Probe = Callable[[Context], Awaitable[Finding]]
+CALLS: dict[str, Probe] = {"self": media.self_probe, "udp": media.call_udp_probe, "tcp": media.call_tcp_probe}
+PACKETS = 15
+"""Of each session in 0.3 s."""
+
+
+@asynccontextmanager
+async def behind(*rules: Rule, tcp: Tcp = Tcp.PASS, cut_after_bytes: int | None = None) -> AsyncIterator[PairedHost]:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        address = (HOST, stand_in.ready.media_port)
+        async with Middlebox(address, *rules, tcp=tcp, cut_after_bytes=cut_after_bytes) as box:
+            yield paired(stand_in.ready, box.port)
+
+
+@pytest.fixture
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A far end whose books do not come in a fifth of a second has none."""
+    monkeypatch.setattr(books_client, "SILENCE_S", 0.2)
+    monkeypatch.setattr(books_client, "SCHEDULE_S", (0.0, 0.1))
+
+
+def counts(evidence: Evidence, way: str) -> tuple[int, int]:
+    return evidence[way]["sent"], evidence[way]["received"]
+
+
+@pytest.mark.parametrize(("name", "sessions"), [("self", 1), ("udp", 2), ("tcp", 2)])
+async def test_a_call_carries_every_packet_both_ways(name: str, sessions: int) -> None:
+    async with media_host() as stand_in:
+        given = context(paired(stand_in.ready))
+        began_s = time.monotonic()
+        finding = await CALLS[name](given)
+        took_s = time.monotonic() - began_s
+    evidence, sent = finding.evidence, sessions * PACKETS
+    assert finding.status is Status.PASS and "connected in" in finding.summary
+    assert counts(evidence, "to_far") == counts(evidence, "from_far") == (sent, sent)
+    assert evidence["to_far"]["loss_ratio"] == evidence["from_far"]["loss_ratio"] == 0.0
+    assert 0 < evidence["from_far"]["jitter_s"] < 0.1 and evidence["rtt_p50_s"] < 0.1
+    assert list(evidence["timeline"]) == ["stun_s", "ice_s", "dtls_s", "rtp_s"]
+    assert evidence["near"]["rtp_out"] == evidence["far"]["rtp_in"] == sent
+    assert took_s < 0.3 + 0.2  # what connecting, draining and both ends' books cost
+    assert [books.sent_rtp for books in given.near_books] == [PACKETS] * sessions
+
+
+async def test_what_one_session_says_the_other_hears() -> None:
+    async with media_host() as stand_in:
+        given = context(paired(stand_in.ready))
+        await media.call_udp_probe(given)
+        far = {one.session: one for one in stand_in.books().sessions}
+    one, other = given.near_books
+    # Each session receives exactly one stream, and at the far end each sent one and received one.
+    assert [len(books.streams) for books in (one, other)] == [1, 1]
+    assert one.streams[0].ssrc != other.streams[0].ssrc
+    assert [len(far[books.session].streams) for books in (one, other)] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["self", "udp"])
+@pytest.mark.parametrize(
+    ("way", "lost", "other"),
+    [(Way.OUT, "to_far", "from_far"), (Way.BACK, "from_far", "to_far")],
+    ids=["out", "back"],
+)
+async def test_media_that_is_dropped_one_way_fails_and_the_direction_is_named(
+    name: str, way: Way, lost: str, other: str
+) -> None:
+    async with behind(drop(way, PacketKind.RTP)) as host:
+        finding = await CALLS[name](context(host))
+    evidence = finding.evidence
+    assert (finding.status, evidence["stage"]) == (Status.FAIL, "media")
+    assert evidence[lost]["received"] == 0 and evidence[lost]["loss_ratio"] == 1.0
+    assert evidence[other].get("loss_ratio", 0.0) == 0.0
+    assert f"0 of {evidence[lost]['sent']} RTP packets arrived {'to' if way is Way.OUT else 'from'} the far end" in (
+        finding.summary
+    )
+
+
+async def test_a_call_that_loses_a_fifth_is_a_warning_with_the_direction() -> None:
+    async with behind(lose(0.2, Way.OUT, PacketKind.RTP)) as host:
+        finding = await media.call_udp_probe(context(host, media_time_s=1.0))
+    evidence = finding.evidence
+    assert (finding.status, evidence["stage"]) == (Status.WARN, "media")
+    assert 0.1 < evidence["to_far"]["loss_ratio"] < 0.3 and evidence["from_far"]["loss_ratio"] == 0.0
+
+
+async def test_a_call_that_loses_half_has_failed() -> None:
+    async with behind(lose(0.5, Way.BACK, PacketKind.RTP)) as host:
+        finding = await media.call_udp_probe(context(host))
+    assert finding.status is Status.FAIL and finding.evidence["from_far"]["loss_ratio"] > 0.3
+
+
+async def test_delay_and_reordering_are_counted_and_fail_nothing() -> None:
+    rules = reorder(5, 0.05, Way.BACK, PacketKind.RTP), delay(0.02, spread_s=0.005)
+    async with behind(*rules) as host:
+        finding = await media.call_udp_probe(context(host))
+    evidence = finding.evidence
+    assert finding.status is Status.PASS
+    assert evidence["from_far"]["reordered_ratio"] > 0.05 and evidence["to_far"]["reordered_ratio"] == 0.0
+    assert evidence["from_far"]["jitter_s"] > evidence["to_far"]["jitter_s"]
+    assert evidence["rtt_p50_s"] > 0.04
+
+
+@pytest.mark.parametrize(
+    ("rule", "out", "back"),
+    [(drop(Way.OUT, PacketKind.DTLS), 0, 0), (drop(Way.BACK, PacketKind.DTLS), 2, 2)],
+    ids=["out", "back"],
+)
+async def test_dtls_that_is_dropped_is_named_with_both_ends_counts(
+    rule: Rule, out: int, back: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if back:  # one way holds the real limit, the other a short one
+        monkeypatch.setattr(call, "CONNECT_S", 0.3)
+    async with behind(rule) as host:
+        began_s = time.monotonic()
+        finding = await media.call_udp_probe(context(host))
+    assert time.monotonic() - began_s < 3.0
+    evidence = finding.evidence
+    assert (finding.status, evidence["stage"]) == (Status.FAIL, "dtls")
+    assert evidence["near"]["dtls_out"] >= 2 and evidence["near"]["dtls_in"] == 0
+    assert (evidence["far"]["dtls_in"], evidence["far"]["dtls_out"]) == (out, back)
+    assert evidence["near"]["stun_in"] == 2 and finding.summary.startswith("fails at dtls: ")
+    assert "trouble" not in evidence
+
+
+@pytest.mark.parametrize("way", Way)
+async def test_checks_that_are_dropped_are_named_within_three_seconds(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tcp = Tcp.PASS if way is Way.BACK else Tcp.CLOSED
+    if way is Way.OUT:  # the other holds the real limit
+        monkeypatch.setattr(call, "CONNECT_S", 0.4)
+    async with behind(drop(way), tcp=tcp) as host:
+        began_s = time.monotonic()
+        finding = await media.call_udp_probe(context(host))
+    assert time.monotonic() - began_s < 3.0
+    evidence = finding.evidence
+    assert (finding.status, evidence["stage"]) == (Status.FAIL, "ice")
+    assert evidence["near"]["stun_in"] == 0 and evidence["near"]["stun_out"] == (8 if way is Way.OUT else 12)
+    if way is Way.BACK:  # the books come over TCP, and say that the requests arrived
+        assert evidence["far"]["stun_in"] == 12 and evidence["far"]["stun_out"] == 12
+    else:
+        assert evidence["far"] is None
+
+
+async def test_a_stand_in_without_media_is_refused_at_once(free_port: Callable[[], int]) -> None:
+    async with media_host() as stand_in:
+        host = paired(stand_in.ready, free_port())
+        for probe in CALLS.values():
+            began_s = time.monotonic()
+            finding = await probe(context(host))
+            assert time.monotonic() - began_s < 0.5
+            assert (finding.status, finding.evidence["stage"]) == (Status.FAIL, "ice")
+            assert finding.evidence["trouble"] == "refused"
+
+
+@pytest.mark.usefixtures("short_silence")
+async def test_far_books_that_cannot_be_had_leave_what_went_there_and_back() -> None:
+    def no_pages(_way: Way, data: bytes) -> list[float] | None:
+        return [] if len(data) >= 1200 else None
+
+    async with behind(no_pages, tcp=Tcp.CLOSED) as host:
+        finding = await media.call_udp_probe(context(host))
+    evidence = finding.evidence
+    assert finding.status is Status.PASS and evidence["far"] is None
+    assert evidence["to_far"]["received"] is None and evidence["from_far"]["sent"] is None
+    assert counts(evidence, "there_and_back") == (2 * PACKETS, 2 * PACKETS)
+    async with behind(no_pages, drop(Way.BACK, PacketKind.RTP), tcp=Tcp.CLOSED) as host:
+        finding = await media.call_udp_probe(context(host))
+    assert (finding.status, finding.evidence["stage"]) == (Status.FAIL, "media")
+    assert finding.evidence["from_far"]["received"] == 0
+
+
+@asynccontextmanager
+async def far_process() -> AsyncIterator[tuple[StandInProcess, Ready]]:
+    process = StandInProcess(MEDIA_ONLY)
+    async with process as ready:
+        yield process, ready
+
+
+async def killed_in_the_middle(
+    process: StandInProcess, what: signal.Signals, probe: Probe, given: Context
+) -> tuple[Finding, float]:
+    """Sends the signal in the middle of the call's media; the finding, and how long it took from then."""
+    running = asyncio.ensure_future(probe(given))
+    await asyncio.sleep(given.media_time_s / 2)
+    os.kill(process.pid, what)
+    began_s = time.monotonic()
+    return await running, time.monotonic() - began_s
+
+
+@pytest.mark.parametrize(("name", "word"), [("udp", "refused"), ("tcp", "cut")])
+async def test_a_far_end_that_is_killed_in_the_middle_is_named_at_once(name: str, word: str) -> None:
+    async with far_process() as (process, ready):
+        given = context(paired(ready), media_time_s=1.0)
+        finding, took_s = await killed_in_the_middle(process, signal.SIGKILL, CALLS[name], given)
+    evidence = finding.evidence
+    assert (finding.status, evidence["stage"], evidence["trouble"]) == (Status.FAIL, "media", word)
+    assert evidence["far"] is None and evidence["from_far"]["received"] > 5
+    assert took_s < 1.0
+
+
+@pytest.mark.usefixtures("short_silence")
+async def test_a_far_end_that_freezes_in_the_middle_is_seen_by_what_does_not_come() -> None:
+    async with far_process() as (process, ready):
+        given = context(paired(ready), media_time_s=0.6)
+        try:
+            finding, took_s = await killed_in_the_middle(process, signal.SIGSTOP, media.call_udp_probe, given)
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+    evidence = finding.evidence
+    assert (finding.status, evidence["stage"], evidence["far"]) == (Status.FAIL, "media", None)
+    assert 0.3 < evidence["there_and_back"]["loss_ratio"] < 0.8
+    assert took_s < 3.0
+
+
+async def test_a_tcp_port_that_accepts_and_stays_mute_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call, "CONNECT_S", 0.4)
+    async with behind(tcp=Tcp.MUTE) as host:
+        finding = await media.call_tcp_probe(context(host))
+    assert (finding.status, finding.evidence["stage"]) == (Status.FAIL, "ice")
+    assert "trouble" not in finding.evidence and finding.target.endswith("/tcp")
+
+
+@pytest.mark.parametrize(("after_bytes", "stage"), [(0, "ice"), (200, "dtls"), (1500, "media")])
+async def test_a_tcp_connection_that_is_cut_is_named_with_its_stage(after_bytes: int, stage: str) -> None:
+    async with behind(cut_after_bytes=after_bytes) as host:
+        finding = await media.call_tcp_probe(context(host))
+    evidence = finding.evidence
+    assert (finding.status, evidence["stage"], evidence["trouble"]) == (Status.FAIL, stage, "cut")
+
+
+async def test_tcp_is_a_fallback_outside_the_self_test() -> None:
+    async with behind(tcp=Tcp.CUT) as host:
+        finding = await media.call_tcp_probe(context(host, phase=Phase.PRE))
+    assert (finding.status, finding.evidence["stage"]) == (Status.WARN, "ice")
+
+
+@asynccontextmanager
+async def relayed(**options: object) -> AsyncIterator[tuple[StandIn, Context]]:
+    async with StandIn(Options(without=frozenset({"api", "stun"}), **options)) as stand_in:  # type: ignore[arg-type]
+        ready = stand_in.ready
+        assert ready is not None
+        uri = ServerUri(scheme="turn", host=HOST, port=ready.turn_port)
+        row = {"uri": str(uri), "ok": True}
+        allocated = Finding(status=Status.PASS, summary="", evidence={"servers": [row]})
+        yield (
+            stand_in,
+            context(
+                paired(ready),
+                results={"turn.allocate": result("turn.allocate", allocated)},
+                turn=(uri,),
+                credentials=Credentials(turn=TurnCredentials(ready.turn_username, Secret(ready.turn_password))),
+            ),
+        )
+
+
+async def test_a_relayed_call_goes_through_two_allocations() -> None:
+    async with relayed() as (stand_in, given):
+        finding = await media.call_relay_probe(given)
+        relays = {path.remote for one in stand_in.books().sessions for path in one.paths if one.sent_rtp}
+    assert finding.status is Status.PASS, finding
+    assert counts(finding.evidence, "to_far") == counts(finding.evidence, "from_far") == (2 * PACKETS, 2 * PACKETS)
+    assert len(relays) == 2
+    assert {path.transport for books in given.near_books for path in books.paths} == {"relay"}
+
+
+async def test_a_relay_that_denies_the_media_host_fails_at_permit() -> None:
+    async with relayed() as (stand_in, given):
+        assert stand_in.ready is not None
+        elsewhere = PairedHost(stand_in.ready.pairing, MediaAddress(host="127.0.0.9"))
+        finding = await media.call_relay_probe(context(
+            elsewhere, results=given.results, turn=given.site.turn, credentials=given.credentials
+        ))  # fmt: skip
+    assert (finding.status, finding.evidence["stage"], finding.evidence["code"]) == (Status.FAIL, "permit", 403)
+
+
+async def test_a_relay_with_a_wrong_password_fails_at_allocate() -> None:
+    async with relayed() as (_, given):
+        wrong = Credentials(turn=TurnCredentials("calls-doctor", Secret("wrong")))
+        finding = await media.call_relay_probe(context(
+            given.paired, results=given.results, turn=given.site.turn, credentials=wrong, phase=Phase.PRE
+        ))  # fmt: skip
+    assert (finding.status, finding.evidence["stage"]) == (Status.WARN, "allocate")
+    assert finding.evidence["code"] == 401
+
+
+async def test_thorough_has_an_independent_stack_make_the_call_too() -> None:
+    async with media_host() as stand_in:
+        finding = await media.call_udp_probe(context(paired(stand_in.ready), thorough=True))
+    second = finding.evidence["second_stack"]
+    assert finding.status is Status.PASS and second["connected"]
+    assert second["received"] == second["sent"] > 5 and f"aiortc: {second['sent']} of" in finding.summary
+
+
+async def test_a_second_stack_that_cannot_call_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_aioice(_way: Way, data: bytes) -> list[float] | None:
+        """Loses the checks of aioice, whose own user name fragment has four characters."""
+        if packet_kind(data) is not PacketKind.STUN:
+            return None
+        username = stun.parse(data).get(stun.USERNAME) or ""
+        return [] if len(username.partition(":")[2]) == 4 else None
+
+    monkeypatch.setattr(aiortc_peer, "CONNECT_S", 0.5)
+    async with behind(no_aioice) as host:
+        finding = await media.call_udp_probe(context(host, thorough=True))
+    assert finding.status is Status.WARN and finding.evidence["second_stack"]["received"] == 0
