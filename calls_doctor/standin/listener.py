@@ -60,7 +60,14 @@ class PacketListener:
         for sock in udp:
             self._listen_udp(sock)
         loop = asyncio.get_running_loop()
-        self._servers = [await loop.create_server(lambda: _Stream(self), sock=sock) for sock in tcp]
+        try:
+            for sock in tcp:
+                self._servers.append(await loop.create_server(lambda: _Stream(self), sock=sock))
+        except OSError:  # another was bound to the port as well, and was the first to listen
+            await self.close()
+            for sock in tcp:
+                sock.close()
+            raise
 
     async def close(self) -> None:
         """Closes everything at once; what was not sent yet is lost."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -103,3 +104,19 @@ async def test_a_client_that_does_not_read_loses_packets_and_costs_no_memory(ech
     assert UNSENT_BYTES_MAX < transport.get_write_buffer_size() < 2 * UNSENT_BYTES_MAX
     writer.transport.abort()
     await eventually(lambda: echo.lost == [path])
+
+
+async def test_whoever_is_second_to_listen_closes_all_that_it_had() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as rival:
+        rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        rival.bind(("127.0.0.2", 0))
+        port = rival.getsockname()[1]
+        service = Echo()
+        start = asyncio.create_task(service.listener.start([HOST, "127.0.0.2"], port))
+        await asyncio.sleep(0)  # it has bound everything, and listens on the first address
+        rival.listen()
+        with pytest.raises(OSError, match="in use"):
+            await start
+    again = Echo()
+    await again.listener.start([HOST, "127.0.0.2"], port)
+    await again.listener.close()
