@@ -122,6 +122,8 @@ class _Stream(asyncio.Protocol):
         except FramingError:
             self.abort()
             return
+        if not packets and not self._deframer.waiting_bytes and not self.admitted:  # empty frames are no answer to why
+            self.abort()
         for packet in packets:
             if self._mux.service.receive(packet, self._path, self._loop.time()):
                 self.admitted = True

@@ -1,0 +1,250 @@
+"""The SFU on a real port: who is let in, who is met with silence, and what is kept of either."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from calls_doctor.model.flow import Transport
+from calls_doctor.net.peer import Peer
+from calls_doctor.net.sockets import open_tcp, open_udp
+from calls_doctor.sfu.sfu import BOOKS_MAX, SESSIONS_MAX, Sfu
+from calls_doctor.standin.launch import Ready
+from calls_doctor.standin.server import StandIn
+from calls_doctor.wire import ice, stun
+from calls_doctor.wire.direct import NO_CERTIFICATE, compose, nonce
+from calls_doctor.wire.framing import frame
+from calls_doctor.wire.stun import Message, MessageClass, Method
+from tests.servers.media_host import HOST, media_host, paired, stranger
+from tests.servers.plain_sockets import PlainUdp, eventually, rest_of
+
+TRANSPORTS = [Transport.UDP, Transport.TCP]
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[tuple[StandIn, Sfu, Ready]]:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        yield stand_in, stand_in._sfu, stand_in.ready
+
+
+def check(ready: Ready, *, password: str | None = None, fragment: str | None = None) -> bytes:
+    """A connectivity check of a new session."""
+    keys = ready.pairing.keys
+    fragment = fragment or str(compose(keys.run, "u", nonce(secrets.token_bytes(6)), NO_CERTIFICATE))
+    request = Message(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(12), [
+        (stun.USERNAME, f"{fragment}:near"), (stun.PRIORITY, 1), (stun.ICE_CONTROLLING, 1),
+    ])  # fmt: skip
+    return request.encode((password or keys.password(fragment)).encode(), fingerprint=True)
+
+
+class Heard:
+    """A receiver that keeps what comes."""
+
+    def __init__(self) -> None:
+        self.packets: list[bytes] = []
+        self.troubles: list[Exception] = []
+        self.news = asyncio.Event()
+
+    def packet(self, data: bytes) -> None:
+        self.packets.append(data)
+        self.news.set()
+
+    def trouble(self, error: Exception) -> None:
+        self.troubles.append(error)
+        self.news.set()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_three_in_a_call_hear_each_other(transport: Transport) -> None:
+    async with running() as (_, sfu, ready):
+        host = paired(ready)
+        call = host.new_call()
+        peers = [Peer(host.session_settings(str(transport)[0].upper(), call), secrets.token_bytes) for _ in range(3)]
+        for peer in peers:
+            await peer.connect(await host.opener(transport)(peer), 3.0)
+        await asyncio.gather(*(peer.talk(0.2, 50) for peer in peers))
+        await asyncio.gather(*(peer.heard(20, 1.0) for peer in peers))
+        assert [[stream.received for stream in peer.books.streams] for peer in peers] == [[10, 10]] * 3
+        assert [[stream.received for stream in books.streams] for books in sfu.books()] == [[10]] * 3
+        for peer in peers:
+            await peer.close()
+        await eventually(lambda: not (sfu.sessions))
+        assert sfu._by_path == {} and sfu._forwarder._calls == {}
+        assert len(sfu.books()) == 3
+
+
+HOSTILE = {
+    "nothing": b"",
+    "text": b"hello",
+    "http": b"GET / HTTP/1.1\r\n\r\n",
+    "zeroes": bytes(1200),
+    "bare binding": Message(Method.BINDING, MessageClass.REQUEST, bytes(12)).encode(),
+    "dtls": b"\x16\xfe\xfd" + bytes(10) + b"\x01" + bytes(100),
+    "rtp": b"\x80\x6f" + bytes(170),
+    "rtcp": b"\x80\xc9" + bytes(30),
+    "an answer": Message(Method.BINDING, MessageClass.SUCCESS, bytes(12)).encode(),
+}
+
+
+async def test_over_udp_what_is_not_authentic_is_met_with_silence_and_makes_no_state() -> None:
+    async with running() as (stand_in, sfu, ready), PlainUdp() as udp:
+        keys = ready.pairing.keys
+        foreign = str(compose("A" * 8, "u", "B" * 8, NO_CERTIFICATE))
+        valid = check(ready)
+        for data in (
+            *HOSTILE.values(), valid[:-1], valid[: len(valid) // 2], valid[:40] + b"\xff" + valid[41:],
+            check(ready, fragment=foreign), check(ready, password="wrong" * 6), secrets.token_bytes(500),
+        ):  # fmt: skip
+            await udp.send(data, (HOST, ready.media_port))
+        answered = await udp.ask(valid, (HOST, ready.media_port))  # comes after all of them, and is the first answer
+        message = stun.parse(answered)
+        assert message.message_class is MessageClass.SUCCESS
+        assert message.get(stun.XOR_MAPPED_ADDRESS) == udp.address
+        fragment = (stun.parse(valid).get(stun.USERNAME) or "").split(":")[0]
+        assert message.integrity_is_valid(keys.password(fragment).encode())
+        assert len(answered) <= len(valid)
+        assert sfu.sessions == 1 and len(sfu._by_path) == 1
+        books = stand_in.books()
+        assert (books.foreign_runs, books.bad_integrity) == (1, 1)
+        assert books.unauthenticated >= len(HOSTILE)
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if name != "nothing"])
+async def test_over_tcp_the_first_frame_that_is_not_admitted_ends_the_connection(name: str) -> None:
+    async with running() as (_, sfu, ready):
+        for data in (frame(HOSTILE[name]), HOSTILE[name]):
+            reader, writer = await asyncio.open_connection(HOST, ready.media_port)
+            writer.write(data + bytes(4096))
+            assert await rest_of(reader) == b""
+            writer.transport.abort()
+        assert sfu.sessions == 0 and not sfu._mux.streams
+
+
+async def test_a_strangers_key_gets_nothing_by_either_way() -> None:
+    async with running() as (stand_in, sfu, ready):
+        host = stranger(ready)
+        outcome = await host.echo(host.opener(Transport.TCP), (200,))
+        assert not outcome.returned and str(outcome.trouble).count("closed")
+        assert sfu.sessions == 0
+        assert stand_in.books().foreign_runs >= 1
+
+
+async def test_a_legitimate_call_goes_on_undisturbed_through_a_flood() -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as flood:
+        host = paired(ready)
+        peer = Peer(host.session_settings("u"), secrets.token_bytes)
+        await peer.connect(await host.opener(Transport.UDP)(peer), 3.0)
+        talking = asyncio.create_task(peer.talk(0.4, 50))
+        junk = [*HOSTILE.values(), check(ready, password="wrong" * 6), secrets.token_bytes(900)]
+        while not talking.done():
+            for data in junk:
+                await flood.send(data, (HOST, ready.media_port))
+            await asyncio.sleep(0)
+        await talking
+        await peer.heard(20, 1.0)
+        assert [stream.received for stream in peer.books.streams] == [20]
+        assert sfu.sessions == 1
+        await peer.close()
+
+
+async def test_a_source_address_is_limited_before_it_has_authenticated() -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as udp:
+        for _ in range(200):
+            await udp.send(check(ready, password="wrong" * 6), (HOST, ready.media_port))
+        await asyncio.sleep(0.1)
+        assert 60 <= sfu.bad_integrity <= 100
+
+
+async def test_one_session_too_many_is_told_so() -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as udp:
+        classes = []
+        for n in range(SESSIONS_MAX + 1):
+            classes.append(stun.parse(await udp.ask(check(ready), (HOST, ready.media_port))))
+            if n % 30 == 0:
+                await asyncio.sleep(0.3)  # below the limit for one source
+        assert {message.message_class for message in classes[:-1]} == {MessageClass.SUCCESS}
+        refused = classes[-1].get(stun.ERROR_CODE)
+        assert refused is not None and refused.code == ice.INSUFFICIENT_CAPACITY
+        assert sfu.sessions == SESSIONS_MAX <= BOOKS_MAX
+
+
+async def test_a_session_that_is_silent_is_forgotten_and_its_books_stay() -> None:
+    async with media_host() as stand_in, PlainUdp() as udp:
+        sfu, ready = stand_in._sfu, stand_in.ready
+        assert ready is not None
+        sfu._consent_expiry_s = 0.2
+        await udp.ask(check(ready), (HOST, ready.media_port))
+        assert sfu.sessions == 1
+        await eventually(lambda: not (sfu.sessions))
+        assert sfu._by_path == {} and len(sfu.books()) == 1 and sfu._timer is None
+
+
+async def test_a_replay_from_another_address_moves_nothing() -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as owner, PlainUdp() as thief:
+        request = check(ready)
+        await owner.ask(request, (HOST, ready.media_port))
+        await thief.send(request, (HOST, ready.media_port))
+        assert await owner.ask(request, (HOST, ready.media_port))  # a retransmission is answered, after the replay came
+        assert [path.remote for path in sfu._by_path] == [owner.address]
+
+
+async def test_five_hundred_idle_connections_are_bounded_and_do_not_shut_others_out() -> None:
+    async with running() as (_, sfu, ready):
+        idle = [await asyncio.open_connection(HOST, ready.media_port) for _ in range(500)]
+        await eventually(lambda: not (len(sfu._mux.streams) > 32))
+        for _, writer in idle[:40]:
+            writer.transport.abort()
+        await eventually(lambda: not (len(sfu._mux.streams) >= 32))
+        heard = Heard()
+        channel = await open_tcp((HOST, ready.media_port), heard, 2.0)
+        channel.send(check(ready))
+        async with asyncio.timeout(2):
+            await heard.news.wait()
+        assert stun.parse(heard.packets[0]).message_class is MessageClass.SUCCESS
+        await channel.close()
+        for _, writer in idle:
+            writer.transport.abort()
+
+
+async def test_a_connection_that_stays_mute_is_closed() -> None:
+    async with running() as (_, sfu, ready):
+        sfu._mux.unadmitted_s = 0.1
+        reader, writer = await asyncio.open_connection(HOST, ready.media_port)
+        assert await rest_of(reader) == b""
+        writer.transport.abort()
+        assert not sfu._mux.streams
+
+
+async def test_the_end_of_a_tcp_connection_takes_its_path_along() -> None:
+    async with running() as (_, sfu, ready):
+        heard = Heard()
+        channel = await open_tcp((HOST, ready.media_port), heard, 2.0)
+        channel.send(check(ready))
+        async with asyncio.timeout(2):
+            await heard.news.wait()
+        assert len(sfu._by_path) == 1
+        await channel.close()
+        await eventually(lambda: not (sfu._by_path))
+        assert sfu.sessions == 1, "it may come back by another path"
+
+
+async def test_closing_says_good_bye_to_peers_and_frees_the_port() -> None:
+    async with running() as (_, _sfu, ready):
+        host = paired(ready)
+        peer = Peer(host.session_settings("u"), secrets.token_bytes)
+        await peer.connect(await host.opener(Transport.UDP)(peer), 3.0)
+    heard = Heard()
+    channel = await open_udp((HOST, ready.media_port), heard)
+    channel.send(check(ready))
+    async with asyncio.timeout(2):
+        await heard.news.wait()
+    assert heard.troubles and not heard.packets
+    await channel.close()
+    with pytest.raises(Exception, match="far end ended the session"):
+        await peer.talk(1.0, 50)
+    await peer.close()
