@@ -10,7 +10,6 @@ import logging
 from dataclasses import dataclass
 
 from websockets.datastructures import Headers as WebSocketHeaders
-from websockets.exceptions import InvalidHandshake
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
@@ -42,12 +41,11 @@ def accepted(target: str, headers: Headers) -> ServerProtocol | None:
 
     Only what the handshake needs is handed on: no credentials, no extensions (rtcd negotiates none).
     """
+    handed_on = [(name, value) for name in _HANDSHAKE_HEADERS for value in headers.get(name, [])]
+    if not all(value.isascii() and value.isprintable() for _, value in handed_on):
+        return None  # h11 lets them pass, and websockets raises on some
     protocol = ServerProtocol(max_size=MESSAGE_MAX_BYTES, logger=_LOGGER)
-    try:
-        handed_on = WebSocketHeaders((name, value) for name in _HANDSHAKE_HEADERS for value in headers.get(name, []))
-    except InvalidHandshake:  # control characters, which h11 lets pass
-        return None
-    protocol.receive_data(Request(target, handed_on).serialize())
+    protocol.receive_data(Request(target, WebSocketHeaders(handed_on)).serialize())
     for event in protocol.events_received():
         if isinstance(event, Request):
             response = protocol.accept(event)
