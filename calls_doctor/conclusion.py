@@ -22,14 +22,14 @@ def diagnosis(site: Site, results: Sequence[CheckResult], vantages: Sequence[Van
     return diagnose(Evidence(site.phase, results, {v.id: v for v in vantages}), CAUSES)
 
 
-def verdict(results: Sequence[CheckResult], specs: Sequence[CheckSpec]) -> Verdict:
-    """One word for the whole run; the order is that of the exit codes."""
+def verdict(results: Sequence[CheckResult], specs: Sequence[CheckSpec], *, complete: bool = True) -> Verdict:
+    """One word for the whole run; the order is that of the exit codes. A run that was cut short gives no all-clear."""
     statuses = {r.status for r in results}
     if Status.FAIL in statuses:
         return Verdict.FAILED
     if Status.ERROR in statuses:
         return Verdict.BROKEN
-    if undecided(results, specs):
+    if not complete or undecided(results, specs):
         return Verdict.UNDECIDED
     return Verdict.WARNINGS if Status.WARN in statuses else Verdict.OK
 
@@ -48,21 +48,40 @@ def exit_code(report: Report, fail_on: str) -> int:
     return codes.get(report.verdict, 0)
 
 
-def next_steps(site: Site, results: Sequence[CheckResult], found: Sequence[Diagnosis]) -> list[NextStep]:
-    """At most three commands and where to type them."""
-    steps = [
-        NextStep(command=f"calls-doctor explain {one.cause}", on_host="here", why=f"{one.summary}: how to mend it")
-        for one in found
-    ]
-    if not steps and site.phase is Phase.SELF_TEST:
-        failed = next((r for r in results if r.status in (Status.FAIL, Status.ERROR)), None)
-        if failed:
-            why = f"{failed.id} did not pass and no known cause explains it"
-            steps.append(NextStep(command=f"calls-doctor explain {failed.id}", on_host="here", why=why))
-        else:
-            why = "lists what is tested for your deployment; pick your mode"
-            steps.append(NextStep(command="calls-doctor check --mode rtcd --list", on_host="here", why=why))
-    return steps[:NEXT_MAX]
+def next_steps(
+    site: Site, results: Sequence[CheckResult], found: Sequence[Diagnosis], command: str = ""
+) -> list[NextStep]:
+    """At most three commands and where to type them; `command` is the one that led here."""
+    steps = {
+        f"calls-doctor explain {one.cause}": f"how to mend it: {one.summary}"
+        for one in reversed(found)  # two of one kind are explained once, at the place of the more important
+    }
+    commands = dict(reversed(steps.items()))
+    broken = next((r for r in results if r.status is Status.ERROR), None)
+    failed = next((r for r in results if r.status is Status.FAIL), None)
+    if broken:
+        why = f"this program failed in {broken.id}; send its authors that file, which says where"
+        commands[f"{command or 'calls-doctor check'} -o calls-doctor-report.json"] = why
+    elif failed and not found:
+        commands[f"calls-doctor explain {failed.id}"] = f"{failed.id} did not pass and no known cause explains it"
+    elif site.phase is Phase.SELF_TEST and not found:
+        commands["calls-doctor check --mode rtcd --list"] = "what is tested for your deployment; name your mode there"
+    return [NextStep(command=one, on_host="this machine", why=why) for one, why in commands.items()][:NEXT_MAX]
+
+
+def versions(results: Sequence[CheckResult]) -> dict[str, str]:
+    """What the far ends said that they are."""
+    said = next((r.evidence.get("version") for r in results if r.id == "port.api-tcp"), None)
+    return {"rtcd": str(said)} if said else {}
+
+
+def seen_as(site: Site, results: Sequence[CheckResult]) -> tuple[str, str]:
+    """The address by which the STUN servers see this machine, and its class; "" where they do not agree, or none
+    was asked, or all is on loopback."""
+    if site.phase is Phase.SELF_TEST:
+        return "", ""
+    shown = next((r.evidence for r in results if r.id == "stun.public-ip" and r.evidence.get("servers_agree")), None)
+    return (shown["addresses"][0], str(shown["address_class"])) if shown else ("", "")
 
 
 def guide(site: Site, results: Sequence[CheckResult]) -> list[GuideStep]:

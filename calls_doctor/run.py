@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any  # rows of the report are JSON
 
@@ -21,13 +21,15 @@ from calls_doctor.engine.runner import Observer, Runner
 from calls_doctor.engine.select import CheckPlan, select
 from calls_doctor.errors import CallsDoctorError, UsageError
 from calls_doctor.model.books import RunBooks, SessionBooks
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import CheckResult
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
-from calls_doctor.model.flow import Transport
-from calls_doctor.model.report import Report, Tool, Vantage
-from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Setting, Site
-from calls_doctor.site import gather
+from calls_doctor.model.report import NotTested, Report, Tool, Vantage
+from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
+from calls_doctor.site import secrecy
+from calls_doctor.site.gather import Gathered, gather
+from calls_doctor.site.request import Request
 from calls_doctor.spec import Context
+from calls_doctor.wire.direct import RUN_CHARS
 from checks import CHECKS
 
 if TYPE_CHECKING:
@@ -35,40 +37,27 @@ if TYPE_CHECKING:
     from calls_doctor.standin.launch import Options, Ready
     from calls_doctor.wire.direct import Link
 
+__all__ = ["Interrupted", "Observer", "Request", "check", "exit_code", "plan"]
+
 MEDIA_TIME_S = 3.0
 MEDIA_TIME_SELF_TEST_S = 0.3
 MEDIA_TIME_THOROUGH_S = 30.0
-WAIT_STEP_S = 0.2
 BOOKS_WAIT_S = 1.0
 """How long the report waits for the far end's books at the end."""
+PORT_TO_BE_PICKED = 65536
+"""In a plan of the self-test, for a port that is not known before it starts; no port has this number."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the command line asked for, as text where the site's sources read it."""
-
-    mode: str = ""
-    vantage: str = ""
-    label: str = ""
-    phase: str = ""
-    peers: tuple[str, ...] = ()
-    rtcd_url: str = ""
-    stun: tuple[str, ...] = ()
-    turn: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-    skip: Mapping[str, str] = field(default_factory=dict)
-    """Id or category -> reason, "" for none."""
-    wait_s: float = 0.0
-    """How long the far end may take to come up."""
-    timeout_s: float | None = None
-    """A bound on the whole run; None: each check's own limits alone."""
-    media_time_s: float | None = None
-    """None: 0.3 s in the self-test, 3 s otherwise, 30 s with `thorough`."""
-    thorough: bool = False
-    self_test: bool = False
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    command: str = ""
-    """As typed, links already cut."""
+TIME_DIGITS = 6
+FLOWS = {
+    "u": "echo over UDP",
+    "t": "echo over TCP",
+    "r": "echo through the relay",
+    "m": "echo of large packets",
+    "U": "call over UDP",
+    "T": "call over TCP",
+    "R": "call through the relay",
+}
+"""The leg in a session's name (direct.RUN_CHARS characters of run before it) -> what the report calls its flow."""
 
 
 class Interrupted(CallsDoctorError):
@@ -79,14 +68,19 @@ class Interrupted(CallsDoctorError):
         self.report = report
 
 
-def plan(request: Request, environment: Mapping[str, str]) -> CheckPlan:
-    """What would run; touches no network. Raises UsageError."""
-    return select(_planned_site(request, environment), CHECKS, only=request.only, skip=request.skip)
+def plan(request: Request, environment: Mapping[str, str]) -> CheckPlan | Mode:
+    """What would run; the mode itself where nothing but a mode was named. Touches no network. Raises UsageError."""
+    gathered = gather(request, environment)
+    planned = _select(gathered, request)
+    if gathered.names_a_target or gathered.self_test:
+        return planned
+    assert planned.site.mode is not None, "whoever names neither a target nor a mode gets the self-test"
+    return planned.site.mode
 
 
-def _planned_site(request: Request, environment: Mapping[str, str]) -> Site:
-    gathered = gather.gather(request, environment)
-    return _self_test_site(None) if gathered.self_test else gathered.site
+def _select(gathered: Gathered, request: Request) -> CheckPlan:
+    site = _self_test_site(None) if gathered.self_test else gathered.site
+    return select(site, CHECKS, only=request.only, skip=request.skip)
 
 
 async def check(
@@ -96,32 +90,56 @@ async def check(
 
     `stand_in` shapes the self-test's stand-in (tests leave parts of it out, or fix its ports).
     """
-    gathered = gather.gather(request, environment)
-    if not gathered.self_test and not gathered.names_a_target:
-        raise UsageError(
-            "--mode alone names nothing to test; give --peer, --rtcd-url, --stun or --turn, or --list for the plan"
-        )
-    select(_planned_site(request, environment), CHECKS, only=request.only, skip=request.skip)
-    run = _Run(request, observer)
+    gathered = gather(request, environment)
+    planned = _select(gathered, request)
+    _refuse_an_empty_run(gathered, planned, request)
+    for note in gathered.notes:
+        observer.said(note)
+    run = _Run(request, planned, gathered.credentials, observer)
     try:
-        async with asyncio.timeout(request.timeout_s):
+        async with asyncio.timeout(request.timeout_s) as limit:
             if gathered.self_test:
                 from calls_doctor.standin import launch
 
                 async with launch.StandInProcess(stand_in or launch.Options()) as ready:
                     return await run.against(_self_test_site(ready), _self_test_credentials(ready), ready.pairing)
-            return await run.against(gathered.site, gathered.credentials, next(iter(gathered.links), None))
+            if request.wait_s:
+                await _wait(gathered, request.wait_s, observer)
+            return await run.against(gathered.site, gathered.credentials, gathered.link)
     except TimeoutError:
-        return run.report(complete=False, unfinished="not decided within --timeout")
+        if not limit.expired():
+            raise
+        return run.report(cut_short="the run's own limit (--timeout) came first")
     except asyncio.CancelledError:
-        raise Interrupted(run.report(complete=False, unfinished="not decided when the run was interrupted")) from None
+        raise Interrupted(run.report(cut_short="the run was interrupted")) from None
+
+
+def _refuse_an_empty_run(gathered: Gathered, planned: CheckPlan, request: Request) -> None:
+    """Nothing tested must not look like nothing wrong. Raises UsageError."""
+    if not gathered.self_test and not gathered.names_a_target:
+        raise UsageError(
+            "--mode alone names nothing to test; give --peer, --rtcd-url, --stun or --turn, or --list for the plan"
+        )
+    if any(spec.id not in planned.for_others for spec in planned.planned):
+        return
+    if not request.only:
+        raise UsageError("--skip leaves nothing to test")
+    by_name = [out for out in planned.left_out if out.id in request.only or out.id.split(".")[0] in request.only]
+    raise UsageError(f"--only {' '.join(request.only)}: nothing to test ({by_name[0].id}: {by_name[0].why})")
+
+
+async def _wait(gathered: Gathered, wait_s: float, observer: Observer) -> None:
+    from calls_doctor.net import arrival
+
+    observer.said(f"waiting at most {wait_s:g} s until the far ends answer")
+    await arrival.wait(gathered.site, gathered.link, wait_s)
 
 
 def _self_test_site(ready: Ready | None) -> Site:
-    """The stand-in on 127.0.0.1 as a site; ports 0 where it is only planned."""
+    """The stand-in on 127.0.0.1 as a site; PORT_TO_BE_PICKED where it is only planned."""
 
     def port(name: str) -> int:
-        return int(getattr(ready, name)) if ready else 0
+        return int(getattr(ready, name)) if ready else PORT_TO_BE_PICKED
 
     origin = "self-test"
     stun = ServerUri(scheme="stun", host="127.0.0.1", port=port("stun_port"))
@@ -153,14 +171,16 @@ def _self_test_credentials(ready: Ready) -> Credentials:
 class _Run:
     """One run: what is known so far, and the report made of it."""
 
-    def __init__(self, request: Request, observer: Observer) -> None:
+    def __init__(self, request: Request, planned: CheckPlan, credentials: Credentials, observer: Observer) -> None:
         self._request = request
+        self._credentials = credentials
+        """The environment's: what the report must not hold."""
         self._observer = observer
         self._run_id = secrets.token_hex(8)
         self._began = time.monotonic()
         self._started = datetime.now(UTC)
-        self._site = Site()
-        self._plan = CheckPlan(Site(), (), ())
+        self._site = planned.site
+        self._plan = planned
         self._runner: Runner | None = None
         self._near_books: list[SessionBooks] = []
         self._far_books: RunBooks | None = None
@@ -168,7 +188,7 @@ class _Run:
     async def against(self, site: Site, credentials: Credentials, link: Link | None) -> Report:
         """The whole run against this site; `link` is the stand-in's, or None."""
         self._site = site
-        self._plan = select(site, CHECKS, only=self._request.only, skip=self._request.skip)
+        self._plan = self._with_time_for_media(select(site, CHECKS, only=self._request.only, skip=self._request.skip))
         paired = _paired(link, site) if link is not None else None
 
         def context_for(results: Mapping[str, CheckResult]) -> Context:
@@ -183,14 +203,18 @@ class _Run:
             )
 
         self._runner = Runner(self._plan, self._vantage_id(), context_for, self._observer)
-        if paired is not None and self._request.wait_s:
-            await _until_there(paired, self._request.wait_s)
         await self._runner.run()
         if paired is not None:
             with contextlib.suppress(TimeoutError):  # the stand-in is gone: the near end's books remain
                 async with asyncio.timeout(BOOKS_WAIT_S):
                     self._far_books = await paired.books()
-        return self.report(complete=True)
+        return self.report()
+
+    def _with_time_for_media(self, planned: CheckPlan) -> CheckPlan:
+        """A probe's limit is our own fault to reach, so what the user made longer must not reach it."""
+        more_s = self._media_time_s()
+        specs = tuple(replace(spec, timeout_s=spec.timeout_s + more_s) for spec in planned.planned)
+        return replace(planned, planned=specs)
 
     def _media_time_s(self) -> float:
         if self._request.media_time_s is not None:
@@ -202,52 +226,61 @@ class _Run:
     def _vantage_id(self) -> str:
         return self._request.label or str(self._site.vantage)
 
-    def report(self, complete: bool, unfinished: str = "") -> Report:
-        """All that is known by now; `unfinished` says of the checks without a result why they have none."""
-        results = self._results(unfinished)
-        vantage = Vantage(
-            id=self._vantage_id(),
-            label=self._request.label,
-            role=str(self._site.vantage),
-            started=_rfc3339(self._started),
-        )
+    def report(self, cut_short: str = "") -> Report:
+        """All that is known by now; `cut_short` says why there is no more, "" where the run came to its end."""
+        results = self._results()
+        vantage = self._vantage(results)
         diagnosis = conclusion.diagnosis(self._site, results, [vantage])
-        return Report(
+        verdict = conclusion.verdict(results, CHECKS, complete=not cut_short)
+        made = Report(
             tool=Tool(version=__version__),
             run_id=self._run_id,
             started=_rfc3339(self._started),
             duration_s=round(time.monotonic() - self._began, 3),
-            complete=complete,
+            complete=not cut_short,
             command=self._request.command,
             metadata=dict(self._request.metadata),
             phase=str(self._site.phase),
             mode=str(self._site.mode) if self._site.mode else None,
             site=self._site.settings,
             vantages=[vantage],
-            verdict=conclusion.verdict(results, CHECKS),
+            verdict=verdict,
             diagnosis=diagnosis,
-            next=conclusion.next_steps(self._site, results, diagnosis),
+            next=conclusion.next_steps(self._site, results, diagnosis, self._request.command),
             checks=results,
             guide=conclusion.guide(self._site, results),
+            versions=conclusion.versions(results),
             books=self._books(),
-            not_tested=conclusion.not_tested(self._plan),
+            not_tested=[*self._unfinished(results, cut_short), *conclusion.not_tested(self._plan)],
         )
+        return secrecy.report(made, self._credentials)
 
-    def _results(self, unfinished: str) -> list[CheckResult]:
-        known = {result.id: result for result in (self._runner.results if self._runner else ())}
-        missing = [
-            CheckResult(
-                id=spec.id, title=spec.title, category=spec.category, status=Status.UNKNOWN, vantage=self._vantage_id(),
-                summary=unfinished, needs=list(spec.needs), guide_steps=list(spec.guide_steps),
-            )
-            for spec in self._plan.planned if spec.id not in known
-        ]  # fmt: skip
-        return [*known.values(), *missing]
+    def _results(self) -> list[CheckResult]:
+        """In the plan's order, whether the run has come to its end or not; those that only others need are marked."""
+        known = self._runner.results if self._runner else []
+        order = {spec.id: place for place, spec in enumerate(CHECKS)}
+        marked = (msgspec.structs.replace(one, for_others=one.id in self._plan.for_others) for one in known)
+        return sorted(marked, key=lambda one: order[one.id])
+
+    def _unfinished(self, results: list[CheckResult], cut_short: str) -> list[NotTested]:
+        known = {one.id for one in results}
+        return [NotTested(what=spec.id, why=cut_short) for spec in self._plan.planned if spec.id not in known]
+
+    def _vantage(self, results: list[CheckResult]) -> Vantage:
+        address, network_class = conclusion.seen_as(self._site, results)
+        return Vantage(
+            id=self._vantage_id(),
+            label=self._request.label,
+            role=str(self._site.vantage),
+            public_address=address,
+            network_class=network_class,
+            started=_rfc3339(self._started),
+        )
 
     def _books(self) -> list[dict[str, Any]]:
         far = self._far_books.sessions if self._far_books else []
         return [
-            {"run_id": self._run_id, "end": end, "flow": session.session, **_as_fields(session)}
+            {"run_id": self._run_id, "end": end, **_as_fields(session)}
             for end, sessions in (("near", self._near_books), ("far", far))
             for session in sessions
         ]
@@ -255,25 +288,31 @@ class _Run:
 
 def _as_fields(session: SessionBooks) -> dict[str, Any]:
     """Books travel as arrays; a report names their fields."""
-    plain = {name: getattr(session, name) for name in ("sent_rtp", "failure", "timeline")}
-    for name in ("paths", "streams"):
-        rows = getattr(session, name)
-        plain[name] = [{key: msgspec.to_builtins(getattr(row, key)) for key in row.__struct_fields__} for row in rows]
-    return plain | {"probes": len(session.probes)}
+    fields = {
+        "flow": FLOWS.get(session.session[RUN_CHARS : RUN_CHARS + 1], "another"),
+        "session": session.session,
+        "sent_rtp": session.sent_rtp,
+        "probes": len(session.probes),
+        "dtls_retransmissions": session.dtls_retransmissions,
+        "failure": session.failure,
+        "timeline": {stage: round(at_s, TIME_DIGITS) for stage, at_s in session.timeline.items()},
+    }
+    for name, rows in (("paths", session.paths), ("streams", session.streams)):
+        fields[name] = [{key: _plain(getattr(row, key)) for key in row.__struct_fields__} for row in rows]
+    return fields
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it, times to the microsecond."""
+    if isinstance(value, float):
+        return round(value, TIME_DIGITS)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _paired(link: Link, site: Site) -> PairedHost:
     from calls_doctor.net.paired import PairedHost
 
     return PairedHost(link, site.media[0])
-
-
-async def _until_there(paired: PairedHost, wait_s: float) -> None:
-    """Waits until the stand-in answers with this key, at most `wait_s`; what is wrong then is for the checks to say."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            while await paired.books() is None:  # noqa: ASYNC110 - the far end tells nobody that it has come up
-                await asyncio.sleep(WAIT_STEP_S)
 
 
 def _rfc3339(moment: datetime) -> str:
@@ -283,6 +322,3 @@ def _rfc3339(moment: datetime) -> str:
 def exit_code(report: Report, fail_on: str = "fail") -> int:
     """The contract's exit code, the first that applies; 130 is for whoever was interrupted to give."""
     return conclusion.exit_code(report, fail_on)
-
-
-__all__ = ["Interrupted", "Observer", "Request", "Transport", "check", "exit_code", "plan"]

@@ -42,7 +42,7 @@ async def _server(uri: ServerUri) -> dict[str, Any]:
     try:
         address = (await resolver.resolve(uri.host))[0]
         for _ in range(TRIES):
-            answer = await binding((address, uri.port), transport=uri.transport)
+            answer = await binding((address, uri.port), transport=uri.transport, tls_name=uri.host)
             rtts.append(answer.rtt_s)
             row["mapped"].append(list(answer.mapped))
     except (NetworkError, FarEndError, ProtocolError) as error:

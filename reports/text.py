@@ -12,18 +12,16 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any  # evidence is JSON
 
-import msgspec
-
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow
-from calls_doctor.model.report import Diagnosis, Report, Vantage, Verdict
-from reports.style import COLOUR_OF_STATUS, WIDTH_MIN, Style, clean
+from calls_doctor.model.report import Diagnosis, Impact, Report, Vantage, Verdict
+from reports.style import COLOUR_OF_STATUS, Style, clean
 
 SELF_TEST = "self-test"
 VERDICTS: dict[Verdict, tuple[str, str]] = {
     Verdict.OK: ("green", "everything that was tested works"),
-    Verdict.WARNINGS: ("yellow", "calls work; mind the warnings"),
-    Verdict.FAILED: ("red", "calls fail from here"),
+    Verdict.WARNINGS: ("yellow", "what was tested works; mind the warnings"),
+    Verdict.FAILED: ("red", "something that was tested does not work"),
     Verdict.UNDECIDED: ("magenta", "a flow that calls need could not be decided, so this is no all-clear"),
     Verdict.BROKEN: ("red", "calls-doctor itself failed; what it could not test is not judged"),
 }
@@ -56,15 +54,24 @@ def _heading(text: str, style: Style) -> list[str]:
 
 
 def _opening(report: Report, style: Style) -> Iterator[str]:
+    """The first line stands whole at any width: scripts look for it."""
     if report.phase == SELF_TEST:
         works = report.verdict in (Verdict.OK, Verdict.WARNINGS) and report.complete
         found = "this program works here" if works else "this program does not do all its work here"
-        yield from style.wrap(f"Self-test on 127.0.0.1: {found}. Nothing of your network was tested.", "")
+        if not report.complete:
+            found = "it was cut short"
+        yield f"Self-test on 127.0.0.1: {found}. Nothing of your network was tested."
     else:
         mode = f", mode {report.mode}" if report.mode else ""
-        yield from style.wrap(f"Calls checked {_from(report.vantages)}{mode}, phase {report.phase}.", "")
+        yield clean(f"Calls checked {_from(report.vantages)}{_why(report)}{mode}, phase {report.phase}.")
     if not report.complete:
-        yield from style.wrap("Interrupted: this report is partial; what is not listed was not tested.", "")
+        yield from style.wrap("Cut short: this report is partial; what was not finished is listed as not tested.", "")
+
+
+def _why(report: Report) -> str:
+    """Where nobody said from where, the reason for what was taken."""
+    origin = report.site["from"].origin if "from" in report.site else ""
+    return f" ({origin})" if origin.startswith("default") else ""
 
 
 def _from(vantages: Sequence[Vantage]) -> str:
@@ -79,7 +86,9 @@ def _vantage(one: Vantage) -> str:
 def _checks(report: Report, style: Style) -> Iterator[str]:
     several = len(report.vantages) > 1
     names = {one.id: _vantage(one) for one in report.vantages}
-    for (vantage, category), results in groupby(report.checks, key=lambda r: (r.vantage if several else "", r.category)):
+    for (vantage, category), results in groupby(
+        report.checks, key=lambda r: (r.vantage if several else "", r.category)
+    ):
         yield from _heading(f"{category}, from {names.get(vantage, vantage)}" if several else category, style)
         for result in results:
             yield from _check(result, style)
@@ -87,7 +96,9 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
 
 def _check(result: CheckResult, style: Style) -> Iterator[str]:
     """One check: whether, what, where; then the sentence of what was found; with -v the evidence."""
-    first, *rest = style.wrap(f"{result.id}  {result.title}", " " * (style.badge_columns + 1), " " * (style.badge_columns + 1))
+    first, *rest = style.wrap(
+        f"{result.id}  {result.title}", " " * (style.badge_columns + 1), " " * (style.badge_columns + 1)
+    )
     yield f"{style.badge(result.status)} {first.lstrip()}"
     yield from rest
     indent = " " * (style.badge_columns + 3)
@@ -98,36 +109,66 @@ def _check(result: CheckResult, style: Style) -> Iterator[str]:
 
 
 def _finding(result: CheckResult) -> str:
-    target = f"{result.target}: " if result.target and result.status is not Status.SKIP else ""
-    return f"{target}{result.summary}"
+    named = result.summary.startswith(result.target) or result.status is Status.SKIP
+    return result.summary if named or not result.target else f"{result.target}: {result.summary}"
 
 
 def _evidence(result: CheckResult, indent: str, style: Style) -> Iterator[str]:
     facts: dict[str, Any] = {"took": f"{result.duration_s:.3f} s"} if result.status is not Status.SKIP else {}
+    if result.for_others:
+        facts["ran"] = "for checks that --only names"
     if result.needs:
         facts["needs"] = ", ".join(result.needs)
     if result.guide_steps:
         facts["guide steps"] = ", ".join(result.guide_steps)
     for name, value in {**facts, **result.evidence}.items():
-        first, *rest = (value if isinstance(value, str) else msgspec.json.encode(value).decode()).splitlines() or [""]
-        yield from style.wrap(f"{name}: {first}", indent + "  ", indent)
-        for line in rest:
-            yield f"{indent}  {clean(line)}"
+        yield from _fact(name, value, indent, style)
+
+
+def _fact(name: str, value: Any, indent: str, style: Style) -> Iterator[str]:
+    """A list of records has a line for each; a text of several lines (a trace) keeps them."""
+    deeper = indent + "  "
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        yield f"{indent}{clean(name)}:"
+        for row in value:
+            yield from style.wrap(f"- {_value(row)}", deeper + "  ", deeper)
+    elif isinstance(value, str) and "\n" in value:
+        yield f"{indent}{clean(name)}:"
+        for line in value.splitlines():
+            yield f"{deeper}{clean(line)}"
+    else:
+        yield from style.wrap(f"{name}: {_value(value)}", deeper, indent)
+
+
+def _value(value: Any) -> str:
+    """JSON in words: what is a text stands without quotes, records as `name value`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(one)}" for name, one in value.items()) or "nothing"
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int):
+            return f"[{value[0]}]:{value[1]}" if ":" in value[0] else f"{value[0]}:{value[1]}"
+        return " ".join(_value(one) for one in value) if value else "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return {None: "unknown", "": "none"}.get(value, str(value))
 
 
 def _not_tested(report: Report, style: Style) -> Iterator[str]:
     if not report.not_tested and not report.missing:
         return
     yield from _heading("not tested", style)
+    reasons: dict[str, list[str]] = {}
     for one in report.not_tested:
-        yield from style.wrap(f"{one.what}: {one.why}", "  ", "")
+        reasons.setdefault(one.why, []).append(one.what)
+    for why, left_out in reasons.items():
+        yield from style.wrap(f"{', '.join(left_out)}: {why}", "  ", "")
     for gap in report.missing:
         yield from style.wrap(f"nobody looked from {gap.get('vantage', '')} yet; run there:", "  ", "")
         yield f"    {clean(gap.get('command', ''))}"
 
 
 def _guide(report: Report, style: Style) -> Iterator[str]:
-    if not report.guide:
+    if not report.guide or report.phase == SELF_TEST:  # it tests no step, as the first line says
         return
     yield from _heading("steps of the official guide", style)
     for step in report.guide:
@@ -136,20 +177,30 @@ def _guide(report: Report, style: Style) -> Iterator[str]:
 
 
 def _site(report: Report, style: Style) -> Iterator[str]:
-    if not report.site:
+    if not report.site and not report.metadata:
         return
     yield from _heading("what was told, and where", style)
     for name, setting in sorted(report.site.items()):
-        value = msgspec.json.encode(setting.value).decode()
-        yield from style.wrap(f"{name} = {value}   ({setting.origin})", "  ", "")
+        yield from style.wrap(f"{name} = {_value(setting.value)}   ({setting.origin})", "  ", "")
+    for key, value in sorted(report.metadata.items()):
+        yield from style.wrap(f"{key} = {value}   (--metadata)", "  ", "")
+
+
+_COUNTED = ("stun", "dtls", "rtp", "rtcp")
 
 
 def _books(report: Report, style: Style) -> Iterator[str]:
+    """A line for each path of each session: packets out and in. JSON has the rest."""
     if not report.books:
         return
-    yield from _heading("what each end counted", style)
+    yield from _heading("what each end counted, in packets sent and received", style)
     for book in report.books:
-        yield from style.wrap(msgspec.json.encode(book, order="deterministic").decode(), "  ", "")
+        for path in book.get("paths", ()):
+            counts = ", ".join(f"{kind.upper()} {path[f'{kind}_out']}/{path[f'{kind}_in']}" for kind in _COUNTED)
+            ends = f"{_value(path['local'])} to {_value(path['remote'])}"
+            yield from style.wrap(f"{book['end']:<5}{book['flow']}, {ends}: {counts}", " " * 7, "")
+        if book.get("failure"):
+            yield from style.wrap(f"{book['end']:<5}{book['flow']}: {book['failure']}", " " * 7, "")
 
 
 def _trouble(report: Report, style: Style) -> Iterator[str]:
@@ -215,6 +266,10 @@ def _endpoint(end: Endpoint) -> str:
 
 def _verdict(report: Report, style: Style) -> Iterator[str]:
     colour, meaning = VERDICTS[report.verdict]
+    if any(one.impact is Impact.NO_CALLS for one in report.diagnosis) and report.phase != SELF_TEST:
+        meaning = "calls fail from here"
+    elif not report.complete and report.verdict is Verdict.UNDECIDED:
+        meaning = "not everything was tested, so this is no all-clear"
     counts = Counter(result.status for result in report.checks)
     counted = ", ".join(f"{counts[status]} {word}" for status, word in _WORDS.items() if counts[status])
     sentence = f"{report.verdict}: {meaning} ({counted or 'nothing was tested'}; {report.duration_s:.1f} s)."

@@ -25,7 +25,7 @@ for _home in _HOMES:
 import click  # noqa: E402 - the path comes first
 
 from calls_doctor import __version__  # noqa: E402 - the path comes first
-from calls_doctor.errors import UsageError  # noqa: E402 - the path comes first
+from calls_doctor.errors import CallsDoctorError, UsageError  # noqa: E402 - the path comes first
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("calls_doctor.cli.check", "Test whether calls work, and say who must change what if not."),
@@ -38,6 +38,8 @@ PROGRAM = "calls-doctor"
 EXIT_USAGE = 2
 EXIT_OWN_FAULT = 5
 EXIT_INTERRUPTED = 130
+COLUMNS_FOR_CLICK = 52
+TRAIL_PLACES = 4
 
 
 class Commands(click.Group):
@@ -61,8 +63,9 @@ class Commands(click.Group):
         """As click does it, but an unknown command is told the nearest."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             from calls_doctor.model.words import did_you_mean
+            from calls_doctor.site.options import shown
 
-            raise UsageError(f'"{args[0]}" is no command; {did_you_mean(args[0], COMMANDS)}')
+            raise UsageError(f"{shown(args[0])} is no command; {did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
@@ -93,47 +96,80 @@ def cli(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits; `arguments` are those after the program's name, None: the process's own."""
     sys.excepthook = _own_fault
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    _mend_streams()
+    given = tuple(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _run(given)
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone (`| head`), which is nobody's fault; the interpreter's own flush at exit
-        # must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone (`| head`), which is nobody's fault.
+        forget_stdout()
         code = 0
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: tuple[str, ...]) -> int:
     """The command's exit code; what the person at the keyboard did wrong is said in one sentence."""
+    # click writes no help narrower than 50 columns by itself.
+    columns = os.environ.get("COLUMNS", "")
+    narrow = int(columns) if columns.isdecimal() and 20 <= int(columns) < COLUMNS_FOR_CLICK else None
     try:
-        code = cli.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = cli.main(
+            args=list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=arguments, terminal_width=narrow
+        )
     except click.exceptions.Exit as asked:
         return asked.exit_code
     except click.ClickException as error:
-        _say(error.format_message())
+        say(error.format_message())
         return EXIT_USAGE
     except UsageError as error:
-        _say(str(error))
+        say(str(error))
         return EXIT_USAGE
+    except CallsDoctorError as error:
+        say(f"this program could not do its work: {error}")
+        return EXIT_OWN_FAULT
     return code if isinstance(code, int) else 0
 
 
-def _say(sentence: str) -> None:
-    click.echo(f"{PROGRAM}: {sentence}", err=True)
+def say(text: str) -> None:
+    """One sentence on standard error; nothing secret that was typed or set leaves in it."""
+    from calls_doctor.site import secrecy
+
+    click.echo(f"{PROGRAM}: {secrecy.sentence(text, os.environ)}", err=True)
 
 
-def _own_fault(kind: type[BaseException], _error: BaseException, trace: TracebackType | None) -> None:
-    """What no command caught: our own fault. Names place and kind, and not the text, which may hold a secret."""
-    import traceback
+def forget_stdout() -> None:
+    """What is written to standard output from here on goes nowhere, the interpreter's own flush at its end too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    last = traceback.extract_tb(trace)[-1]
-    _say(
-        f"this program failed, which is its own fault and not your network's: {kind.__name__} in "
-        f"{os.path.basename(last.filename)}, line {last.lineno} ({last.name}). "  # noqa: PTH119 - pathlib costs 8 ms
-        "Please report that line with the command that you typed."
+
+def _mend_streams() -> None:
+    """A stream that was closed by whoever started us, or that cannot encode a letter, is no reason to fail."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - pathlib costs 8 ms; open until we end
+        elif hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def _own_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What no command caught: our own fault. Names kind and place, and not the text, which may hold a secret."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+        kind, trace = type(error), error.__traceback__ or trace
+    say(
+        f"this program failed, which is its own fault and not your network's: {kind.__name__} at {_trail(trace)}. "
+        f"Please report this line, with the command that you typed and the version ({__version__})."
     )
     os._exit(EXIT_OWN_FAULT)
+
+
+def _trail(trace: TracebackType | None) -> str:
+    """The last few places on the way to the fault, the fault's own first."""
+    import traceback
+
+    frames = reversed(traceback.extract_tb(trace)[-TRAIL_PLACES:])
+    places = [f"{os.path.relpath(f.filename, os.path.dirname(_PACKAGE))}:{f.lineno} ({f.name})" for f in frames]  # noqa: PTH120 - as above
+    return ", called from ".join(places) or "an unknown place"

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from calls_doctor.cli import say
 from calls_doctor.model.check import CheckResult
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+REFRESHES_PER_S = 8
 
 
 class Quiet:
-    """Says nothing: standard error is no terminal, or nobody wants to hear."""
+    """No rows: standard error is no terminal, or nobody wants them. What is said is said, unless `silent`."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = silent
 
     def __enter__(self) -> Self:
         return self
@@ -28,48 +39,61 @@ class Quiet:
         pass
 
     def said(self, text: str) -> None:
-        pass
+        if not self._silent:
+            say(text)
 
 
 class LiveRows(Quiet):
-    """One line that names what runs and counts what is done; it is gone when the run ends."""
+    """One row for each check that runs, and one that counts; all gone when the run ends, since the report tells it.
 
-    def __init__(self) -> None:
+    rich is imported here and not at the head: it costs 60 ms, which only a terminal is worth.
+    """
+
+    def __init__(self, *, no_color: bool) -> None:
         from rich.console import Console
-        from rich.status import Status
+        from rich.live import Live
 
-        self._status: Status = Console(stderr=True).status("starting")
-        self._running: list[str] = []
-        self._done = self._planned = 0
+        super().__init__()
+        self._running: dict[str, float] = {}
+        """Check -> when it began, on the monotonic clock."""
+        self._done, self._planned = 0, 0
+        console = Console(stderr=True, no_color=no_color or None, highlight=False)
+        self._live = Live(
+            console=console, transient=True, refresh_per_second=REFRESHES_PER_S, get_renderable=self._rows
+        )
 
     def __enter__(self) -> Self:
-        self._status.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._status.stop()
+        self._live.stop()
 
     def planned(self, ids: list[str]) -> None:
         self._planned = len(ids)
-        self._show()
 
     def started(self, check: str) -> None:
-        self._running.append(check)
-        self._show()
+        self._running[check] = time.monotonic()
 
     def finished(self, result: CheckResult) -> None:
-        if result.id in self._running:
-            self._running.remove(result.id)
+        self._running.pop(result.id, None)
         self._done += 1
-        self._show()
 
     def said(self, text: str) -> None:
-        self._status.console.print(text, highlight=False, markup=False)
+        self._live.console.print(text, markup=False)
 
-    def _show(self) -> None:
-        self._status.update(f"{self._done} of {self._planned} done; now {', '.join(self._running) or 'nothing'}")
+    def _rows(self) -> RenderableType:
+        from rich.text import Text
+
+        now = time.monotonic()
+        # rich asks from its own thread while the loop goes on: a copy, so that nothing changes under its hands.
+        rows = [f"  {check:<22} {now - began:4.1f} s" for check, began in list(self._running.items())]
+        count = f"{self._done} of {self._planned} checks done" if self._planned else "starting"
+        return Text("\n".join([*rows, count]), no_wrap=True, overflow="ellipsis")
 
 
-def progress(quiet: bool) -> Quiet:
+def progress(*, quiet: bool, no_color: bool) -> Quiet:
     """Live rows where somebody watches."""
-    return LiveRows() if sys.stderr.isatty() and not quiet else Quiet()
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return Quiet(silent=quiet)
+    return LiveRows(no_color=no_color)

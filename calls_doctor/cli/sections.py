@@ -23,11 +23,11 @@ class SectionedCommand(click.Command):
         self._examples = examples
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Usage, then the examples."""
+        """Usage, then the examples; a command stands on one line at any width, so that it can be copied."""
         super().format_usage(ctx, formatter)
         with formatter.section("Examples"):
             for command, does in self._examples:
-                formatter.write_text(f"{command}\n")
+                formatter.write(f"{'':>{formatter.current_indent}}{command}\n")
                 with formatter.indentation():
                     formatter.write_text(does)
 

@@ -51,3 +51,5 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     needs: list[str] = []
     blocked_by: str | None = None
     guide_steps: list[str] = []
+    for_others: bool = False
+    """True where `--only` did not name it, and it ran because a named check needs it."""

@@ -36,9 +36,11 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def shown(text: str) -> str:
-    """A wrong text as its sentence repeats it: short, printable, and without what stands before an @."""
+    """A wrong text as its sentence repeats it: short, printable, and not at all where it may hold what is secret."""
     if "@" in text:
         return "the value (it holds an @, so it is not repeated here)"
+    if "calls-doctor://" in text:
+        return "the value (it is a pairing link, so it is not repeated here)"
     printable = "".join(char if char.isprintable() else "?" for char in text)
     return f'"{printable if len(printable) <= SHOWN_CHARS else printable[: SHOWN_CHARS - 3] + "..."}"'
 

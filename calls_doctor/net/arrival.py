@@ -1,0 +1,87 @@
+"""Waits until the far ends that were named answer at all (`check --wait`); what they answer is for the checks to judge.
+
+It sends what the checks send, a few packets a second at most, and says nothing when time is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
+from calls_doctor.model.site import ServerUri, Site
+from calls_doctor.net import http, relay, stun_client, turn_client
+
+if TYPE_CHECKING:
+    from calls_doctor.wire.direct import Link
+
+STEP_S = 0.3
+"""Between two tries, for a far end whose closed port answers at once."""
+TRY_S = 2.0
+
+Ask = Callable[[], Awaitable[bool]]
+"""True where the far end answered; it may raise what the network or the far end did."""
+
+
+async def wait(site: Site, link: Link | None, wait_s: float) -> bool:
+    """True where all that the site names have answered within `wait_s`."""
+    asks: list[Ask] = [_stun(uri) for uri in site.stun] + [_turn(uri) for uri in site.turn]
+    if site.rtcd_url:
+        asks.append(_api(site.rtcd_url))
+    if link is not None:
+        asks.append(_stand_in(link, site))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await asyncio.gather(*(_until(ask) for ask in asks))
+            return True
+    return False
+
+
+async def _until(ask: Ask) -> None:
+    while not await _answers(ask):  # noqa: ASYNC110 - nobody tells us when a far end comes up
+        await asyncio.sleep(STEP_S)
+
+
+async def _answers(ask: Ask) -> bool:
+    try:
+        return await ask()
+    except (FarEndError, ProtocolError):
+        return True  # it is there, and the checks will say what is wrong with it
+    except NetworkError:
+        return False
+
+
+def _stun(uri: ServerUri) -> Ask:
+    async def ask() -> bool:
+        await stun_client.binding(await relay.address_of(uri), transport=uri.transport, tls_name=uri.host)
+        return True
+
+    return ask
+
+
+def _turn(uri: ServerUri) -> Ask:
+    async def ask() -> bool:
+        await turn_client.challenge(uri, await relay.address_of(uri), timeout_s=TRY_S)
+        return True
+
+    return ask
+
+
+def _api(url: str) -> Ask:
+    async def ask() -> bool:
+        await http.get(f"{url}/version", timeout_s=TRY_S)
+        return True
+
+    return ask
+
+
+def _stand_in(link: Link, site: Site) -> Ask:
+    from calls_doctor.net.paired import PairedHost
+
+    async def ask() -> bool:
+        # A new one each time: it remembers which transports were silent, and asks those no more.
+        return await PairedHost(link, site.media[0]).books() is not None
+
+    return ask
