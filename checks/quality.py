@@ -66,9 +66,11 @@ async def path_probe(context: Context) -> Finding:
     echo = context.results["port.rtc-udp-echo"].evidence
     call = context.results["media.call-udp"].evidence
     measured = _Measured(_counted(call), echo["rtt_p50_s"], echo["rtt_p95_s"])
-    longer = context.site.phase is not Phase.SELF_TEST and context.media_time_s < LONGER_S and _is_close(measured)
-    if longer:
-        measured = await _measured_again(context, measured)
+    window_s = context.media_time_s
+    if context.site.phase is not Phase.SELF_TEST and window_s < LONGER_S and _is_close(measured):
+        again = await _measured_again(context, measured)
+        if again is not None:
+            measured, window_s = again, LONGER_S
     faults = [fault for name, row in measured.directions.items() for fault in _direction_faults(name, row)]
     if measured.rtt_p95_s > RTT_LIMIT_S:
         faults.append(("latency", "", f"round trip {measured.rtt_p95_s * 1000:.0f} ms"))
@@ -76,7 +78,7 @@ async def path_probe(context: Context) -> Finding:
         **measured.directions,
         "rtt_p50_s": round(measured.rtt_p50_s, 6),
         "rtt_p95_s": round(measured.rtt_p95_s, 6),
-        "window_s": LONGER_S if longer else context.media_time_s,
+        "window_s": window_s,
         "faults": [{"what": what, "direction": direction} for what, direction, _ in faults],
     }
     if faults:
@@ -95,8 +97,8 @@ def _counted(call: Evidence) -> dict[str, Evidence]:
     return {way: call[way] for way in ways if "loss_ratio" in call[way]}
 
 
-async def _measured_again(context: Context, before: _Measured) -> _Measured:
-    """The same over a longer call; what was known before where that call fails."""
+async def _measured_again(context: Context, before: _Measured) -> _Measured | None:
+    """The same over a longer call; None where that call fails."""
     from statistics import median, quantiles
 
     from calls_doctor.net import call
@@ -106,7 +108,7 @@ async def _measured_again(context: Context, before: _Measured) -> _Measured:
     outcome = await call.hold(paired, [paired.opener(Transport.UDP)] * SESSIONS, "U", LONGER_S)
     context.near_books.extend(outcome.near)
     if outcome.failure is not None:
-        return before
+        return None
     enough = len(outcome.rtts_s) >= RTTS_MIN
     return _Measured(
         _counted(call.evidence(outcome)),

@@ -17,7 +17,7 @@ from calls_doctor.wire import stun
 
 PACE_S = 0.025
 """Between two probes: two echoes at once stay below 100 packets/s to one host."""
-LOOPBACK_PACE_S = 0.003
+LOOPBACK_PACE_S = 0.002
 """No network carries these."""
 SETTLE_S = 0.3
 """How long a probe may take, plus two of the longest round trips so far, before it counts as lost."""

@@ -18,6 +18,7 @@ from functools import partial
 from types import TracebackType
 
 from calls_doctor.model.flow import Address
+from calls_doctor.net.bound_sockets import bound_both
 from calls_doctor.wire.framing import PacketKind, packet_kind
 
 HOST = "127.0.0.1"
@@ -110,11 +111,13 @@ class Middlebox:
 
     async def __aenter__(self) -> Middlebox:
         self._loop = asyncio.get_running_loop()
-        self._udp = _bound_socket()
+        (self._udp,), (tcp,) = bound_both([HOST], 0)
         self.port = self._udp.getsockname()[1]
         self._loop.add_reader(self._udp, self._from_clients)
-        if self.tcp is not Tcp.CLOSED:
-            self._listener = await asyncio.start_server(self._connected, HOST, self.port)
+        if self.tcp is Tcp.CLOSED:
+            tcp.close()
+        else:
+            self._listener = await asyncio.start_server(self._connected, sock=tcp)
         return self
 
     async def __aexit__(

@@ -1,0 +1,201 @@
+"""The echo of port.* against a real stand-in on 127.0.0.1, broken in every way that evidence tells apart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from calls_doctor.model.check import Status
+from calls_doctor.model.site import MediaAddress, Phase
+from calls_doctor.net import books_client
+from calls_doctor.net import paired as paired_module
+from calls_doctor.net.paired import PairedHost
+from calls_doctor.sfu import sfu
+from calls_doctor.standin.launch import StandInProcess
+from calls_doctor.wire import stun
+from calls_doctor.wire.framing import PacketKind
+from checks import ports
+from tests.servers.media_host import HOST, MEDIA_ONLY, context, media_host, paired, stranger
+from tests.servers.middlebox import Middlebox, Rule, Tcp, Way, delay, drop, lose
+
+UDP, TCP = ports.rtc_udp_echo_probe, ports.rtc_tcp_echo_probe
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of every silence; test_paired holds the real ones."""
+    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", tuple(at / 10 for at in stun.PROBE_SCHEDULE_S))
+    monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
+    monkeypatch.setattr(books_client, "SCHEDULE_S", (0.0, 0.05))
+    monkeypatch.setattr(books_client, "SILENCE_S", 0.1)
+
+
+@asynccontextmanager
+async def behind(*rules: Rule, tcp: Tcp = Tcp.PASS, cut_after_bytes: int | None = None) -> AsyncIterator[PairedHost]:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        address = (HOST, stand_in.ready.media_port)
+        async with Middlebox(address, *rules, tcp=tcp, cut_after_bytes=cut_after_bytes) as box:
+            yield paired(stand_in.ready, box.port)
+
+
+async def test_a_healthy_port_passes_over_udp_and_tcp() -> None:
+    async with media_host() as stand_in:
+        given = context(paired(stand_in.ready))
+        for probe in (UDP, TCP):
+            finding = await probe(given)
+            evidence = finding.evidence
+            assert finding.status is Status.PASS and finding.summary.startswith("24 of 24 probes came back")
+            assert (evidence["sent"], evidence["returned"], evidence["arrived"]) == (24, 24, 24)
+            assert 0 < evidence["rtt_p50_s"] <= evidence["rtt_p95_s"] < 0.1
+            assert evidence["mapped"][0] == HOST and "trouble" not in evidence
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("way", "arrived", "said"),
+    [(Way.OUT, 0, "the requests are lost"), (Way.BACK, 6, "the replies are lost")],
+    ids=["out", "back"],
+)
+async def test_silence_over_udp_is_told_with_its_direction(way: Way, arrived: int, said: str) -> None:
+    async with behind(drop(way)) as host:
+        finding = await UDP(context(host))
+    evidence = finding.evidence
+    assert finding.status is Status.FAIL and said in finding.summary
+    assert (evidence["sent"], evidence["returned"], evidence["arrived"]) == (6, 0, arrived)
+    assert evidence["trouble"] == "silent" and len(evidence["far_end_saw"]) == (1 if arrived else 0)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_silence_both_ways_cannot_be_told_apart() -> None:
+    async with behind(drop(), tcp=Tcp.MUTE) as host:
+        udp, tcp = await UDP(context(host)), await TCP(context(host))
+    assert (udp.status, udp.evidence["trouble"], udp.evidence["arrived"]) == (Status.FAIL, "silent", None)
+    assert (tcp.status, tcp.evidence["trouble"], tcp.evidence["sent"]) == (Status.FAIL, "silent", 1)
+
+
+async def test_total_silence_is_named_within_three_seconds_books_and_all() -> None:
+    """Both at once, as the runner has it: neither waits for books where the other hears nothing either."""
+    async with behind(drop(), tcp=Tcp.MUTE) as host:
+        given = context(host)
+        began_s = time.monotonic()
+        udp, tcp = await asyncio.gather(UDP(given), TCP(given))
+        assert time.monotonic() - began_s < 3.0
+    assert udp.evidence["arrived"] is None and tcp.evidence["arrived"] is None
+
+
+async def test_closed_ports_are_refused_and_nothing_is_said_to_have_arrived(free_port: Callable[[], int]) -> None:
+    async with media_host() as stand_in:
+        given = context(paired(stand_in.ready, free_port()))
+        udp, tcp = await UDP(given), await TCP(given)
+    for finding, sent in ((udp, 1), (tcp, 0)):
+        evidence = finding.evidence
+        assert (finding.status, evidence["trouble"], evidence["sent"]) == (Status.FAIL, "refused", sent)
+        assert evidence["arrived"] is None and "was refused" in finding.summary
+    assert "ICMP 3/3 from 127.0.0.1" in udp.summary
+
+
+async def test_udp_alone_that_is_closed_has_books_over_tcp(free_port: Callable[[], int]) -> None:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        address = MediaAddress(host=HOST, udp_port=free_port(), tcp_port=stand_in.ready.media_port)
+        finding = await UDP(context(PairedHost(stand_in.ready.pairing, address)))
+    assert (finding.status, finding.evidence["trouble"], finding.evidence["arrived"]) == (Status.FAIL, "refused", 0)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_listener_that_never_answers_the_handshake_is_silent_and_was_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paired_module, "TCP_CONNECT_S", 0.1)
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        with socket.socket() as listener, socket.socket() as one, socket.socket() as other:
+            listener.bind((HOST, 0))
+            listener.listen(0)
+            for waiting in (one, other):  # Linux drops a SYN for which the queue has no room
+                waiting.setblocking(False)
+                waiting.connect_ex(listener.getsockname())
+            address = MediaAddress(host=HOST, udp_port=stand_in.ready.media_port, tcp_port=listener.getsockname()[1])
+            finding = await TCP(context(PairedHost(stand_in.ready.pairing, address)))
+    evidence = finding.evidence
+    assert (finding.status, evidence["trouble"], evidence["sent"]) == (Status.FAIL, "silent", 0)
+    assert evidence["arrived"] is None
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_mute_tcp_port_is_told_from_one_that_never_connects() -> None:
+    async with behind(tcp=Tcp.MUTE) as host:
+        finding = await TCP(context(host))
+    evidence = finding.evidence
+    assert (finding.status, evidence["trouble"], evidence["sent"]) == (Status.FAIL, "silent", 1)
+    assert evidence["arrived"] == 0  # the books came over UDP
+
+
+async def test_a_tcp_connection_that_is_cut_midway_is_cut() -> None:
+    async with behind(cut_after_bytes=2000) as host:
+        finding = await TCP(context(host))
+    assert (finding.status, finding.evidence["trouble"]) == (Status.FAIL, "cut")
+    assert 0 < finding.evidence["returned"] < 24
+
+
+async def test_tcp_is_a_fallback_outside_the_self_test() -> None:
+    async with behind(tcp=Tcp.CLOSED) as host:
+        finding = await TCP(context(host, phase=Phase.PRE))
+    assert (finding.status, finding.evidence["trouble"]) == (Status.WARN, "refused")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_wrong_key_is_silence_over_udp_and_a_cut_over_tcp() -> None:
+    async with media_host() as stand_in:
+        given = context(stranger(stand_in.ready))
+        udp, tcp = await UDP(given), await TCP(given)
+    assert (udp.status, udp.evidence["trouble"]) == (Status.FAIL, "silent")
+    assert (tcp.status, tcp.evidence["trouble"], tcp.evidence["sent"]) == (Status.FAIL, "cut", 1)
+
+
+@pytest.mark.parametrize(("ratio", "status"), [(0.12, Status.WARN), (0.6, Status.FAIL)])
+async def test_loss_is_a_warning_and_much_loss_a_failure(ratio: float, status: Status) -> None:
+    async with behind(lose(ratio, Way.BACK, PacketKind.STUN, seed=3)) as host:
+        finding = await UDP(context(host))
+    evidence = finding.evidence
+    assert finding.status is status and 0 < evidence["returned"] < 24
+    assert evidence["arrived"] == evidence["sent"] == 24  # so the replies are what was lost
+
+
+async def test_a_slow_path_passes_with_its_round_trip() -> None:
+    async with behind(delay(0.05)) as host:
+        finding = await UDP(context(host))
+    assert finding.status is Status.PASS and finding.evidence["rtt_p50_s"] >= 0.1
+
+
+async def test_a_stand_in_without_room_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
+    async with media_host() as stand_in:
+        finding = await UDP(context(paired(stand_in.ready)))
+    assert finding.status is Status.UNKNOWN and finding.evidence["code"] == 508
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("what", "udp", "tcp"), [(signal.SIGKILL, "refused", "refused"), (signal.SIGSTOP, "silent", "silent")]
+)
+async def test_a_stand_in_that_is_dead_or_frozen(what: signal.Signals, udp: str, tcp: str) -> None:
+    process = StandInProcess(MEDIA_ONLY)
+    async with process as ready:
+        given = context(paired(ready))
+        assert (await UDP(given)).status is Status.PASS
+        os.kill(process.pid, what)
+        try:
+            words = [(await probe(given)).evidence["trouble"] for probe in (UDP, TCP)]
+        finally:
+            if what is signal.SIGSTOP:
+                os.kill(process.pid, signal.SIGCONT)
+    assert words == [udp, tcp]

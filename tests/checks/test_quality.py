@@ -1,0 +1,172 @@
+"""quality.path: the arithmetic against the contract's thresholds, and real calls through a path that loses, delays and
+reorders."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.site import Phase
+from calls_doctor.net import call
+from calls_doctor.net.paired import PairedHost
+from calls_doctor.spec import Context
+from calls_doctor.wire.framing import PacketKind
+from checks import media, ports, quality
+from tests.servers.media_host import HOST, context, media_host, paired, result
+from tests.servers.middlebox import Middlebox, Rule, Tcp, Way, delay, drop, lose, reorder
+
+SECOND = 50
+"""Packets of one voice."""
+
+
+@asynccontextmanager
+async def behind(*rules: Rule, tcp: Tcp = Tcp.PASS) -> AsyncIterator[PairedHost]:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        async with Middlebox((HOST, stand_in.ready.media_port), *rules, tcp=tcp) as box:
+            yield paired(stand_in.ready, box.port)
+
+
+def row(sent: int = 300, received: int = 300, *, jitter_s: float = 0.001, reordered: int = 0) -> Evidence:
+    return {
+        "sent": sent,
+        "received": received,
+        "loss_ratio": 1 - received / sent,
+        "reordered_ratio": reordered / sent,
+        "jitter_s": jitter_s,
+    }
+
+
+def given(
+    to_far: Evidence | None = None,
+    from_far: Evidence | None = None,
+    *,
+    rtt_s: float = 0.02,
+    phase: Phase = Phase.SELF_TEST,
+    far: bool = True,
+) -> Context:
+    """The call and the echo that the check reads; in the self-test nothing is measured again."""
+    counted: Evidence = {
+        "to_far": to_far or row(),
+        "from_far": from_far or row(),
+        "there_and_back": from_far or row(),
+        "far": {} if far else None,
+    }
+    echo: Evidence = {"rtt_p50_s": rtt_s, "rtt_p95_s": rtt_s}
+    findings = {"media.call-udp": counted, "port.rtc-udp-echo": echo}
+    results = {
+        check: result(check, Finding(status=Status.PASS, summary="", evidence=evidence))
+        for check, evidence in findings.items()
+    }
+    return context(None, results=results, media_time_s=3.0, phase=phase)
+
+
+@pytest.mark.parametrize(
+    ("lost", "sent", "over"),
+    [
+        (0, 300, False),
+        (10, 300, False),  # 3.3 %, which chance makes of 2 % too often
+        (13, 300, True),
+        (1, 15, False),
+        (5, 15, True),
+        (17, 600, False),
+        (24, 1200, False),
+        (40, 1200, True),
+        (0, 0, False),
+        (300, 300, True),
+    ],
+)
+def test_loss_counts_where_its_lower_bound_is_over_two_percent(lost: int, sent: int, over: bool) -> None:
+    assert (quality.lower_bound_99(lost, sent) > quality.LOSS_LIMIT_RATIO) is over
+
+
+@pytest.mark.parametrize(
+    ("to_far", "from_far", "rtt_s", "faults"),
+    [
+        (row(), row(), 0.249, []),
+        (row(), row(), 0.251, [("latency", "")]),
+        (row(received=280), row(), 0.02, [("loss", "to_far")]),
+        (row(), row(received=280), 0.02, [("loss", "from_far")]),
+        (row(jitter_s=0.026), row(), 0.02, [("jitter", "to_far")]),
+        (row(jitter_s=0.024), row(), 0.02, []),
+        (row(), row(reordered=7), 0.02, [("reordering", "from_far")]),
+        (row(), row(reordered=6), 0.02, []),
+        (row(30, 30, jitter_s=0.1, reordered=10), row(), 0.02, []),  # too few to judge
+        (row(received=200), row(received=200, jitter_s=0.05), 0.3,
+         [("loss", "to_far"), ("loss", "from_far"), ("jitter", "from_far"), ("latency", "")]),
+    ],
+)  # fmt: skip
+async def test_each_threshold_is_held_per_direction(
+    to_far: Evidence, from_far: Evidence, rtt_s: float, faults: list[tuple[str, str]]
+) -> None:
+    finding = await quality.path_probe(given(to_far, from_far, rtt_s=rtt_s))
+    assert [(one["what"], one["direction"]) for one in finding.evidence["faults"]] == faults
+    assert finding.status is (Status.WARN if faults else Status.PASS)
+
+
+async def test_where_the_far_ends_books_are_missing_the_way_there_and_back_is_judged_as_one() -> None:
+    nothing_known = {"sent": 300, "received": None}
+    finding = await quality.path_probe(given(nothing_known, row(received=270), far=False))
+    assert finding.evidence["faults"] == [{"what": "loss", "direction": "there_and_back"}]
+    assert "through the far end" in finding.summary
+
+
+async def _measured(host: PairedHost, media_time_s: float, phase: Phase = Phase.SELF_TEST) -> Finding:
+    """The three checks as the runner makes them."""
+    before = context(host, media_time_s=media_time_s, phase=phase)
+    findings = {
+        "port.rtc-udp-echo": await ports.rtc_udp_echo_probe(before),
+        "media.call-udp": await media.call_udp_probe(before),
+    }
+    results = {check: result(check, finding) for check, finding in findings.items()}
+    return await quality.path_probe(context(host, results=results, media_time_s=media_time_s, phase=phase))
+
+
+async def test_a_healthy_path_passes_with_its_figures() -> None:
+    async with behind() as host:
+        finding = await _measured(host, 0.3)
+    assert finding.status is Status.PASS and finding.summary.startswith("0 of 60 packets lost, round trip ")
+    assert finding.evidence["window_s"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault", "direction"),
+    [
+        (lose(0.2, Way.BACK, PacketKind.RTP), "loss", "from_far"),
+        (delay(0.0, spread_s=0.15, way=Way.OUT, kind=PacketKind.RTP), "jitter", "to_far"),
+        (reorder(10, 0.05, Way.OUT, PacketKind.RTP), "reordering", "to_far"),
+        (delay(0.13, kind=PacketKind.STUN), "latency", ""),
+    ],
+    ids=["loss", "jitter", "reordering", "latency"],
+)
+async def test_a_path_that_is_bad_is_seen_to_be_so(
+    rule: Rule, fault: str, direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call, "PACKETS_PER_S", 4 * SECOND)  # the same packets in less time
+    async with behind(rule) as host:
+        finding = await _measured(host, 0.4)
+    assert finding.evidence["to_far"]["sent"] >= quality.WINDOW_PACKETS
+    assert finding.status is Status.WARN
+    assert (fault, direction) in [(one["what"], one["direction"]) for one in finding.evidence["faults"]]
+
+
+async def test_a_value_near_its_threshold_is_measured_again_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "LONGER_S", 1.0)
+    monkeypatch.setattr(quality, "RTTS_MIN", 1)
+    async with behind(delay(0.07)) as host:  # 140 ms there and back: over half of 250
+        finding = await _measured(host, 0.3, Phase.PRE)
+    evidence = finding.evidence
+    assert finding.status is Status.PASS and evidence["window_s"] == 1.0
+    assert evidence["to_far"]["sent"] == 2 * SECOND and 0.14 <= evidence["rtt_p95_s"] < 0.25
+
+
+async def test_a_second_measurement_that_fails_leaves_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call, "CONNECT_S", 0.2)
+    async with behind(drop(Way.OUT, PacketKind.DTLS)) as host:
+        before = given(row(received=295), phase=Phase.PRE)
+        finding = await quality.path_probe(context(host, results=before.results, media_time_s=3.0, phase=Phase.PRE))
+    assert finding.status is Status.PASS and finding.evidence["window_s"] == 3.0
+    assert finding.summary.startswith("5 of 600 packets lost")
