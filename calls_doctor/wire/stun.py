@@ -121,6 +121,11 @@ def _unpack_text(data: bytes, _tid: bytes) -> str:
         raise StunError("a text attribute is not UTF-8") from None
 
 
+def _unpack_words(data: bytes, _tid: bytes) -> str:
+    """Text that people read and nothing is made from: one byte that is not UTF-8 is no reason to lose an answer."""
+    return data.decode(errors="replace")
+
+
 def _number(layout: str) -> tuple[Callable[[int, bytes], bytes], Callable[[bytes, bytes], int]]:
     def unpack(data: bytes, _tid: bytes) -> int:
         if len(data) != struct.calcsize(layout):
@@ -189,7 +194,7 @@ UNKNOWN_ATTRIBUTES = AttributeType(0x000A, "UNKNOWN-ATTRIBUTES", _pack_numbers, 
 REALM = AttributeType(0x0014, "REALM", _pack_text, _unpack_text)
 NONCE = AttributeType(0x0015, "NONCE", _pack_bytes, _unpack_bytes)
 XOR_MAPPED_ADDRESS = AttributeType(0x0020, "XOR-MAPPED-ADDRESS", _pack_xor_address, _unpack_xor_address)
-SOFTWARE = AttributeType(0x8022, "SOFTWARE", _pack_text, _unpack_text)
+SOFTWARE = AttributeType(0x8022, "SOFTWARE", _pack_text, _unpack_words)
 ALTERNATE_SERVER = AttributeType(0x8023, "ALTERNATE-SERVER", _pack_address, _unpack_address)
 FINGERPRINT = AttributeType(0x8028, "FINGERPRINT", *_U32)
 # RFC 8656

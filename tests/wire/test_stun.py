@@ -347,6 +347,11 @@ def test_one_flipped_bit_breaks_the_integrity_or_the_message() -> None:
         assert not message.integrity_is_valid(ICE_PASSWORD), at
 
 
+def test_words_for_people_need_not_be_utf_8() -> None:
+    assert stun.parse(attribute(0x8022, b"co\xffturn")).get(stun.SOFTWARE) == "co\ufffdturn"
+    assert stun.parse(attribute(0x0009, b"\0\0\x04\x01\xff")).get(stun.ERROR_CODE) == ErrorCode(401, "\ufffd")
+
+
 def test_a_flag_that_is_not_set_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="either there or not"):
         Message(1, MessageClass.REQUEST, TID, [(stun.USE_CANDIDATE, False)]).encode()
