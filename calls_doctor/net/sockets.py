@@ -244,8 +244,8 @@ class _UdpChannel:
                     self._tell(_trouble_of(error, self._what))
                 continue
             self._receiver.packet(data)
-        for error in [] if self._closed else _queued_errors(self._sock, self._what):
-            self._tell(error)
+        for queued in [] if self._closed else _queued_errors(self._sock, self._what):
+            self._tell(queued)
 
     def _tell(self, error: NetworkError) -> None:
         if self._closed or (type(error), error.detail) in self._told:

@@ -55,6 +55,19 @@ async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "")
     return Stream(reader, writer, loop.time() - began)
 
 
+async def speaks_tls(address: Address, timeout_s: float) -> bool:
+    """True where a TLS handshake succeeds there, whatever the certificate; nothing is sent over it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(*address, ssl=context)
+    except OSError:  # TimeoutError and SSLError are two
+        return False
+    writer.transport.abort()
+    return True
+
+
 def _trouble(error: OSError, what: str, tls: bool) -> Refused | Unreachable | TlsError:
     if error.errno == errno.ECONNREFUSED:
         return Refused(what)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Silence, TlsError
 from calls_doctor.model.credentials import TurnCredentials
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.model.site import ServerUri
@@ -26,6 +26,7 @@ from calls_doctor.wire.turn_events import Allocated, Challenged, ChannelBound, P
 RELEASE_S = 0.3
 """How long a release may take on the way out; one datagram has left by then in any case."""
 ANSWER_S = stun.PROBE_DECIDED_S
+TLS_TRY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,23 @@ class Challenge:
 
 
 async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Challenge:
-    """Asks for a relay without credentials. Raises NetworkError, ProtocolError, or FarEndError for 300."""
+    """Asks for a relay without credentials. Raises NetworkError, ProtocolError, or FarEndError for 300.
+
+    A server that waits for TLS takes plain TURN for the head of a long record and is silent: that is told apart.
+    """
+    try:
+        return await _challenge(uri, address, timeout_s)
+    except Silence:
+        if uri.transport != "tcp":
+            raise
+        from calls_doctor.net.streams import speaks_tls
+
+        if not await speaks_tls(address, TLS_TRY_S):
+            raise
+        raise TlsError(f"{uri}: the port speaks TLS, and the URI says that it does not; turns: belongs there") from None
+
+
+async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Challenge:
     driver = await _open(uri, address, None, timeout_s)
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -1,0 +1,136 @@
+"""TURN servers for tests: coturn as Debian ships it, on loopback, and listeners that are no TURN server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from calls_doctor.errors import NetworkError
+from calls_doctor.model.site import ServerUri
+from calls_doctor.net import stun_client
+
+HOST = "127.0.0.1"
+USER, PASSWORD = "alice", "wonderland"
+SECRET = "coturn-shared-secret"
+UP_S = 10.0
+
+
+def why_not() -> str:
+    """Why coturn cannot be started here; "" where it can."""
+    return "" if shutil.which("turnserver") else "coturn is not installed"
+
+
+@dataclass(frozen=True)
+class Coturn:
+    """One running coturn."""
+
+    port: int
+    tls_port: int
+    pid: int
+
+    def uri(self, transport: str = "udp") -> ServerUri:
+        """Its URI over this transport; "tls" needs a certificate."""
+        if transport == "tls":
+            return ServerUri(scheme="turns", host="localhost", port=self.tls_port, transport="tls")
+        return ServerUri(scheme="turn", host=HOST, port=self.port, transport=transport)
+
+    def stop(self) -> None:
+        """Makes it silent: it holds its ports and answers nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+
+@asynccontextmanager
+async def coturn(
+    folder: Path,
+    ports: Sequence[int],
+    *lines: str,
+    secret: bool = False,
+    auth: bool = True,
+    certificate: tuple[Path, Path] | None = None,
+) -> AsyncIterator[Coturn]:
+    """coturn with a user (or the REST secret) and what else `lines` of its configuration say; `ports` are two free
+    ones."""
+    config = [
+        f"listening-ip={HOST}", f"relay-ip={HOST}", f"listening-port={ports[0]}", f"tls-listening-port={ports[1]}",
+        "min-port=50000", "max-port=50999", "realm=lab.test", "allow-loopback-peers", "no-cli", "no-dtls",
+        "fingerprint", "no-multicast-peers", f"userdb={folder}/turndb", "no-rfc5780", f"pidfile={folder}/pid",
+        "verbose", "log-file=stdout",
+        *lines,
+    ]  # fmt: skip
+    if auth:
+        config += (
+            [f"static-auth-secret={SECRET}", "use-auth-secret"]
+            if secret
+            else ["lt-cred-mech", f"user={USER}:{PASSWORD}"]
+        )
+    else:
+        config.append("no-auth")
+    if certificate:
+        config += [f"cert={certificate[0]}", f"pkey={certificate[1]}"]
+    else:
+        config.append("no-tls")
+    (folder / "turnserver.conf").write_text("\n".join(config) + "\n")
+    with (folder / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            "turnserver", "-c", str(folder / "turnserver.conf"), stdout=log, stderr=log
+        )
+    try:
+        await _up(ports[0])
+        yield Coturn(ports[0], ports[1], process.pid)
+    finally:
+        process.kill()  # one that was stopped hears nothing else
+        await process.wait()
+
+
+async def _up(port: int) -> None:
+    async with asyncio.timeout(UP_S):
+        while True:
+            try:
+                await stun_client.binding((HOST, port), schedule_s=(0.0,), decided_s=0.2)
+                return
+            except NetworkError:
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def tcp_listener(
+    says: bytes = b"", tls: ssl.SSLContext | None = None, *, hangs: bool = False
+) -> AsyncIterator[int]:
+    """A TCP listener that is no TURN server: says something and closes, or hangs. Gives its port."""
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a connection has a task of its own"
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        try:
+            if says:
+                writer.write(says)
+                await writer.drain()
+            if hangs:
+                await reader.read()
+            else:
+                await reader.read(1)
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, HOST, 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
