@@ -10,7 +10,7 @@ from calls_doctor.diagnosis.cover import diagnose
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
-from calls_doctor.model.report import Diagnosis, GuideStep, NextStep, NotTested, Report, Vantage, Verdict
+from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NextStep, NotTested, Report, Vantage, Verdict
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.spec import CheckSpec
 
@@ -90,16 +90,14 @@ def guide(site: Site, results: Sequence[CheckResult]) -> list[GuideStep]:
     for step in STEPS:
         proving = [r for r in results if step.number in r.guide_steps]
         made = site.phase is not Phase.SELF_TEST and site.vantage is step.from_ and proving
-        word = "manual" if step.manual else _step_verdict(proving) if made else "not tested"
+        word: GuideVerdict = "manual" if step.manual else _step_verdict(proving) if made else "not tested"
         steps.append(
-            GuideStep(
-                step=step.number, verdict=word, from_=str(step.from_), to=str(step.to), checks=[r.id for r in proving]
-            )
+            GuideStep(step=step.number, verdict=word, from_=step.from_, to=step.to, checks=[r.id for r in proving])
         )
     return steps
 
 
-def _step_verdict(proving: Sequence[CheckResult]) -> str:
+def _step_verdict(proving: Sequence[CheckResult]) -> GuideVerdict:
     statuses = {r.status for r in proving}
     if Status.FAIL in statuses:
         return "failed"

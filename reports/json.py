@@ -1,4 +1,7 @@
-"""The report as JSON, for programs: fields in the model's order, keys of free tables sorted, nothing left out."""
+"""The report as JSON, for programs: fields in the model's order, keys of free tables sorted, nothing left out.
+
+`calls_doctor/report.schema.json` describes it (reports/schema.py).
+"""
 
 from __future__ import annotations
 
