@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any  # rows of evidence are JSON
 
+from calls_doctor.errors import FarEndError
 from calls_doctor.model.credentials import Credentials, TurnCredentials
 from calls_doctor.model.flow import Address
 from calls_doctor.model.site import ServerUri, Site
@@ -15,6 +17,8 @@ from calls_doctor.wire.turn import rest_credentials
 TIMEOUT_S = 2.6
 """For one conversation with a server; the silence schedule of the STUN codec ends just before."""
 CREDENTIAL_LIFE_S = 3600
+ALLOCATION_QUOTA_REACHED = 486
+FREED_AFTER_S = 1.3
 
 
 def credentials_of(given: Credentials, now_s: float) -> TurnCredentials | None:
@@ -40,7 +44,18 @@ def first_good(site: Site, rows: Sequence[Mapping[str, Any]]) -> ServerUri:
 
 
 async def opened(uri: ServerUri, given: Credentials) -> turn_client.Allocation:
-    """An allocation with the credentials at hand; the caller closes it. Raises what `turn_client.allocate` raises."""
+    """An allocation with the credentials at hand; the caller closes it. Raises what `turn_client.allocate` raises.
+
+    A quota that is reached is asked once more: coturn frees what was given back only a second later (measured), and
+    an allocation of this very run is no finding.
+    """
     credentials = credentials_of(given, time.time())
     assert credentials is not None, "asked for only where credentials are there"
-    return await turn_client.allocate(uri, await address_of(uri), credentials, timeout_s=TIMEOUT_S)
+    address = await address_of(uri)
+    try:
+        return await turn_client.allocate(uri, address, credentials, timeout_s=TIMEOUT_S)
+    except FarEndError as error:
+        if error.code != ALLOCATION_QUOTA_REACHED:
+            raise
+    await asyncio.sleep(FREED_AFTER_S)
+    return await turn_client.allocate(uri, address, credentials, timeout_s=TIMEOUT_S)

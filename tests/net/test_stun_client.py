@@ -15,7 +15,7 @@ from calls_doctor.net.stun_client import binding
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
-from tests.servers.media_host import HOST
+from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp
 from tests.servers.turn_servers import tcp_listener
 

@@ -22,7 +22,7 @@ from calls_doctor.standin.turn_server import TurnServer
 from calls_doctor.wire.stun import Method
 from calls_doctor.wire.turn_requests import Limits
 from calls_doctor.wire.turn_server import Faults
-from tests.servers.media_host import HOST
+from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp, eventually
 from tests.servers.turn_servers import tcp_listener
 

@@ -19,7 +19,8 @@ from calls_doctor.wire import ice, stun
 from calls_doctor.wire.direct import NO_CERTIFICATE, compose, nonce
 from calls_doctor.wire.framing import frame
 from calls_doctor.wire.stun import Message, MessageClass, Method
-from tests.servers.media_host import HOST, media_host, paired, stranger
+from tests.servers.media_host import media_host, paired, stranger
+from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp, eventually, rest_of
 
 TRANSPORTS = [Transport.UDP, Transport.TCP]

@@ -12,7 +12,8 @@ from calls_doctor.model.site import ServerUri
 from calls_doctor.net import http, rtcd_client, stun_client, turn_client
 from calls_doctor.standin.launch import Options
 from calls_doctor.standin.server import StandIn
-from tests.servers.media_host import HOST, paired
+from tests.servers.media_host import paired
+from tests.servers.middlebox import HOST
 
 
 async def test_every_part_answers() -> None:
