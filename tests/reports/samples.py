@@ -18,7 +18,7 @@ from calls_doctor.model.report import (
     Vantage,
     Verdict,
 )
-from calls_doctor.model.site import Setting
+from calls_doctor.model.site import Mode, Phase, Setting
 
 STARTED = "2026-03-01T12:00:00Z"
 BERLIN = Vantage(
@@ -76,7 +76,7 @@ def healthy_report() -> Report:
         duration_s=0.84,
         complete=True,
         command="calls-doctor check",
-        phase="self-test",
+        phase=Phase.SELF_TEST,
         mode=None,
         site={"rtcd.url": Setting(value="http://127.0.0.1:8045", origin="self-test")},
         vantages=[HERE],
@@ -86,7 +86,7 @@ def healthy_report() -> Report:
             result("env.platform", Status.PASS, "Linux 6.1", vantage=HERE.id),
             result("port.rtc-udp-echo", Status.PASS, "24 of 24 came back", vantage=HERE.id, target="127.0.0.1:9/udp"),
         ],
-        guide=[GuideStep(step="1.6.3", verdict="not tested", from_="client", to="media")],
+        guide=[GuideStep(step="1.6.3", verdict="not tested", from_=Role.CLIENT, to=Role.MEDIA)],
     )
 
 
@@ -100,8 +100,8 @@ def failing_report() -> Report:
         complete=True,
         command="calls-doctor check --peer 198.51.100.20:8443",
         metadata={"ticket": "NET-1"},
-        phase="pre",
-        mode="rtcd",
+        phase=Phase.PRE,
+        mode=Mode.RTCD,
         site={
             "media.hosts": Setting(value=["198.51.100.20:8443"], origin="--peer"),
             "turn.secret": Setting(value="set", origin="CALLS_DOCTOR_TURN_SECRET"),
@@ -131,7 +131,7 @@ def failing_report() -> Report:
             result("quality.path", Status.ERROR, "calls-doctor itself failed: ValueError", evidence={"traceback": "T"}),
         ],
         guide=[
-            GuideStep(step="1.6.3", verdict="failed", from_="client", to="media", checks=["port.rtc-udp-echo"]),
+            GuideStep(step="1.6.3", verdict="failed", from_=Role.CLIENT, to=Role.MEDIA, checks=["port.rtc-udp-echo"]),
         ],
         books=[{"run_id": "8899aabbccddeeff", "end": "near", "flow": "f", "probes": 24}],
         not_tested=[NotTested(what="turn.challenge", why="no TURN server was named")],
