@@ -14,9 +14,10 @@ from calls_doctor.errors import BooksError
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.flow import Transport
 from calls_doctor.net.exchange import Exchange
-from calls_doctor.wire import books as wire_books
-from calls_doctor.wire import stun
+from calls_doctor.wire import documents, stun
 from calls_doctor.wire.books import BooksReader
+from calls_doctor.wire.documents import Document
+from calls_doctor.wire.pages import REQUEST_BYTES
 
 SCHEDULE_S = (0.0, 0.1, 0.25, 0.5)
 """When a request is sent, seconds after the first."""
@@ -56,8 +57,8 @@ async def _pages(exchange: Exchange, pages: Sequence[int]) -> list[bytes] | None
     for _, next_s in pairwise([*schedule_s, SILENCE_S]):
         for transaction_id, page in ids.items():
             if transaction_id not in exchange.answers:
-                request = (stun.BOOKS_REQUEST, wire_books.pack_request(page))
-                exchange.ask(transaction_id, request, wire_books.REQUEST_BYTES)
+                request = (stun.DOCUMENT_REQUEST, documents.pack_request(Document.BOOKS, page))
+                exchange.ask(transaction_id, request, REQUEST_BYTES)
         if await exchange.answered(ids, began_at + next_s):
             return [exchange.answers[one].message.get(stun.BOOKS) or b"" for one in ids]
         if exchange.dead:

@@ -8,7 +8,7 @@ from calls_doctor.model.flow import Path
 from calls_doctor.wire.connection import Connection, SessionSettings
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceRole, Random
-from calls_doctor.wire.ice_lite import Snapshot
+from calls_doctor.wire.ice_lite import Desk
 
 ECHO_BYTES_PER_S = 250_000
 """2 Mbit/s for what is echoed to one session (contract section 4)."""
@@ -44,7 +44,7 @@ class Session:
         fragments: tuple[str, str],
         certificate: Certificate,
         random: Random,
-        snapshot: Snapshot,
+        desk: Desk,
         now: float,
         *,
         consent_expiry_s: float,
@@ -65,7 +65,7 @@ class Session:
             leg=grant.leg,
             consent_expiry_s=consent_expiry_s,
         )
-        self.connection = Connection(settings, random, now, snapshot=snapshot)
+        self.connection = Connection(settings, random, now, desk=desk)
         self.paths: set[Path] = set()
         """The 5-tuples by which it is reached now."""
         self.ended = False

@@ -12,17 +12,18 @@ from collections.abc import Callable, Sequence
 
 from calls_doctor.errors import StunError
 from calls_doctor.model.books import SessionBooks
-from calls_doctor.model.flow import Path
+from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.sfu.forwarder import Forwarder
+from calls_doctor.sfu.inquiry import Inquiries
 from calls_doctor.sfu.mux import UNADMITTED_S, Mux
 from calls_doctor.sfu.session import Grant, Session
 from calls_doctor.wire import ice, stun
 from calls_doctor.wire.connection import Closed, Failed
 from calls_doctor.wire.dtls import Certificate
 from calls_doctor.wire.framing import PacketKind, packet_kind
-from calls_doctor.wire.ice_lite import Snapshot
+from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.rate_limit import RateLimit
-from calls_doctor.wire.stun import ErrorCode, Message
+from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 
 SESSIONS_MAX = 64
 BOOKS_MAX = 256
@@ -32,21 +33,22 @@ Admit = Callable[[str], Grant | None]
 
 
 class Sfu:
-    """`snapshot` gives the books of the whole run as they travel in Binding answers."""
+    """`desk` gives out the run's documents and takes those that are handed in."""
 
     def __init__(
         self,
         admit: Admit,
         certificate: Certificate,
-        snapshot: Snapshot,
+        desk: Desk,
         *,
         consent_expiry_s: float = ice.CONSENT_EXPIRY_S,
         unadmitted_s: float = UNADMITTED_S,
     ) -> None:
-        self._admit, self._certificate, self._snapshot = admit, certificate, snapshot
+        self._admit, self._certificate, self._desk = admit, certificate, desk
         self._consent_expiry_s = consent_expiry_s
         self._mux = Mux(self, unadmitted_s=unadmitted_s)
         self._forwarder = Forwarder()
+        self._inquiries = Inquiries(self._mux.send)
         self._sessions: dict[str, Session] = {}
         """By the whole USERNAME."""
         self._by_path: dict[Path, Session] = {}
@@ -88,6 +90,12 @@ class Sfu:
             self._books[session.grant.session] = session.connection.books
         return list(self._books.values())
 
+    async def mapped_by(self, server: Address, local: str) -> Address | None:
+        """How a STUN server sees the media port of this local address; None where it does not answer."""
+        request = Message(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(stun.TRANSACTION_ID_BYTES))
+        answer = await self._inquiries.ask(Path(Transport.UDP, (local, self.port), server), request)
+        return answer.get(stun.XOR_MAPPED_ADDRESS) or answer.get(stun.MAPPED_ADDRESS) if answer else None
+
     def receive(self, packet: bytes, path: Path, now: float) -> bool:
         """Takes one packet from the port; False where it is none of an admitted session."""
         kind = packet_kind(packet)
@@ -123,7 +131,8 @@ class Sfu:
             return False
         fragments = ice.fragments(message)
         if fragments is None:
-            self.unauthenticated += 1
+            if not self._inquiries.answered(message, path):
+                self.unauthenticated += 1
             return False
         session = self._sessions.get(":".join(fragments)) or self._open(message, fragments, path, now)
         if session is None:
@@ -153,7 +162,7 @@ class Sfu:
                 self._mux.send(path, refusal)
             return None
         session = Session(
-            grant, fragments, self._certificate, secrets.token_bytes, self._snapshot, now,
+            grant, fragments, self._certificate, secrets.token_bytes, self._desk, now,
             consent_expiry_s=self._consent_expiry_s,
         )  # fmt: skip
         self._sessions[":".join(fragments)] = session

@@ -31,7 +31,8 @@ _OURS = "CALLS_DOCTOR_"
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to stand in; tests leave parts of it out or fix its ports."""
 
-    address: str = "127.0.0.1"
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+    """Of this machine; one socket on each."""
     media_port: int = 0
     """0: any free one; so for all four."""
     api_port: int = 0

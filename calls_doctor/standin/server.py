@@ -6,32 +6,47 @@ async with StandIn(Options()) as stand_in: ...  # stand_in.ready has the link, t
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Self
 
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.credentials import Secret
+from calls_doctor.model.facts import Facts
+from calls_doctor.model.flow import Address
+from calls_doctor.model.report import Report
 from calls_doctor.sfu.sfu import Sfu
 from calls_doctor.standin.admission import Admission
 from calls_doctor.standin.api import ApiServer
+from calls_doctor.standin.desk import ReportDesk
 from calls_doctor.standin.launch import Options, Ready
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.standin.turn_server import TurnServer
-from calls_doctor.wire import books as wire_books
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
 from calls_doctor.wire.dtls import Certificate
 
 
 class StandIn:
-    """Everything that `options` does not leave out, on one address."""
+    """Everything that `options` does not leave out, on every address of the options.
 
-    def __init__(self, options: Options) -> None:
+    `facts` gives what paired clients are told of this machine, None for nothing; `received` hears of each report that
+    a paired client hands in.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        facts: Callable[[], Facts | None] = lambda: None,
+        received: Callable[[Report], None] = lambda _report: None,
+    ) -> None:
         self._options = options
         self._keys = Keys(secrets.token_bytes(KEY_BYTES))
         self._certificate = Certificate.generate()
         self._admission = Admission(self._keys)
         self._turn_username, self._turn_password = "calls-doctor", Secret(secrets.token_urlsafe(24))
-        self._sfu = Sfu(self._admission, self._certificate, self._snapshot, consent_expiry_s=options.consent_expiry_s)
+        desk = ReportDesk(self._keys, self.books, facts, received)
+        self._sfu = Sfu(self._admission, self._certificate, desk, consent_expiry_s=options.consent_expiry_s)
         self._stack = AsyncExitStack()
         self.ready: Ready | None = None
         """Set while it runs."""
@@ -56,13 +71,18 @@ class StandIn:
             unauthenticated=self._sfu.unauthenticated,
         )
 
-    def _snapshot(self) -> bytes:
-        return wire_books.encode(self.books())
+    def link(self, address: str, port: int, name: str = "") -> Link:
+        """The pairing link by which callers come to this address and port."""
+        return Link(address, port, self._keys, self._certificate.fingerprint, name)
+
+    async def mapped_by(self, server: Address, local: str) -> Address | None:
+        """How a STUN server sees the media port of this local address; None where it does not answer."""
+        return await self._sfu.mapped_by(server, local)
 
     async def _start(self, stack: AsyncExitStack) -> Ready:
         """Raises OSError where a port cannot be had."""
         options = self._options
-        addresses = [options.address]
+        addresses = options.addresses
         ports = {"media": options.media_port, "api": options.api_port, "stun": options.stun_port}
         ports["turn"] = options.turn_port
         if "media" not in options.without:
@@ -79,7 +99,7 @@ class StandIn:
         if "turn" not in options.without:
             ports["turn"] = (await stack.enter_async_context(self._turn_server(addresses))).port
         return Ready(
-            link=str(Link(options.address, ports["media"] or 1, self._keys, self._certificate.fingerprint)),
+            link=str(self.link(addresses[0], ports["media"] or 1)),
             media_port=ports["media"],
             api_port=ports["api"],
             stun_port=ports["stun"],
@@ -88,7 +108,7 @@ class StandIn:
             turn_password=self._turn_password.reveal(),
         )
 
-    def _turn_server(self, addresses: list[str]) -> TurnServer:
+    def _turn_server(self, addresses: tuple[str, ...]) -> TurnServer:
         first, last = self._options.relay_ports
         return TurnServer(
             addresses,

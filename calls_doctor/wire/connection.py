@@ -31,7 +31,7 @@ from calls_doctor.wire.dtls import DtlsEndpoint, DtlsRole, DtlsState
 from calls_doctor.wire.framing import PacketKind, packet_kind
 from calls_doctor.wire.ice import IceRole, Random
 from calls_doctor.wire.ice_controlling import ControllingAgent
-from calls_doctor.wire.ice_lite import LiteAgent, Snapshot
+from calls_doctor.wire.ice_lite import Desk, LiteAgent
 from calls_doctor.wire.path_books import PathTable
 from calls_doctor.wire.rtp_statistics import RtpStatistics
 from calls_doctor.wire.session_progress import DTLS, ICE, RTP, STUN, SessionProgress
@@ -52,11 +52,11 @@ __all__ = [
 
 
 class Connection:
-    """One session. `random(n)` gives n random bytes; `snapshot` gives a lite end the books of the whole run, encoded,
-    for a client that asks for a page of them."""
+    """One session. `random(n)` gives n random bytes; `desk` is where the far end of a lite one asks
+    for documents and hands them in."""
 
     def __init__(
-        self, settings: SessionSettings, random: Random, now: float, *, snapshot: Snapshot | None = None
+        self, settings: SessionSettings, random: Random, now: float, *, desk: Desk | None = None
     ) -> None:
         self._settings = settings
         self._books = SessionBooks(session=settings.session)
@@ -80,7 +80,7 @@ class Connection:
                 self._paths,
                 now,
                 leg=settings.leg,
-                snapshot=snapshot,
+                desk=desk,
                 consent_expiry_s=settings.consent_expiry_s,
             )
         self._validated = self._agent.validated

@@ -9,14 +9,16 @@ after DTLS is up, so waiting for it would only lose time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Protocol
 
 from calls_doctor.errors import BooksError
 from calls_doctor.model.books import PROBES_MAX, PathBooks, ProbeSeen, SessionBooks
 from calls_doctor.model.flow import Path
 from calls_doctor.wire import books as wire_books
-from calls_doctor.wire import ice, stun
+from calls_doctor.wire import documents, ice, stun
+from calls_doctor.wire.documents import Document
 from calls_doctor.wire.ice import IceCredentials
+from calls_doctor.wire.pages import page_of
 from calls_doctor.wire.path_books import PathTable
 from calls_doctor.wire.stun import ErrorCode, Message
 
@@ -26,8 +28,14 @@ NOMINATED_STALE_S = 2 * ice.CONSENT_INTERVAL_S[1]
 """A nominated path that missed two consent checks gives way to one that is checked: a NAT has forgotten it, and not
 every client nominates again (aioice does not)."""
 
-Snapshot = Callable[[], bytes]
-"""Gives the books of the whole run, encoded (wire/books.py), as they stand when it is called."""
+class Desk(Protocol):
+    """Where a session asks for documents and hands some in; one desk serves all sessions of a run."""
+
+    def document(self, document: Document) -> bytes:
+        """The whole document as it stands now; b"" where there is none."""
+
+    def hand_in(self, session: str, document: Document, page: bytes) -> None:
+        """Takes one page of a document from this session. Never raises on what a client sends."""
 
 
 class LiteAgent:
@@ -41,15 +49,15 @@ class LiteAgent:
         now: float,
         *,
         leg: str,
-        snapshot: Snapshot | None = None,
+        desk: Desk | None = None,
         consent_expiry_s: float = ice.CONSENT_EXPIRY_S,
     ) -> None:
         self._credentials = credentials
         self._username, self._key = credentials.username_in, credentials.key_in
         self._books, self._paths, self._leg = books, paths, leg
-        self._snapshot = snapshot
-        self._snapshot_taken: tuple[bytes, bytes] = (b"", b"")
-        """Transaction id that asked for page 0, and the books as they stood then."""
+        self._desk = desk
+        self._taken: dict[Document, tuple[bytes, bytes]] = {}
+        """Document -> the transaction id that asked for page 0, and the document as it stood then."""
         self._consent_expiry_s = consent_expiry_s
         self._began_at = now
         self._transactions: dict[bytes, Path] = {}
@@ -149,18 +157,25 @@ class LiteAgent:
             self._books.probes.append(ProbeSeen(number, size, round(now, 6)))
 
     def _books_value(self, message: Message) -> bytes:
-        """The page that was asked for, else the counters of this session."""
-        asked = message.get(stun.BOOKS_REQUEST)
-        if asked is None or self._snapshot is None:
+        """The page that was asked for, else the counters of this session; takes the page that was brought."""
+        asked, brought = message.get(stun.DOCUMENT_REQUEST), message.get(stun.DOCUMENT_PAGE)
+        if self._desk is None or (asked is None and brought is None):
             return wire_books.pack_counters(self._leg, self._books)
         try:
-            page = wire_books.parse_request(asked)
+            if brought is not None:
+                self._desk.hand_in(self._books.session, *documents.parse_page(brought))
+                return b""
+            return self._page(*documents.parse_request(asked or b""), message.transaction_id)
         except BooksError:
             return b""
-        if page == 0 and self._snapshot_taken[0] != message.transaction_id:
-            # A retransmission gets the snapshot that the first answer was cut from: the pages must fit together.
-            self._snapshot_taken = (message.transaction_id, self._snapshot())
-        return wire_books.page_of(self._snapshot_taken[1], page) or b""
+
+    def _page(self, document: Document, page: int, transaction_id: bytes) -> bytes:
+        assert self._desk is not None, "seen by whoever asks"
+        taken = self._taken.get(document)
+        if taken is None or (page == 0 and taken[0] != transaction_id):
+            # A retransmission gets the version that the first answer was cut from: the pages must fit together.
+            taken = self._taken[document] = (transaction_id, self._desk.document(document))
+        return page_of(taken[1], page) or b""
 
     def _send(self, path: Path, packet: bytes | None, row: PathBooks | None = None) -> None:
         if packet is None:

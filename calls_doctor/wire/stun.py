@@ -221,8 +221,9 @@ RESPONSE_ORIGIN = AttributeType(0x802B, "RESPONSE-ORIGIN", _pack_address, _unpac
 OTHER_ADDRESS = AttributeType(0x802C, "OTHER-ADDRESS", _pack_address, _unpack_address)
 # Ours: comprehension-optional and not registered, so others ignore them (measured: Chromium, aioice).
 BOOKS = AttributeType(0xCD0C, "BOOKS", _pack_bytes, _unpack_bytes)
-BOOKS_REQUEST = AttributeType(0xCD0D, "BOOKS-REQUEST", _pack_bytes, _unpack_bytes)
+DOCUMENT_REQUEST = AttributeType(0xCD0D, "DOCUMENT-REQUEST", _pack_bytes, _unpack_bytes)
 PROBE_NUMBER = AttributeType(0xCD0E, "PROBE-NUMBER", *_U32)
+DOCUMENT_PAGE = AttributeType(0xCD0F, "DOCUMENT-PAGE", _pack_bytes, _unpack_bytes)
 
 ATTRIBUTES: dict[int, AttributeType[Any]] = {
     row.number: row
@@ -231,7 +232,7 @@ ATTRIBUTES: dict[int, AttributeType[Any]] = {
         SOFTWARE, ALTERNATE_SERVER, FINGERPRINT, CHANNEL_NUMBER, LIFETIME, XOR_PEER_ADDRESS, DATA, XOR_RELAYED_ADDRESS,
         REQUESTED_ADDRESS_FAMILY, EVEN_PORT, REQUESTED_TRANSPORT, DONT_FRAGMENT, RESERVATION_TOKEN, PRIORITY,
         USE_CANDIDATE, ICE_CONTROLLED, ICE_CONTROLLING, CHANGE_REQUEST, PADDING, RESPONSE_PORT, RESPONSE_ORIGIN,
-        OTHER_ADDRESS, BOOKS, BOOKS_REQUEST, PROBE_NUMBER,
+        OTHER_ADDRESS, BOOKS, DOCUMENT_REQUEST, PROBE_NUMBER, DOCUMENT_PAGE,
     )
 }  # fmt: skip
 
