@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import socket
@@ -21,6 +22,7 @@ async def platform_probe(_context: Context) -> Finding:
         "system": platform.system(),
         "release": platform.release(),
         "python": platform.python_version(),
+        "uid": os.getuid() if hasattr(os, "getuid") else None,
         "root": hasattr(os, "geteuid") and os.geteuid() == 0,
         "address_classes": sorted({address_class(address) for address in local_addresses()}),
         "icmp_detail": hasattr(socket, "IP_RECVERR") or platform.system() == "Linux",
@@ -40,6 +42,7 @@ async def platform_probe(_context: Context) -> Finding:
     return Finding(status=Status.PASS, summary=where, evidence=evidence)
 
 
+WILDCARD = "0.0.0.0"
 STANDARD_PORTS = (
     (Transport.UDP, MEDIA_PORT, "media"),
     (Transport.TCP, MEDIA_PORT, "media over TCP"),
@@ -52,10 +55,18 @@ STANDARD_PORTS = (
 async def port_free_probe(context: Context) -> Finding:
     """Binds each port of Calls for a moment on the wildcard address, plainly (never SO_REUSEPORT), and closes it."""
     taken: list[dict[str, Any]] = []
+    refused: list[str] = []
     for transport, port, use in STANDARD_PORTS:
-        if can_bind(transport, "0.0.0.0", port) is not None:  # noqa: S104 - bound for a moment, never served
-            taken.append(_taken(transport, port, use, port_owner(transport, "0.0.0.0", port)))  # noqa: S104 - a look-up
-    evidence = {"ports": [f"{port}/{transport}" for transport, port, _ in STANDARD_PORTS], "taken": taken}
+        error = can_bind(transport, WILDCARD, port)
+        if error is not None and error.errno == errno.EADDRINUSE:
+            taken.append(_taken(transport, port, use, port_owner(transport, WILDCARD, port)))
+        elif error is not None:
+            refused.append(f"{port}/{transport}: {os.strerror(error.errno or 0)}")
+    evidence: dict[str, Any] = {"ports": [f"{port}/{transport}" for transport, port, _ in STANDARD_PORTS]}
+    evidence |= {"taken": taken, "refused": refused}
+    if refused and not taken:
+        summary = f"the system refuses to bind {', '.join(refused)}"
+        return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
     if not taken:
         return Finding(status=Status.PASS, summary="8443, 8045 and 3478 are free here", evidence=evidence)
     named = ", ".join(f"{row['port']}/{row['transport']} by {row['owner']}" for row in taken)

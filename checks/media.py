@@ -27,6 +27,8 @@ ENOUGH_RATIO = 0.95
 """A call passes where this share of the packets arrives in each direction (catalogue, media.call-udp)."""
 UNUSABLE_LOSS_RATIO = 0.3
 """Of a stream that lost more nobody understands a word: the call has failed (contract section 6)."""
+SECOND_STACK_S = 3.0
+"""Long enough for the independent stack: what it proves does not grow with time."""
 SLOW_S = 5.0
 """A call that is connected later than this works, with a warning (catalogue, media.call-udp)."""
 
@@ -133,7 +135,8 @@ def _judged(outcome: CallOutcome, evidence: Evidence, target: str) -> Finding:
 async def _second_stack(context: Context, paired: PairedHost, first: Finding) -> Finding:
     """The same call by aiortc's RTCPeerConnection, which shares no code with ours."""
     # In a thread: the other calls that go on meanwhile would stand still for a third of a second.
-    counts = await (await asyncio.to_thread(_aiortc_call))(paired, context.media_time_s)
+    call_by_aiortc = await asyncio.to_thread(_aiortc_call)
+    counts = await call_by_aiortc(paired, min(context.media_time_s, SECOND_STACK_S))
     evidence = first.evidence | {"second_stack": counts}
     said = f"{first.summary}; aiortc: {counts['received']} of {counts['sent']} came back"
     status = first.status if counts["connected"] and counts["received"] else Status.WARN

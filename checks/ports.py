@@ -185,7 +185,7 @@ CHECKS = (
         required=True,
         guide_steps=("1.6.1", "1.6.3"),
         packets_max=len(ECHO_SIZES_BYTES),
-        timeout_s=8.0,
+        timeout_s=15.0,
         fails_when="Of 24 authenticated probes of 200 to 1200 bytes fewer than 80 % came back. The stand-in's books "
         "tell whether the requests were lost (blocked on the way in) or the replies (blocked on the way back). "
         "The official guide tests this step with nmap, whose answer here is open|filtered whatever is true.",
@@ -199,7 +199,7 @@ CHECKS = (
         targets=lambda site: [f"{m.host}:{m.tcp_port}/tcp" for m in site.media if m.tcp_port],
         guide_steps=("1.6.2", "1.6.4"),
         packets_max=len(ECHO_SIZES_BYTES),
-        timeout_s=8.0,
+        timeout_s=15.0,
         fails_when="The connection was refused, never established, or established and then carried nothing: a "
         "firewall, a proxy, or nothing that listens. Calls still run over UDP, so alone it is a warning.",
     ),

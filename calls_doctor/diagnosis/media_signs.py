@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from calls_doctor.diagnosis.cause import Evidence, Outcome, Prediction, outcome_of, outcomes
+from calls_doctor.diagnosis.cause import Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.place import (
     Place,
     at_the_far_end,
@@ -24,10 +24,9 @@ from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
 from calls_doctor.modes import MEDIA_PORT
 
-UDP_ECHO, TCP_ECHO, API, QUALITY = "port.rtc-udp-echo", "port.rtc-tcp-echo", "port.api-tcp", "quality.path"
+UDP_ECHO, TCP_ECHO, API = "port.rtc-udp-echo", "port.rtc-tcp-echo", "port.api-tcp"
 UDP_CALLS, TCP_CALL, RELAY_CALL = ("media.self", "media.call-udp"), "media.call-tcp", "media.call-relay"
 THROUGH_RELAY = ("turn.relay-range", RELAY_CALL)
-STREAM_STAGES = ("media", "rtp")
 STREAM_LOST_RATIO = 0.3
 """More than this share of a media-rate stream lost, while single probes pass, is a limit and not a lossy path."""
 ENOUGH_RATIO = 0.8
@@ -44,12 +43,11 @@ def _found(
     lost: Lost | None,
     summary: str,
     also: Iterable[CheckResult] = (),
-    parts: Iterable[Outcome] = (),
 ) -> Prediction:
-    """`shown` are the results that show the fault, `also` and `parts` what follows from it."""
+    """`shown` are the results that show the fault, `also` what follows from it."""
     doubt = not _recognised(evidence)
     return Prediction(
-        explains=outcomes([*shown, *also]) | frozenset(parts),
+        explains=outcomes([*shown, *also]),
         flow=flow_of(evidence, shown[0], Role.MEDIA, protocol, MEDIA_PORT, lost),
         summary=summary,
         subject=shown[0].target,
@@ -164,17 +162,14 @@ def udp_rejected(evidence: Evidence) -> Prediction | None:
 def udp_rate_limited(evidence: Evidence) -> Prediction | None:
     """Single probes passed, and then a media-rate stream did not."""
     calls = [r for r in evidence.bad(*UDP_CALLS) if _answers(evidence, UDP_ECHO, r.vantage)]
-    shown = [r for r in calls if _stage(r) in STREAM_STAGES and thin(r)]
+    shown = [r for r in calls if _stage(r) == "media" and _trouble(r) not in GONE and _unusable(r)]
     if not shown:
         return _probes_only(evidence, [r for r in calls if _stage(r) == "ice" and _trouble(r) not in GONE])
-    lost = Lost(thin(shown[0]))
-    way = {Lost.REQUEST: "to the media host", Lost.REPLY: "back from the media host", Lost.BOTH: "both ways"}[lost]
-    where = vantages_of(shown)
-    relayed = [r for r in evidence.bad_at(where, RELAY_CALL) if thin(r)]
-    path = [(r, row) for r in evidence.bad_at(where, QUALITY) for row in r.evidence.get("faults", ())]
-    parts = [outcome_of(r, row) for r, row in path if row["what"] == "loss"]
-    summary = f"single datagrams pass, but a stream at voice rate is lost {way}"
-    return _found(evidence, shown, on_the_path(evidence), "udp", lost, summary, relayed, parts)
+    lost = _lost_way(shown[0])
+    way = {Lost.REQUEST: " to the media host", Lost.REPLY: " back from the media host", Lost.BOTH: " both ways"}
+    relayed = [r for r in evidence.bad_at(vantages_of(shown), RELAY_CALL) if _unusable(r)]
+    summary = f"single datagrams pass, but a stream at voice rate is lost{way[lost] if lost else ''}"
+    return _found(evidence, shown, on_the_path(evidence), "udp", lost, summary, relayed)
 
 
 def _probes_only(evidence: Evidence, shown: list[CheckResult]) -> Prediction | None:
@@ -187,17 +182,19 @@ def _probes_only(evidence: Evidence, shown: list[CheckResult]) -> Prediction | N
     return _found(evidence, shown, place, "udp", Lost.BOTH, summary, relayed)
 
 
-def thin(result: CheckResult) -> str:
-    """Which way of a call lost most of its packets: "request", "reply", "both", or "" for neither."""
-    there, back = (_lost_ratio(result, way) > STREAM_LOST_RATIO for way in ("to_far", "from_far"))
-    return {(True, True): "both", (True, False): "request", (False, True): "reply"}.get((there, back), "")
+def _too_lossy(result: CheckResult, way: str) -> bool:
+    return float((result.evidence.get(way) or {}).get("loss_ratio", 0.0)) > STREAM_LOST_RATIO
 
 
-def _lost_ratio(result: CheckResult, way: str) -> float:
-    row = result.evidence.get(way) or {}
-    if row.get("received") == 0 and row.get("sent") is None:
-        return 1.0  # nothing came, and how much was sent is in books that could not be had
-    return float(row.get("loss_ratio", 0.0))
+def _unusable(result: CheckResult) -> bool:
+    """Most of the call's media was lost on some way, as far as the books at hand tell."""
+    return any(_too_lossy(result, way) for way in ("to_far", "from_far", "there_and_back"))
+
+
+def _lost_way(result: CheckResult) -> Lost | None:
+    """None where only this end counted: what did not come back may have been lost on either way."""
+    there, back = _too_lossy(result, "to_far"), _too_lossy(result, "from_far")
+    return {(True, True): Lost.BOTH, (True, False): Lost.REQUEST, (False, True): Lost.REPLY}.get((there, back))
 
 
 def tcp_blocked(evidence: Evidence) -> Prediction | None:
@@ -226,8 +223,7 @@ def _too_few(result: CheckResult) -> bool:
 
 
 def _some_media(result: CheckResult) -> bool:
-    ways = (result.evidence.get(way) or {} for way in ("to_far", "from_far"))
-    return _stage(result) in STREAM_STAGES and all(row.get("received") != 0 for row in ways)
+    return _stage(result) == "media" and _trouble(result) not in GONE and not _unusable(result)
 
 
 def _tcp(evidence: Evidence, shown: list[CheckResult], lost: Lost, what: str) -> Prediction | None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcome_of, outcomes
-from calls_doctor.diagnosis.media_signs import QUALITY, STREAM_LOST_RATIO, UDP_CALLS, UDP_ECHO
+from calls_doctor.diagnosis.media_signs import UDP_CALLS, UDP_ECHO
 from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
 
+QUALITY = "quality.path"
+
 
 def _fault(what: str) -> Callable[[Evidence], Prediction | None]:
     """One fault that quality.path found, each by itself: a path may lose and delay packets at once."""
 
     def predicts(evidence: Evidence) -> Prediction | None:
-        shown = [r for r in evidence.bad(QUALITY) if _directions(r, what) and not _is_a_limit(r, what)]
+        shown = [r for r in evidence.bad(QUALITY) if _directions(r, what)]
         if not shown:
             return None
         rows = [outcome_of(r, row) for r in shown for row in r.evidence["faults"] if row["what"] == what]
@@ -37,12 +39,6 @@ def _fault(what: str) -> Callable[[Evidence], Prediction | None]:
 
 def _directions(result: CheckResult, what: str) -> set[str]:
     return {row["direction"] for row in result.evidence["faults"] if row["what"] == what}
-
-
-def _is_a_limit(result: CheckResult, what: str) -> bool:
-    """So much of a stream is lost, while the probes before it passed, that something limits it (its own cause)."""
-    rows = (result.evidence.get(way) or {} for way in ("to_far", "from_far"))
-    return what == "loss" and any(row.get("loss_ratio", 0.0) > STREAM_LOST_RATIO for row in rows)
 
 
 def loss(evidence: Evidence) -> Prediction | None:

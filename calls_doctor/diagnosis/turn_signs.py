@@ -18,6 +18,8 @@ from calls_doctor.modes import STUN_PORT
 LISTENER, ALLOCATE, PERMISSION, RELAY, RELAY_CALL = (
     "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "media.call-relay",
 )  # fmt: skip
+RELAY_STAGES = ("allocate", "permit")
+"""Stages of a relayed call that the TURN server itself refuses."""
 SILENT = ("silent", "unreachable")
 QUOTA_CODES = (486, 508)
 """RFC 8656: Allocation Quota Reached, Insufficient Capacity."""
@@ -198,22 +200,20 @@ def not_allocating(evidence: Evidence) -> Prediction | None:
         return not row.get("ok") and row.get("code") not in known and not (row.get("peer") and row.get("code") == 403)
 
     shown = _seen(evidence.bad(ALLOCATE, PERMISSION), holds)
-    later = [
-        r
-        for r in evidence.bad(RELAY_CALL)
-        if r.evidence.get("stage") == "allocate" and not _codes(r) & set(QUOTA_CODES)
-    ]
+    calls = [r for r in evidence.bad(RELAY_CALL) if r.evidence.get("stage") in RELAY_STAGES]
+    later = [r for r in calls if not _codes(r) & set(QUOTA_CODES)]
     if shown:
         detail = str(shown[0].row["detail"])
         return _found(evidence, shown, at_the_far_end(evidence), detail, also=outcomes(later))
     return (
-        _relayed(evidence, later, at_the_far_end(evidence), "the relay gives no second allocation") if later else None
+        _relayed(evidence, later, at_the_far_end(evidence), "the relay refuses what it gave before") if later else None
     )
 
 
 def relay_blocked(evidence: Evidence) -> Prediction | None:
     """Allocation and permission work, and no data comes through."""
-    shown = [r for r in evidence.bad(RELAY, RELAY_CALL) if r.evidence.get("stage") != "allocate" and not _codes(r)]
+    shown = [r for r in evidence.bad(RELAY, RELAY_CALL) if r.evidence.get("stage") not in RELAY_STAGES]
+    shown = [r for r in shown if not _codes(r) & set(QUOTA_CODES)]
     if not shown:
         return None
     arrived, carried = shown[0].evidence.get("arrived"), shown[0].evidence.get("carried")

@@ -53,6 +53,7 @@ class PairedHost:
         """Sessions that nobody fetches books with just now: a run has a limited number of them."""
         self._books_sessions: set[str] = set()
         """All of them by name; they are in the far end's books, and of no interest."""
+        self._address = ""
         self._silent_since: dict[Transport, float] = {}
         """Transport -> when it was first asked without an answer since."""
 
@@ -99,8 +100,10 @@ class PairedHost:
         return open_channel
 
     async def address(self) -> str:
-        """The media host's IP address. Raises NetworkError where its name has none."""
-        return (await resolver.resolve(self._media.host))[0]
+        """The media host's IP address, looked up once. Raises NetworkError where its name has none."""
+        if not self._address:
+            self._address = (await resolver.resolve(self._media.host))[0]
+        return self._address
 
     async def answer(self, offer: str, leg: str = "u") -> tuple[str, str]:
         """The answer of the stand-in to another stack's offer (SDP) over UDP, made here: the link says all that is
@@ -193,6 +196,7 @@ class PairedHost:
         session = idle.pop() if idle else self._new_session(ECHO_LEGS[way], direct.NO_CERTIFICATE)
         self._books_sessions.add(session.name)
         exchange = Exchange(secrets.token_bytes)
+        began_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(books_client.SILENCE_S):
                 channel = await self.opener(way)(exchange)
@@ -200,6 +204,10 @@ class PairedHost:
             books = await books_client.fetch(exchange)
         except (NetworkError, TimeoutError):
             return None
+        except asyncio.CancelledError:  # the other way was faster: that is no silence
+            if self._silent_since.get(way, 0.0) >= began_at:
+                del self._silent_since[way]
+            raise
         finally:
             await exchange.close()
             idle.append(session)

@@ -2,7 +2,8 @@
 
 Datagrams in, datagrams out: no socket. This is the one file whose timer and randomness are OpenSSL's: `now` is taken
 for the shape of the other parts, and the retransmission timer runs on OpenSSL's own, real clock.
-The peer's certificate is compared with the fingerprint before any key is handed out.
+The peer's certificate is compared with the fingerprint while the handshake runs, so that an end that meets another
+one says so by an alert, and neither end ever has keys for it.
 """
 
 from __future__ import annotations
@@ -17,17 +18,28 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from calls_doctor.wire.srtp import PROFILES, SrtpProfile, SrtpSession
 
 DATAGRAM_MAX_BYTES = 1200
 """Passes every path that carries a call."""
+DATAGRAM_MIN_BYTES = 256
+"""Below it OpenSSL sends nothing at all."""
 RECORD_HEADER_BYTES = 13
+RECORD_OVERHEAD_BYTES = RECORD_HEADER_BYTES + 24
+"""What a record adds to its data with the ciphers below: header, nonce and tag of AES-GCM, the largest of them."""
+REPEAT_S = 0.2
+"""A flight that was sent this short a time ago is not sent again, however often it is asked for."""
+MISMATCH = "the peer's certificate is not the one that was announced (fingerprint mismatch)"
 _EXPORTER = b"EXTRACTOR-dtls_srtp"  # RFC 5764 section 4.2
 _DTLS_1_2 = 0xFEFD
 _CIPHERS = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384"
 _CERTIFICATE_LIFE = timedelta(days=30)
+_RECORD_MAX_BYTES = 1 << 14  # RFC 5246 section 6.2.1
+_HANDSHAKE, _CLIENT_HELLO = 22, 1
+_CERTIFICATE_ALERTS = ("unknown ca", "bad certificate", "certificate unknown", "unsupported certificate")
+"""How ends of different make put it that a fingerprint is not the announced one (RFC 5246 section 7.2.2)."""
 
 
 class DtlsRole(StrEnum):
@@ -78,8 +90,9 @@ def _context(certificate: Certificate) -> SSL.Context:
     context.set_min_proto_version(_DTLS_1_2)
     context.set_max_proto_version(_DTLS_1_2)
     # The MTU set on a connection counts only with OP_NO_QUERY_MTU: without it a memory buffer means 256-byte pieces.
-    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET)
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)  # judged by fingerprint
+    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # a resumed session would show no certificate
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _is_announced)
     context.set_cipher_list(_CIPHERS)
     context.set_tlsext_use_srtp(b":".join(profile.name.encode() for profile in PROFILES))
     context.use_certificate(certificate.x509)
@@ -87,8 +100,21 @@ def _context(certificate: Certificate) -> SSL.Context:
     return context
 
 
+def _is_announced(
+    connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, _accepted: int
+) -> bool:
+    """OpenSSL's question about each certificate of a chain: the first alone counts, and of it the fingerprint alone."""
+    return depth > 0 or _fingerprint(certificate) == connection.get_app_data()
+
+
 class DtlsEndpoint:
-    """One handshake and what follows it. Nothing that the far end sends makes a method raise."""
+    """One handshake and what follows it. Nothing that the far end sends makes a method raise.
+
+    With `own_timer` False a server sends only when it is sent to: a repeated ClientHello draws its flight once more,
+    so the client's timer heals what is lost, and no datagram ever draws more than one flight. OpenSSL alone would not
+    do: it repeats a flight when its own timer has run out too, which may be after the client's (measured: a first
+    ClientHello that came 50 ms late made the handshake last 3 s instead of 1).
+    """
 
     def __init__(
         self,
@@ -99,12 +125,15 @@ class DtlsEndpoint:
         own_timer: bool = True,
         datagram_max_bytes: int = DATAGRAM_MAX_BYTES,
     ) -> None:
+        if datagram_max_bytes < DATAGRAM_MIN_BYTES:
+            raise ValueError(f"a DTLS flight does not fit into datagrams of {datagram_max_bytes} bytes")
         self.state = DtlsState.NEW
         self.failure = ""
         """Why the state is FAILED, as a sentence; "" otherwise."""
         self.srtp: SrtpSession | None = None
         """There once the handshake is done and the peer's certificate is the expected one."""
         self.retransmissions = 0
+        """Flights that this end sent again, by its timer or because the far end asked."""
         self.cipher = self.profile = self.version = ""
         self._role = role
         self._peer_fingerprint = peer_fingerprint
@@ -112,7 +141,13 @@ class DtlsEndpoint:
         self._datagram_max_bytes = datagram_max_bytes
         self._ssl = SSL.Connection(_context(certificate), None)
         self._ssl.set_ciphertext_mtu(datagram_max_bytes)
+        self._ssl.set_app_data(peer_fingerprint)
         self._timer_at: float | None = None
+        self._flight: list[bytes] = []
+        """The datagrams sent last."""
+        self._flight_at = 0.0
+        self._hello_number = b""
+        """The record number of the newest ClientHello; b"": none came."""
         self._out: list[bytes] = []
         self._data: list[bytes] = []
         if role is DtlsRole.CLIENT:
@@ -129,12 +164,22 @@ class DtlsEndpoint:
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Takes one datagram of one or more records."""
-        if self.state in (DtlsState.CLOSED, DtlsState.FAILED) or not datagram:
+        if self.state is DtlsState.CLOSED or not datagram:
+            return
+        if self.state is DtlsState.FAILED:
+            if datagram[0] == _HANDSHAKE:  # who still shakes hands did not hear the alert (RFC 6347 section 4.2.7)
+                self._send_again(now)
             return
         self.start(now)
+        is_repeated = self._is_repeated_hello(datagram)
+        flight = self._flight
         self._ssl.bio_write(datagram)
         if self.state is DtlsState.HANDSHAKE:
             self._handshake(now)
+            if is_repeated and self._flight is flight:
+                self._send_again(now)
+            elif is_repeated:
+                self.retransmissions += 1  # OpenSSL's timer had run out
         if self.state is DtlsState.CONNECTED:
             self._read(now)
 
@@ -158,9 +203,16 @@ class DtlsEndpoint:
         datagrams, self._out = self._out, []
         return datagrams
 
+    @property
+    def data_max_bytes(self) -> int:
+        """What `send_data` takes at most: DTLS does not cut application data (RFC 6347 section 4.1.1)."""
+        return self._datagram_max_bytes - RECORD_OVERHEAD_BYTES
+
     def send_data(self, data: bytes, now: float) -> None:
-        """Application data in one record (SCTP); nothing before CONNECTED."""
-        if self.state is not DtlsState.CONNECTED:
+        """Application data in one record (SCTP); nothing before CONNECTED. Raises ValueError over data_max_bytes."""
+        if len(data) > self.data_max_bytes:
+            raise ValueError(f"{len(data)} bytes of data do not fit into one datagram: {self.data_max_bytes} do")
+        if self.state is not DtlsState.CONNECTED or not data:
             return
         try:
             self._ssl.send(data)
@@ -189,28 +241,49 @@ class DtlsEndpoint:
         except SSL.WantReadError:
             pass
         except SSL.Error as error:
-            self._flush(now)  # the alert
-            self._fail(f"the DTLS handshake failed: {_reason(error)}")
-            return
+            self._fail(_handshake_failure(error))
         else:
             self._connected()
         self._flush(now)
 
     def _connected(self) -> None:
-        certificate = self._ssl.get_peer_certificate(as_cryptography=True)
-        if certificate is None or _fingerprint(certificate) != self._peer_fingerprint:
-            self._ssl.shutdown()
-            self._fail("the peer's certificate is not the one that was announced (fingerprint mismatch)")
+        certificate = self._ssl.get_peer_certificate()
+        if certificate is None or _fingerprint(certificate) != self._peer_fingerprint:  # once more: keys hang on it
+            self._give_up(MISMATCH)
             return
         name = self._ssl.get_selected_srtp_profile().decode()
         profile = next((one for one in PROFILES if one.name == name), None)
         if profile is None:
-            self._fail("no SRTP profile was agreed on")
+            self._give_up("the far end agrees on no SRTP profile of ours (use_srtp)")
             return
         self.srtp = self._session(profile)
         self.profile, self.version = name, self._ssl.get_protocol_version_name()
         self.cipher = self._ssl.get_cipher_name() or ""
         self.state = DtlsState.CONNECTED
+
+    def _is_repeated_hello(self, datagram: bytes) -> bool:
+        """Whether a client that lost our flight sends its ClientHello again: the same message in a new record. What
+        the network doubled has the old record number and is not one; nor is a further fragment."""
+        is_hello = (
+            self._role is DtlsRole.SERVER
+            and not self._own_timer
+            and datagram[0] == _HANDSHAKE
+            and datagram[3:5] == bytes(2)  # epoch: in the clear
+            and datagram[13:14] == bytes((_CLIENT_HELLO,))
+            and datagram[19:22] == bytes(3)  # the fragment's offset
+        )
+        number = datagram[5:11]
+        if not is_hello or number <= self._hello_number:
+            return False
+        is_first, self._hello_number = not self._hello_number, number
+        return not is_first
+
+    def _send_again(self, now: float) -> None:
+        """The last flight, record for record: what the far end has of it, it knows by its number and drops."""
+        if self._flight and now - self._flight_at >= REPEAT_S:
+            self._out += self._flight
+            self._flight_at = now
+            self.retransmissions += 1
 
     def _session(self, profile: SrtpProfile) -> SrtpSession:
         material = self._ssl.export_keying_material(_EXPORTER, 2 * (profile.key_bytes + profile.salt_bytes), None)
@@ -222,27 +295,38 @@ class DtlsEndpoint:
         """recv(), also for handshake records that come again: do_handshake() would leave a lost last flight lost."""
         while self.state is DtlsState.CONNECTED:
             try:
-                self._data.append(self._ssl.recv(65536))
+                self._data.append(self._ssl.recv(_RECORD_MAX_BYTES))
             except SSL.WantReadError:
                 break
             except SSL.ZeroReturnError:
                 self.state = DtlsState.CLOSED
             except SSL.Error as error:
                 self._fail(f"the DTLS session broke: {_reason(error)}")
-        self._flush(now)
+        if self._flush(now) and self.state is DtlsState.CONNECTED:
+            self.retransmissions += 1
 
-    def _flush(self, now: float) -> None:
-        while True:
-            try:
-                records = self._ssl.bio_read(65536)
-            except SSL.WantReadError:
-                break
-            self._out += packed(records, self._datagram_max_bytes)
+    def _flush(self, now: float) -> bool:
+        """Takes what OpenSSL wants sent; True where there was something."""
+        records = b""
+        with contextlib.suppress(SSL.WantReadError):  # there is no more
+            while True:
+                records += self._ssl.bio_read(_RECORD_MAX_BYTES)
+        if records:
+            self._flight, self._flight_at = packed(records, self._datagram_max_bytes), now
+            self._out += self._flight
         left_s = self._ssl.DTLSv1_get_timeout() if self.state is DtlsState.HANDSHAKE and self._own_timer else None
         self._timer_at = None if left_s is None else now + left_s
+        return bool(records)
+
+    def _give_up(self, sentence: str) -> None:
+        """After a handshake that was done: the far end hears a good-bye, for there is no alert for it any more."""
+        with contextlib.suppress(SSL.Error):
+            self._ssl.shutdown()
+        self._fail(sentence)
 
     def _fail(self, sentence: str) -> None:
         self.state, self.failure, self.srtp, self._timer_at = DtlsState.FAILED, sentence, None, None
+        self._flight = []  # what the far end may ask for again from now on is the alert, where one goes out
 
 
 def packed(records: bytes, datagram_max_bytes: int) -> list[bytes]:
@@ -261,12 +345,24 @@ def packed(records: bytes, datagram_max_bytes: int) -> list[bytes]:
     return [*datagrams, current] if current else datagrams
 
 
-def _fingerprint(certificate: x509.Certificate) -> bytes:
-    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).digest()
+def _fingerprint(certificate: crypto.X509) -> bytes:
+    """OpenSSL's own digest: cryptography's parser refuses certificates that OpenSSL reads, and would raise here."""
+    return bytes.fromhex(certificate.digest("sha256").decode().replace(":", ""))
+
+
+def _handshake_failure(error: SSL.Error) -> str:
+    reason = _reason(error)
+    if reason == "certificate verify failed":  # by _is_announced
+        return MISMATCH
+    if "alert" in reason and reason.endswith(_CERTIFICATE_ALERTS):
+        return f"the far end did not take our certificate ({reason})"
+    return f"the DTLS handshake failed: {reason}"
 
 
 def _reason(error: SSL.Error) -> str:
     """OpenSSL's own word for it, without its library and function names."""
+    if isinstance(error, SSL.ZeroReturnError):
+        return "the far end said good-bye (close_notify)"
     queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
     reasons = [str(entry[-1]) for entry in queue if entry and entry[-1]]
     return ", ".join(reasons) or type(error).__name__

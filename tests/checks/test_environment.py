@@ -38,7 +38,7 @@ async def test_this_machine_can_probe() -> None:
     evidence = finding.evidence
     assert finding.status is Status.PASS and "Python 3." in finding.summary
     assert "loopback" in evidence["address_classes"] and evidence["icmp_detail"] is True
-    assert evidence["root"] is (os.geteuid() == 0)
+    assert evidence["root"] is (os.geteuid() == 0) and evidence["uid"] == os.getuid()
 
 
 @pytest.mark.parametrize("forbidden", [{Transport.UDP}, {Transport.UDP, Transport.TCP}], ids=["udp", "both"])
@@ -72,6 +72,12 @@ async def test_a_taken_port_names_its_owner_and_matters_before_the_install_only(
     assert (row["transport"], row["port"], row["use"]) == ("udp", taken, "media")
     assert (row["uid"], row["pid"]) == (os.getuid(), os.getpid())
     assert f"taken here: {taken}/udp by {row['owner']}" == finding.summary and f"pid {os.getpid()}" in row["owner"]
+
+
+async def test_a_system_that_forbids_the_ports_leaves_it_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "can_bind", lambda *_: OSError(errno.EACCES, "a security policy"))
+    finding = await environment.port_free_probe(context(None))
+    assert finding.status is Status.UNKNOWN and "8443/udp: Permission denied" in finding.summary
 
 
 def test_a_callers_machine_serves_none_of_these_ports() -> None:

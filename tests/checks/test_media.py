@@ -23,22 +23,13 @@ from calls_doctor.standin.server import StandIn
 from calls_doctor.wire import stun
 from calls_doctor.wire.framing import PacketKind, packet_kind
 from checks import media
-from tests.servers.media_host import HOST, MEDIA_ONLY, context, media_host, paired, result
-from tests.servers.middlebox import Middlebox, Rule, Tcp, Way, delay, drop, lose, reorder
+from tests.servers.media_host import MEDIA_ONLY, behind, context, media_host, paired, result
+from tests.servers.middlebox import HOST, Rule, Tcp, Way, delay, drop, lose, reorder
 
 Probe = Callable[[Context], Awaitable[Finding]]
 CALLS: dict[str, Probe] = {"self": media.self_probe, "udp": media.call_udp_probe, "tcp": media.call_tcp_probe}
 PACKETS = 15
 """Of each session in 0.3 s."""
-
-
-@asynccontextmanager
-async def behind(*rules: Rule, tcp: Tcp = Tcp.PASS, cut_after_bytes: int | None = None) -> AsyncIterator[PairedHost]:
-    async with media_host() as stand_in:
-        assert stand_in.ready is not None
-        address = (HOST, stand_in.ready.media_port)
-        async with Middlebox(address, *rules, tcp=tcp, cut_after_bytes=cut_after_bytes) as box:
-            yield paired(stand_in.ready, box.port)
 
 
 @pytest.fixture

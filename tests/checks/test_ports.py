@@ -7,8 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import pytest
 
@@ -22,8 +21,8 @@ from calls_doctor.standin.launch import StandInProcess
 from calls_doctor.wire import stun
 from calls_doctor.wire.framing import PacketKind
 from checks import ports
-from tests.servers.media_host import HOST, MEDIA_ONLY, context, media_host, paired, stranger
-from tests.servers.middlebox import Middlebox, Rule, Tcp, Way, delay, drop, lose
+from tests.servers.media_host import MEDIA_ONLY, behind, context, media_host, paired, stranger
+from tests.servers.middlebox import HOST, Tcp, Way, delay, drop, lose
 
 UDP, TCP = ports.rtc_udp_echo_probe, ports.rtc_tcp_echo_probe
 
@@ -35,15 +34,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
     monkeypatch.setattr(books_client, "SCHEDULE_S", (0.0, 0.05))
     monkeypatch.setattr(books_client, "SILENCE_S", 0.1)
-
-
-@asynccontextmanager
-async def behind(*rules: Rule, tcp: Tcp = Tcp.PASS, cut_after_bytes: int | None = None) -> AsyncIterator[PairedHost]:
-    async with media_host() as stand_in:
-        assert stand_in.ready is not None
-        address = (HOST, stand_in.ready.media_port)
-        async with Middlebox(address, *rules, tcp=tcp, cut_after_bytes=cut_after_bytes) as box:
-            yield paired(stand_in.ready, box.port)
 
 
 async def test_a_healthy_port_passes_over_udp_and_tcp() -> None:

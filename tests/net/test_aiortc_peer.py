@@ -11,8 +11,8 @@ from calls_doctor.model.site import MediaAddress
 from calls_doctor.net import aiortc_peer
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.wire.framing import PacketKind
-from tests.servers.media_host import HOST, media_host, paired, stranger
-from tests.servers.middlebox import Middlebox, Way, drop
+from tests.servers.media_host import media_host, paired, stranger
+from tests.servers.middlebox import HOST, Middlebox, Way, drop
 
 
 async def test_an_unmodified_stack_has_its_call_echoed_and_both_ends_count_the_same() -> None:

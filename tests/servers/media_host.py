@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from calls_doctor.model.check import CheckResult, Finding
 from calls_doctor.model.credentials import Credentials
@@ -13,14 +14,27 @@ from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options, Ready
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
+from tests.servers.middlebox import HOST, Middlebox, Rule, Tcp
 
-HOST = "127.0.0.1"
 MEDIA_ONLY = Options(without=frozenset({"api", "stun", "turn"}))
 
 
 def media_host() -> StandIn:
     """`async with media_host() as stand_in: ...`, in this process."""
     return StandIn(MEDIA_ONLY)
+
+
+def box_before(stand_in: StandIn, *rules: Rule, tcp: Tcp = Tcp.PASS, cut_after_bytes: int | None = None) -> Middlebox:
+    """A middlebox before a stand-in that runs."""
+    assert stand_in.ready is not None, "asked for while the stand-in runs"
+    return Middlebox((HOST, stand_in.ready.media_port), *rules, tcp=tcp, cut_after_bytes=cut_after_bytes)
+
+
+@asynccontextmanager
+async def behind(*rules: Rule, tcp: Tcp = Tcp.PASS, cut_after_bytes: int | None = None) -> AsyncIterator[PairedHost]:
+    """A stand-in behind a middlebox, as checks are given it."""
+    async with media_host() as stand_in, box_before(stand_in, *rules, tcp=tcp, cut_after_bytes=cut_after_bytes) as box:
+        yield paired(stand_in.ready, box.port)
 
 
 def paired(ready: Ready | None, port: int = 0, tcp_port: int | None = None) -> PairedHost:

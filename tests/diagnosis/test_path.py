@@ -1,0 +1,39 @@
+"""Causes on a path that carries packets, badly: each fault by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from calls_doctor.model.check import Status
+from calls_doctor.model.flow import Lost, Party
+from calls_doctor.model.report import Confidence, Impact
+from tests.diagnosis import findings as f
+
+
+def test_a_path_that_loses_and_delays_has_both_causes() -> None:
+    found = f.diagnosed(f.udp(24, arrived=24), f.path(("loss", "to_far"), ("latency", ""), ("jitter", "from_far")))
+    assert {one.cause for one in found} == {"path.loss", "path.latency", "path.jitter"}
+    assert {one.party for one in found} == {Party.PATH}
+    assert {one.impact for one in found} == {Impact.DEGRADED}
+    assert {one.confidence for one in found} == {Confidence.CERTAIN}
+
+
+@pytest.mark.parametrize(
+    ("directions", "lost"),
+    [(["to_far"], Lost.REQUEST), (["from_far"], Lost.REPLY), (["to_far", "from_far"], Lost.BOTH), ([""], None)],
+)
+def test_the_flow_names_the_way_that_is_bad(directions: list[str], lost: Lost | None) -> None:
+    (found,) = f.diagnosed(f.udp(24), f.path(*(("jitter", direction) for direction in directions)))
+    assert (found.flow.lost, found.flow.to.address, found.flow.port) == (lost, f.MEDIA_HOST, 8443)
+
+
+def test_loss_explains_the_probes_and_the_call_that_suffered_from_it_at_the_same_vantage() -> None:
+    lossy = f.call("media.call-udp", "media", "", (300, 280), (280, 279), status=Status.WARN)
+    elsewhere = f.udp(21, arrived=22, at="media")
+    (found,) = f.diagnosed(f.udp(21, arrived=22), lossy, f.path(("loss", "to_far")), elsewhere)
+    assert found.because == ["media.call-udp", "port.rtc-udp-echo", "quality.path"]
+
+
+def test_so_many_probes_lost_that_no_call_was_tried_is_likely_loss() -> None:
+    (found,) = f.diagnosed(f.udp(12, arrived=20), f.tcp(24, arrived=24))
+    assert (found.cause, found.confidence) == ("path.loss", Confidence.LIKELY)

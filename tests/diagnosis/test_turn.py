@@ -1,0 +1,105 @@
+"""Causes at the TURN server: rows of one server are read together, rows of two apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from calls_doctor.model.flow import Lost, Party
+from calls_doctor.model.report import Confidence
+from calls_doctor.model.site import Phase
+from tests.diagnosis import findings as f
+
+OTHER = "turn:other.example.com:3478?transport=udp"
+
+
+def challenge(**troubles: str) -> list[str]:
+    uris = {"udp": f.TURN_UDP, "tcp": f.TURN_TCP, "tls": f.TURNS}
+    return f.causes(f.turn("turn.challenge", *(f.turn_row(uris[name], trouble) for name, trouble in troubles.items())))
+
+
+@pytest.mark.parametrize(
+    ("troubles", "causes"),
+    [
+        ({"udp": "silent", "tcp": ""}, ["turn.udp-blocked"]),
+        ({"udp": "refused", "tcp": ""}, ["turn.udp-blocked"]),
+        ({"udp": "", "tcp": "refused"}, ["turn.tcp-blocked"]),
+        ({"udp": "", "tcp": "", "tls": "silent"}, ["turn.tcp-blocked"]),
+        ({"udp": "silent"}, ["turn.udp-blocked"]),
+        ({"udp": "refused"}, ["turn.not-running"]),
+        ({"udp": "silent", "tcp": "silent"}, ["turn.blocked"]),
+        ({"udp": "silent", "tcp": "silent", "tls": "unreachable"}, ["turn.blocked"]),
+        ({"udp": "refused", "tcp": "refused"}, ["turn.not-running"]),
+        ({"udp": "silent", "tcp": "refused"}, ["turn.not-running"]),
+        ({"udp": "silent", "tcp": "not-turn"}, ["turn.udp-blocked", "turn.wrong-service"]),
+        ({"udp": "", "tcp": "", "tls": "tls"}, ["turn.tls-invalid"]),
+        ({"udp": "silent", "tls": "tls"}, ["turn.tls-invalid", "turn.udp-blocked"]),
+    ],
+)
+def test_a_listener_in_trouble(troubles: dict[str, str], causes: list[str]) -> None:
+    assert sorted(challenge(**troubles)) == causes
+
+
+def test_two_servers_broken_in_two_ways_are_two_causes_and_in_one_way_one() -> None:
+    both = f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "silent"), f.turn_row(OTHER, "refused"))
+    found = {one.cause: one.subject for one in f.diagnosed(both)}
+    assert found == {"turn.udp-blocked": f.TURN_UDP, "turn.not-running": OTHER}
+    (same,) = f.diagnosed(f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "silent"), f.turn_row(OTHER, "silent")))
+    assert (same.cause, same.subject) == ("turn.udp-blocked", f"{f.TURN_UDP}, {OTHER}")
+
+
+def test_a_server_that_refuses_every_transport_is_surely_down_and_one_that_is_half_silent_likely() -> None:
+    rows = f.turn_row(f.TURN_UDP, "refused"), f.turn_row(f.TURN_TCP, "refused")
+    (down,) = f.diagnosed(f.turn("turn.challenge", *rows))
+    assert (down.confidence, down.party) == (Confidence.CERTAIN, Party.TURN_HOST)
+    (half,) = f.diagnosed(f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "silent"), rows[1]))
+    assert (half.confidence, half.party) == (Confidence.LIKELY, Party.UNDECIDED)
+
+
+def test_the_flow_is_the_rows_own() -> None:
+    (found,) = f.diagnosed(f.turn("turn.challenge", f.turn_row(f.TURN_UDP), f.turn_row(f.TURNS, "silent")))
+    assert (found.flow.to.address, found.flow.port, found.flow.protocol) == ("turn.example.com", 5349, "tcp")
+
+
+@pytest.mark.parametrize("code", [401, 441])
+def test_an_expired_user_name_is_told_from_a_wrong_secret(code: int) -> None:
+    def cause(expired_s: float | None) -> list[str]:
+        return f.causes(f.turn("turn.allocate", f.turn_row(f.TURN_UDP, "refused-request", code, expired_s=expired_s)))
+
+    assert cause(3.0) == ["turn.credentials-expired"]
+    assert cause(0.0) == ["turn.credentials-expired"]
+    assert cause(None) == ["turn.secret-mismatch"]
+
+
+@pytest.mark.parametrize("code", [486, 508])
+def test_no_room_is_a_quota_wherever_it_is_met(code: int) -> None:
+    assert f.causes(f.turn("turn.allocate", f.turn_row(f.TURN_UDP, "refused-request", code))) == ["turn.quota"]
+    assert f.causes(f.relay_range(codes=[code] * 8)) == ["turn.quota"]
+    call = f.call("media.call-relay", "allocate")
+    call.evidence["code"] = code
+    assert f.causes(call, phase=Phase.SELF_TEST) == ["turn.quota"]
+
+
+def test_room_for_some_ports_but_not_for_all_eight_at_once_is_no_fault() -> None:
+    assert f.causes(f.relay_range(carried=5, arrived=10, codes=[486] * 3)) == []
+
+
+@pytest.mark.parametrize(("arrived", "lost"), [(0, Lost.REQUEST), (16, Lost.REPLY), (None, Lost.BOTH)])
+def test_the_far_ends_books_tell_which_way_the_relay_loses(arrived: int | None, lost: Lost) -> None:
+    (found,) = f.diagnosed(f.relay_range(arrived=arrived))
+    assert (found.cause, found.flow.lost) == ("turn.relay-blocked", lost)
+
+
+def test_where_some_ports_carry_no_way_is_named_as_lost() -> None:
+    (found,) = f.diagnosed(f.relay_range(carried=5, arrived=12))
+    assert (found.cause, found.flow.lost) == ("turn.relay-blocked", None)
+
+
+def test_a_denied_peer_is_one_and_a_permission_refused_otherwise_another() -> None:
+    def cause(code: int | None, peer: str = f.MEDIA_HOST, trouble: str = "refused-request") -> list[str]:
+        return f.causes(f.turn("turn.permission", f.turn_row(f.TURN_UDP, trouble, code, peer=peer)))
+
+    assert cause(403) == ["turn.peer-denied"]
+    assert cause(403, peer="") == ["turn.not-allocating"]
+    assert cause(400) == ["turn.not-allocating"]
+    assert cause(401) == ["turn.secret-mismatch"]
+    assert cause(None, trouble="silent") == ["turn.not-allocating"]

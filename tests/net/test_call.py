@@ -1,0 +1,68 @@
+"""A whole call with a real stand-in, and the arithmetic of its directions. What breaks it is in tests/checks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from calls_doctor.model.books import SessionBooks, StreamBooks
+from calls_doctor.model.flow import Transport
+from calls_doctor.net import call
+from calls_doctor.net.call import CallOutcome
+from tests.servers.media_host import media_host, paired
+
+
+def session(sent: int, *received: int, jitter_s: float = 0.0) -> SessionBooks:
+    streams = [StreamBooks(ssrc=n, received=count, jitter_s=jitter_s) for n, count in enumerate(received, 1)]
+    return SessionBooks(session="s", sent_rtp=sent, streams=streams)
+
+
+def outcome(near: list[SessionBooks], far: list[SessionBooks] | None) -> CallOutcome:
+    return CallOutcome(near=near, far=far, failure=None, rtts_s=[], warning=None)
+
+
+def test_each_direction_is_what_one_end_sent_and_the_other_received() -> None:
+    made = outcome(
+        [session(100, 90, jitter_s=0.002), session(100, 80)], [session(95, 100), session(85, 60, jitter_s=0.004)]
+    )
+    there, back, both = call.to_far(made), call.from_far(made), call.there_and_back(made)
+    assert (there.sent, there.received) == (200, 160) and there.loss_ratio == pytest.approx(0.2)
+    assert (back.sent, back.received) == (180, 170) and back.loss_ratio == pytest.approx(1 - 170 / 180)
+    assert (both.sent, both.received) == (200, 170)
+    assert (there.jitter_s, back.jitter_s) == (0.004, 0.002)
+
+
+def test_one_session_alone_hears_itself_and_three_hear_two_each() -> None:
+    assert call.there_and_back(outcome([session(10, 10)], None)).sent == 10
+    assert call.there_and_back(outcome([session(10, 10, 10)] * 3, None)).loss_ratio == 0.0
+
+
+def test_books_that_are_missing_leave_their_half_open() -> None:
+    made = outcome([session(100, 50)], None)
+    assert (call.to_far(made).received, call.to_far(made).loss_ratio) == (None, None)
+    assert (call.from_far(made).sent, call.from_far(made).loss_ratio) == (None, None)
+    assert call.evidence(made)["far"] is None
+
+
+def test_nothing_sent_is_no_loss() -> None:
+    made = outcome([session(100)], [session(0)])
+    assert call.from_far(made).loss_ratio is None and call.to_far(made).loss_ratio == 1.0
+
+
+async def test_several_calls_at_once_do_not_hear_each_other() -> None:
+    async with media_host() as stand_in:
+        host = paired(stand_in.ready)
+        openers = [host.opener(Transport.UDP), host.opener(Transport.TCP), host.opener(Transport.UDP)]
+        for made in await asyncio.gather(*(call.hold(host, openers, "U", 0.1) for _ in range(3))):
+            assert made.failure is None
+            assert [len(books.streams) for books in made.near] == [2, 2, 2]
+            assert call.there_and_back(made).received == 3 * 2 * 5
+
+
+async def test_a_call_that_is_cancelled_leaves_nothing_behind() -> None:
+    async with media_host() as stand_in:
+        host = paired(stand_in.ready)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await call.hold(host, [host.opener(Transport.UDP)] * 2, "U", 5.0)
