@@ -102,6 +102,11 @@ class AddressClass(StrEnum):
         """True for everything that does not reach across the internet."""
         return self is not AddressClass.PUBLIC
 
+    @property
+    def is_loopback(self) -> bool:
+        """True for what never leaves the machine."""
+        return self is AddressClass.LOOPBACK
+
 
 _CLASSES = [
     (AddressClass.LOOPBACK, ("127.0.0.0/8", "::1/128")),

@@ -75,7 +75,19 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     vantage_reason: str = "nothing told otherwise"
     label: str = ""
     phase: Phase = Phase.UNDETERMINED
+    users: str = "public"
+    """Where callers are: "public", "private" or "hybrid" (some share the servers' network)."""
     media: tuple[MediaAddress, ...] = ()
+    names: tuple[str, ...] = ()
+    """Media hosts as callers know them."""
+    host_override: str = ""
+    """The ICE host override as configured; "" for none."""
+    host_port_override: int = 0
+    """0: none."""
+    nat: tuple[tuple[str, str], ...] = ()
+    """(public, private) addresses that belong together."""
+    client_networks: tuple[str, ...] = ("0.0.0.0/0",)
+    mattermost_networks: tuple[str, ...] = ()
     rtcd_url: str = ""
     """rtcd's API as the Mattermost nodes reach it, without credentials."""
     stun: tuple[ServerUri, ...] = ()

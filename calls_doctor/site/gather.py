@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from calls_doctor.errors import UsageError
 from calls_doctor.model.credentials import Credentials
 from calls_doctor.model.flow import Role
-from calls_doctor.model.site import MediaAddress, Mode, Phase, Setting, Site
+from calls_doctor.model.site import MediaAddress, Mode, Phase, Setting, SettingValue, Site
+from calls_doctor.modes import MEDIA_PORT
 from calls_doctor.site import environment as env
+from calls_doctor.site import file as site_file
 from calls_doctor.site import options
 from calls_doctor.site.request import Request
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from calls_doctor.wire.direct import Link
 
 LINKS_MAX_BYTES = 65536
+TARGETS = ("media.hosts", "rtcd.url", "stun.servers", "turn.servers")
+"""Settings that name something to test."""
 PHASES = (Phase.PRE, Phase.POST, Phase.UNDETERMINED)
 """Those that --phase may name: the self-test has an option of its own, and files alone are no network."""
 
@@ -34,8 +40,8 @@ class Gathered:
 
     site: Site
     credentials: Credentials
-    link: Link | None
-    """The stand-in's, where one is to be tested."""
+    links: tuple[Link, ...]
+    """Those of the stand-ins that are to be tested; one key is one media host, at several addresses."""
     self_test: bool
     """Nothing was named to be tested, or the self-test was asked for."""
     names_a_target: bool
@@ -45,46 +51,97 @@ class Gathered:
 
 
 def gather(request: Request, environment: Mapping[str, str]) -> Gathered:
-    """Reads every source. Raises UsageError."""
-    mode = options.mode(request.mode) if request.mode else None
-    link, link_origin = (None, "") if request.self_test else _link(request.peers, environment)
-    rtcd_url = options.http_url(request.rtcd_url, "--rtcd-url") if request.rtcd_url else ""
-    stun = tuple(options.stun_uri(text) for text in dict.fromkeys(request.stun))
-    turn = tuple(options.turn_uri(text) for text in dict.fromkeys(request.turn))
-    names_a_target = bool(link or rtcd_url or stun or turn)
-    if request.self_test and (names_a_target or mode or request.peers):
+    """Reads every source: the command line goes before the environment, and that before the site file.
+
+    Raises UsageError.
+    """
+    if request.self_test and (request.peers or request.site or _names_something(request) or request.mode):
         raise UsageError("--self-test tests this machine against itself; leave out what names something else")
+    links, link_origin = ((), "") if request.self_test else _links(request.peers, environment)
+    settings = _settings(request, links, link_origin)
+    told = {name: setting.value for name, setting in settings.items()}
+    site = _site(request, told, links)
+    in_file = any(told.get(name) for name in TARGETS)
+    names_a_target = bool(links or _names_something(request) or in_file)
+    self_test = request.self_test or (not names_a_target and site.mode is None)
+    notes = _notes(request, environment, self_test, site.mode) + site_file.unused(settings, site.mode)
+    return Gathered(
+        site=structs.replace(site, settings=settings | env.settings(environment)),
+        credentials=env.credentials(environment),
+        links=links,
+        self_test=self_test,
+        names_a_target=names_a_target,
+        notes=tuple(notes),
+    )
+
+
+def _names_something(request: Request) -> bool:
+    return bool(request.rtcd_url or request.stun or request.turn)
+
+
+def _settings(request: Request, links: tuple[Link, ...], link_origin: str) -> dict[str, Setting]:
+    """What was told, by dotted name, with where."""
+    path = _site_path(request)
+    settings = site_file.read(path) if path else {}
     vantage, reason = _vantage(request.vantage)
-    given = {
-        "mode": (str(mode) if mode else None, "--mode"),
+    given: dict[str, tuple[SettingValue, str]] = {
+        "mode": (str(options.mode(request.mode)) if request.mode else None, "--mode"),
         "from": (str(vantage), "--from" if request.vantage else f"default: {reason}"),
         "phase": (request.phase or None, "--phase"),
-        "media.hosts": ([link.shown] if link else None, link_origin),
-        "rtcd.url": (rtcd_url or None, "--rtcd-url"),
-        "stun.servers": ([str(uri) for uri in stun] or None, "--stun"),
-        "turn.servers": ([str(uri) for uri in turn] or None, "--turn"),
+        "rtcd.url": (options.http_url(request.rtcd_url, "--rtcd-url") if request.rtcd_url else None, "--rtcd-url"),
+        "stun.servers": ([str(options.stun_uri(text)) for text in dict.fromkeys(request.stun)] or None, "--stun"),
+        "turn.servers": ([str(options.turn_uri(text)) for text in dict.fromkeys(request.turn)] or None, "--turn"),
+        "peers": ([link.shown for link in links] or None, link_origin),
     }
-    settings = {name: Setting(value=value, origin=origin) for name, (value, origin) in given.items() if value}
-    site = Site(
-        mode=mode,
+    return settings | {name: Setting(value=value, origin=origin) for name, (value, origin) in given.items() if value}
+
+
+def _site_path(request: Request) -> Path | None:
+    """The site file: the one that was named, else `./calls-doctor.toml` if it is there and nothing forbids it."""
+    if request.site:
+        return Path(request.site)
+    default = Path(site_file.DEFAULT_NAME)
+    return default if default.is_file() and not request.self_test else None
+
+
+def _site(request: Request, told: Mapping[str, SettingValue], links: tuple[Link, ...]) -> Site:
+    """The site that these settings describe; each was judged where it was read."""
+
+    def text(name: str, default: str = "") -> str:
+        return str(told.get(name) or default)
+
+    def texts(name: str) -> list[str]:
+        value = told.get(name)
+        return value if isinstance(value, list) else []
+
+    def number(name: str, default: int) -> int:
+        value = told.get(name)
+        return value if isinstance(value, int) else default
+
+    vantage, reason = _vantage(request.vantage)
+    udp_port, tcp_port = number("media.udp_port", MEDIA_PORT), number("media.tcp_port", MEDIA_PORT)
+    hosts = tuple(MediaAddress(host=host, udp_port=udp_port, tcp_port=tcp_port) for host in texts("media.hosts"))
+    linked = tuple(
+        MediaAddress(host=link.address, udp_port=link.port, tcp_port=link.port if tcp_port else 0) for link in links
+    )
+    return Site(
+        mode=options.mode(text("mode")) if text("mode") else None,
         vantage=vantage,
         vantage_reason=reason,
         label=request.label,
-        phase=_phase(request.phase, paired=link is not None),
-        media=(MediaAddress(host=link.address, udp_port=link.port, tcp_port=link.port),) if link else (),
-        rtcd_url=rtcd_url,
-        stun=stun,
-        turn=turn,
-        settings=settings | env.settings(environment),
-    )
-    self_test = not names_a_target and mode is None
-    return Gathered(
-        site=site,
-        credentials=env.credentials(environment),
-        link=link,
-        self_test=self_test,
-        names_a_target=names_a_target,
-        notes=tuple(_notes(request, environment, self_test, mode)),
+        phase=_phase(request.phase, paired=bool(links)),
+        users=text("users", "public"),
+        media=linked or hosts,
+        names=tuple(texts("media.hosts")),
+        host_override=text("media.host_override"),
+        host_port_override=number("media.host_port_override", 0),
+        nat=tuple((public, private) for public, _, private in (pair.partition("/") for pair in texts("media.nat"))),
+        rtcd_url=text("rtcd.url"),
+        stun=tuple(options.stun_uri(uri) for uri in texts("stun.servers")),
+        turn=tuple(options.turn_uri(uri) for uri in texts("turn.servers")),
+        relay_ports=options.port_range(text("turn.relay_ports", "49152-65535"), "turn.relay_ports"),
+        client_networks=tuple(texts("networks.clients") or ["0.0.0.0/0"]),
+        mattermost_networks=tuple(texts("networks.mattermost")),
     )
 
 
@@ -109,18 +166,16 @@ def _phase(text: str, *, paired: bool) -> Phase:
     return Phase.PRE if paired else Phase.UNDETERMINED
 
 
-def _link(texts: tuple[str, ...], environment: Mapping[str, str]) -> tuple[Link | None, str]:
-    """The pairing link and where it came from. An option goes before the environment."""
+def _links(texts: tuple[str, ...], environment: Mapping[str, str]) -> tuple[tuple[Link, ...], str]:
+    """The pairing links and where they came from. An option goes before the environment."""
     origin = "--peer" if texts else env.PEER
     words = [word for text in texts for word in _words(text)] if texts else env.peers(environment)
     if not words:
-        return None, origin
-    if len(set(words)) > 1:
-        raise UsageError(f"{origin}: this version tests one media host at one address; give one link")
+        return (), origin
     from calls_doctor.wire.direct import parse_link
 
     try:
-        return parse_link(words[0]), origin
+        return tuple(parse_link(word) for word in dict.fromkeys(words)), origin
     except UsageError as error:
         raise UsageError(f"{origin}: {error}") from None
 

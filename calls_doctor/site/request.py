@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 class Request:
     """One wish for a run. "" and empty: not asked for."""
 
+    site: str = ""
+    """A site file; "": `./calls-doctor.toml` if it is there."""
     mode: str = ""
     vantage: str = ""
     label: str = ""

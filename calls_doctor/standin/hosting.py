@@ -1,0 +1,76 @@
+"""By which addresses callers may reach this machine, and what the stand-in tells of it to those who are paired.
+
+Addresses are given; names are looked up by whoever calls. It prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from calls_doctor.model.facts import Announced, StunSeen
+from calls_doctor.model.flow import address_class
+from calls_doctor.model.site import Site
+
+
+@dataclass(frozen=True)
+class Reach:
+    """One way by which callers may come: the address that a link names, and the name beside it."""
+
+    address: str
+    name: str = ""
+
+
+def reaches(site: Site, local: Sequence[str], resolved: Mapping[str, Sequence[str]]) -> list[Reach]:
+    """The ways, the best first (contract section 2, `serve`).
+
+    `local` are this machine's addresses, `resolved` name -> addresses for the site's names that could be looked up.
+    Names and the public address of `nat` go first; where these give none, the override; else each local address.
+    """
+    public = [outside for outside, inside in site.nat if inside in local]
+    names = [media.host for media in site.media if not _is_literal(media.host)]
+    name = names[0] if names else ""
+    found = [Reach(address, name) for address in public]
+    for media in site.media:
+        if _is_literal(media.host):
+            found.append(Reach(media.host, name))
+        elif not public:
+            found += [Reach(address, media.host) for address in resolved.get(media.host, ())]
+    if not found and site.host_override:
+        override = site.host_override
+        addresses = [override] if _is_literal(override) else resolved.get(override, ())
+        found = [Reach(address, "" if _is_literal(override) else override) for address in addresses]
+    if not found:
+        found = [Reach(address) for address in local if not address_class(address).is_loopback]
+    return list(dict.fromkeys(found or [Reach(address) for address in local]))
+
+
+def announced(
+    site: Site, local: Sequence[str], media_port: int, stun: Sequence[StunSeen], resolved: Mapping[str, Sequence[str]]
+) -> list[Announced]:
+    """What rtcd would hand to callers (catalogue 0.9, 0.11): the override if there is one, else what STUN says of the
+    media port, and always the local addresses."""
+    port = site.host_port_override or media_port
+    candidates: list[tuple[str, str, int]] = []
+    if site.host_override:
+        addresses = [site.host_override] if _is_literal(site.host_override) else resolved.get(site.host_override, ())
+        candidates = [("override", address, port) for address in addresses[:1]]
+    else:
+        candidates = [
+            ("mapped", seen.mapped[0], site.host_port_override or seen.mapped[1]) for seen in stun if seen.mapped
+        ]
+        candidates += [("host", address, port) for address in local if not address_class(address).is_loopback]
+    protocols = ("udp", "tcp") if any(media.tcp_port for media in site.media) or not site.media else ("udp",)
+    return [
+        Announced(kind=kind, protocol=protocol, address=address, port=number)
+        for kind, address, number in dict.fromkeys(candidates)
+        for protocol in protocols
+    ]
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        address_class(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,165 @@
+"""`serve`: a stand-in on a host, what it tells of that host, and the reports of all that paired with it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Self
+
+from calls_doctor.errors import NetworkError
+from calls_doctor.model.books import RunBooks
+from calls_doctor.model.facts import Facts, StunSeen
+from calls_doctor.model.flow import Transport
+from calls_doctor.model.report import Report
+from calls_doctor.model.site import Site
+from calls_doctor.net import resolver
+from calls_doctor.net.local_ports import can_bind
+from calls_doctor.standin import hosting
+from calls_doctor.standin.hosting import Reach
+from calls_doctor.standin.launch import Options
+from calls_doctor.standin.server import StandIn
+from calls_doctor.wire.direct import Link
+
+LOOK_UP_S = 0.7
+"""Links are printed within a second; a name that takes longer is asked about again for the facts."""
+STUN_AGAIN_S = 20.0
+REPORTS_MAX = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What is to be served."""
+
+    site: Site
+    local: tuple[str, ...]
+    """The addresses to listen on."""
+    parts: frozenset[str]
+    """"media", "api", "turn"."""
+    media_port: int
+    api_port: int
+    turn_port: int
+
+
+class Serving:
+    """`async with Serving(served, heard) as serving`; `heard` is told of each report as it comes."""
+
+    def __init__(self, served: Served, heard: Callable[[Report], None]) -> None:
+        self._served, self._heard = served, heard
+        self.reports: list[Report] = []
+        """One for each vantage, the latest."""
+        self._stun: list[StunSeen] = []
+        self._resolved: dict[str, list[str]] = {}
+        self._reaches: list[Reach] = []
+        parts = {"media", "api", "stun", "turn"}
+        kept = {"stun" if part == "turn" else part for part in served.parts}
+        options = Options(
+            addresses=served.local, media_port=served.media_port, api_port=served.api_port,
+            stun_port=served.turn_port, without=frozenset(parts - kept), consent_expiry_s=30.0,
+        )  # fmt: skip
+        self._stand_in = StandIn(options, facts=self.facts, received=self._received)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Raises OSError where a port cannot be had."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._stand_in)
+            await self._look_up(LOOK_UP_S)
+            self._reaches = hosting.reaches(self._served.site, self._served.local, self._resolved)
+            watching = asyncio.create_task(self._watch_stun())
+            stack.push_async_callback(_ended, watching)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def links(self) -> list[Link]:
+        """One for each address by which callers may come."""
+        assert self._stand_in.ready is not None, "asked for while it runs"
+        port = self._stand_in.ready.media_port
+        override = self._served.site.host_port_override
+        return [self._stand_in.link(reach.address, override or port, reach.name) for reach in self._reaches]
+
+    def books(self) -> RunBooks:
+        """What was counted of the run."""
+        return self._stand_in.books()
+
+    def facts(self) -> Facts | None:
+        """What paired clients are told."""
+        ready = self._stand_in.ready
+        if ready is None:
+            return None
+        site, local = self._served.site, self._served.local
+        return Facts(
+            local_addresses=list(local),
+            public_addresses=list(dict.fromkeys(reach.address for reach in self._reaches)),
+            media_port=ready.media_port,
+            announced=hosting.announced(site, local, ready.media_port, self._stun, self._resolved),
+            needs_stun=not site.host_override and site.users != "private",
+            stun=self._stun,
+            control_port=_closed_port(local),
+            api_port=ready.api_port if "api" in self._served.parts else 0,
+            unix_time_s=time.time(),
+        )
+
+    def _received(self, report: Report) -> None:
+        vantages = {(one.id, one.started) for one in report.vantages}
+        self.reports = [r for r in self.reports if not vantages & {(one.id, one.started) for one in r.vantages}]
+        self.reports = [*self.reports, report][-REPORTS_MAX:]
+        self._heard(report)
+
+    async def _look_up(self, limit_s: float) -> None:
+        site = self._served.site
+        names = dict.fromkeys(
+            [media.host for media in site.media] + ([site.host_override] if site.host_override else [])
+        )
+        tasks = {name: asyncio.create_task(_addresses(name)) for name in names}
+        if tasks:
+            await asyncio.wait(tasks.values(), timeout=limit_s)
+        for name, task in tasks.items():
+            if task.done():
+                self._resolved[name] = task.result()
+            else:
+                task.cancel()
+
+    async def _watch_stun(self) -> None:
+        """Asks the site's STUN servers from the media port, as rtcd does, now and again."""
+        while True:
+            self._stun = [await self._seen_by(str(uri), uri.host, uri.port) for uri in self._served.site.stun]
+            await asyncio.sleep(STUN_AGAIN_S)
+
+    async def _seen_by(self, uri: str, host: str, port: int) -> StunSeen:
+        local = next((one for one in self._served.local if "." in one and not one.startswith("127.")), "")
+        if "media" not in self._served.parts or not local:
+            return StunSeen(uri=uri, mapped=None, trouble="not asked")
+        try:
+            server = (await resolver.resolve(host))[0], port
+        except NetworkError as error:
+            return StunSeen(uri=uri, mapped=None, trouble=str(error))
+        mapped = await self._stand_in.mapped_by(server, local)
+        return StunSeen(uri=uri, mapped=mapped, trouble="" if mapped else "it does not answer the media port")
+
+
+async def _addresses(name: str) -> list[str]:
+    try:
+        return await resolver.resolve(name)
+    except NetworkError:
+        return []
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _closed_port(local: Sequence[str]) -> int:
+    """A TCP port that nothing listens on; a connection to it must be refused, or somebody answers for this machine."""
+    for _ in range(8):
+        port = 20000 + secrets.randbelow(10000)
+        if all(can_bind(Transport.TCP, address, port) is None for address in local):
+            return port
+    return 0
