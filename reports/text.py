@@ -50,7 +50,7 @@ def render(report: Report, style: Style) -> str:
 
 def _heading(text: str, style: Style) -> list[str]:
     lines = style.wrap(text, "")
-    return ["", *(style.paint(line, "bold") for line in lines), "-" * max(map(len, lines))]
+    return ["", *(style.paint(line, "bold") for line in lines), "-" * max(map(len, lines), default=0)]
 
 
 def _opening(report: Report, style: Style) -> Iterator[str]:
