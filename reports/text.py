@@ -49,8 +49,8 @@ def render(report: Report, style: Style) -> str:
 
 
 def _heading(text: str, style: Style) -> list[str]:
-    text = clean(text)
-    return ["", style.paint(text, "bold"), "-" * len(text)]
+    lines = style.wrap(text, "")
+    return ["", *(style.paint(line, "bold") for line in lines), "-" * max(map(len, lines), default=0)]
 
 
 def _opening(report: Report, style: Style) -> Iterator[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from calls_doctor.errors import FarEndError, NetworkError, Silence
 from calls_doctor.model.flow import Address, AddressClass, Transport, address_class
 from calls_doctor.net.exchange import Exchange
+from calls_doctor.net.sockets import shown
 from calls_doctor.wire import stun
 
 PACE_S = 0.025
@@ -107,7 +108,7 @@ class _Probes:
             mapped = answer.message.get(stun.XOR_MAPPED_ADDRESS) or mapped
         trouble = self._exchange.heard
         if trouble is None and not echoes:
-            trouble = Silence(f"{self._path.transport.upper()} to the media port", stun.PROBE_DECIDED_S)
+            trouble = Silence(f"{self._path.transport.upper()} to {shown(self._path.remote)}", stun.PROBE_DECIDED_S)
         return EchoOutcome(self._sent, list(echoes.values()), mapped, trouble, session)
 
     def _send(self, number: int) -> None:

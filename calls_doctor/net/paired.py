@@ -148,7 +148,7 @@ class PairedHost:
 
     async def echo(self, opener: ChannelOpener, sizes_bytes: Sequence[int]) -> EchoOutcome:
         """One probe of each size there and back; no session behind it does DTLS. What the network did is in the
-        outcome. Raises FarEndError where a relay refuses."""
+        outcome. Raises FarEndError where the stand-in, or a relay, refuses."""
         exchange = Exchange(secrets.token_bytes)
         try:
             channel = await opener(exchange)

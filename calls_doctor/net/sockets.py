@@ -33,6 +33,7 @@ __all__ = [
     "open_tcp",
     "open_udp",
     "port_owner",
+    "shown",
     "trouble_word",
 ]
 
@@ -84,7 +85,7 @@ ChannelOpener = Callable[[Receiver], Awaitable[Channel]]
 
 async def open_udp(remote: Address, receiver: Receiver, *, local: Address | None = None) -> Channel:
     """A connected UDP socket. Raises Unreachable where there is no route, or `local` cannot be bound."""
-    what = f"UDP to {_shown(remote)}"
+    what = f"UDP to {shown(remote)}"
     sock = _socket(remote, socket.SOCK_DGRAM, what)
     try:
         if local is not None:
@@ -99,7 +100,7 @@ async def open_udp(remote: Address, receiver: Receiver, *, local: Address | None
 async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Channel:
     """A TCP connection whose packets are framed (RFC 4571). Raises Refused, Unreachable, or Silence after
     `timeout_s` without an answer."""
-    what = f"TCP to {_shown(remote)}"
+    what = f"TCP to {shown(remote)}"
     loop = asyncio.get_running_loop()
     sock = _socket(remote, socket.SOCK_STREAM, what)
     try:
@@ -127,7 +128,8 @@ def trouble_word(error: NetworkError) -> str:
     return next((word for kind, word in words.items() if isinstance(error, kind)), "unreachable")
 
 
-def _shown(address: Address) -> str:
+def shown(address: Address) -> str:
+    """HOST:PORT, as URIs have it."""
     return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
 
 

@@ -133,7 +133,7 @@ class DtlsEndpoint:
         self.srtp: SrtpSession | None = None
         """There once the handshake is done and the peer's certificate is the expected one."""
         self.retransmissions = 0
-        """Flights that this end sent again, by its timer or because the far end asked."""
+        """Flights that this end's timer sent again. What it repeats because the far end does is the far end's count."""
         self.cipher = self.profile = self.version = ""
         self._role = role
         self._peer_fingerprint = peer_fingerprint
@@ -178,8 +178,6 @@ class DtlsEndpoint:
             self._handshake(now)
             if is_repeated and self._flight is flight:
                 self._send_again(now)
-            elif is_repeated:
-                self.retransmissions += 1  # OpenSSL's timer had run out
         if self.state is DtlsState.CONNECTED:
             self._read(now)
 
@@ -283,7 +281,6 @@ class DtlsEndpoint:
         if self._flight and now - self._flight_at >= REPEAT_S:
             self._out += self._flight
             self._flight_at = now
-            self.retransmissions += 1
 
     def _session(self, profile: SrtpProfile) -> SrtpSession:
         material = self._ssl.export_keying_material(_EXPORTER, 2 * (profile.key_bytes + profile.salt_bytes), None)
@@ -302,11 +299,10 @@ class DtlsEndpoint:
                 self.state = DtlsState.CLOSED
             except SSL.Error as error:
                 self._fail(f"the DTLS session broke: {_reason(error)}")
-        if self._flush(now) and self.state is DtlsState.CONNECTED:
-            self.retransmissions += 1
+        self._flush(now)
 
-    def _flush(self, now: float) -> bool:
-        """Takes what OpenSSL wants sent; True where there was something."""
+    def _flush(self, now: float) -> None:
+        """Takes what OpenSSL wants sent, and asks when its timer runs out."""
         records = b""
         with contextlib.suppress(SSL.WantReadError):  # there is no more
             while True:
@@ -316,7 +312,6 @@ class DtlsEndpoint:
             self._out += self._flight
         left_s = self._ssl.DTLSv1_get_timeout() if self.state is DtlsState.HANDSHAKE and self._own_timer else None
         self._timer_at = None if left_s is None else now + left_s
-        return bool(records)
 
     def _give_up(self, sentence: str) -> None:
         """After a handshake that was done: the far end hears a good-bye, for there is no alert for it any more."""

@@ -135,7 +135,7 @@ async def test_closed_ports_are_refused_at_once(free_port: Callable[[], int]) ->
         udp = await host.echo(host.opener(Transport.UDP), SIZES)
         tcp = await host.echo(host.opener(Transport.TCP), SIZES)
         assert await host.books() is None
-        assert time.monotonic() - began_s < 0.2
+        assert time.monotonic() - began_s < 0.5
     assert isinstance(udp.trouble, Refused) and (udp.sent, len(udp.returned)) == (1, 0)
     assert isinstance(tcp.trouble, Refused) and (tcp.sent, tcp.session) == (0, "")
 

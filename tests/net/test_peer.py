@@ -66,12 +66,12 @@ async def test_packets_go_out_at_their_own_times_even_after_a_stall() -> None:
         async with peer_of(host) as peer:
             await connect(peer, host)
             loop = asyncio.get_running_loop()
-            loop.call_later(0.1, time.sleep, 0.1)  # the loop is busy with something else
+            loop.call_later(0.1, time.sleep, 0.3)  # the loop is busy with something else
             began_s = time.monotonic()
             await peer.talk(0.5, 100)
             took_s = time.monotonic() - began_s
             assert peer.books.sent_rtp == 50
-    assert 0.49 <= took_s < 0.6  # what the stall cost was made up for
+    assert 0.49 <= took_s < 0.7  # what the stall cost was made up for
 
 
 async def test_closing_says_good_bye() -> None:
