@@ -107,3 +107,12 @@ def _step_verdict(proving: Sequence[CheckResult]) -> GuideVerdict:
 def not_tested(plan: CheckPlan) -> list[NotTested]:
     """What was left out, and why."""
     return [NotTested(what=out.id, why=out.why) for out in plan.left_out if not out.asked]
+
+
+def merged_guide(reports: Sequence[Report]) -> list[GuideStep]:
+    """Every step by the best that any vantage can say of it: failed anywhere is failed."""
+    order: list[GuideVerdict] = ["failed", "passed", "manual", "not tested"]
+    steps: dict[str, list[GuideStep]] = {}
+    for one in (step for report in reports for step in report.guide):
+        steps.setdefault(one.step, []).append(one)
+    return [min(rows, key=lambda row: order.index(row.verdict)) for rows in steps.values()]

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any  # rows of the report are JSON
@@ -25,6 +25,7 @@ from calls_doctor.model.check import CheckResult
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.report import NotTested, Report, Tool, Vantage
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
+from calls_doctor.saved.merge import merge
 from calls_doctor.site import secrecy
 from calls_doctor.site.gather import Gathered, gather
 from calls_doctor.site.request import Request
@@ -102,10 +103,10 @@ async def check(
                 from calls_doctor.standin import launch
 
                 async with launch.StandInProcess(stand_in or launch.Options()) as ready:
-                    return await run.against(_self_test_site(ready), _self_test_credentials(ready), ready.pairing)
+                    return await run.against(_self_test_site(ready), _self_test_credentials(ready), (ready.pairing,))
             if request.wait_s:
                 await _wait(gathered, request.wait_s, observer)
-            return await run.against(gathered.site, gathered.credentials, gathered.link)
+            return await run.against(gathered.site, gathered.credentials, gathered.links)
     except TimeoutError:
         if not limit.expired():
             raise
@@ -132,7 +133,7 @@ async def _wait(gathered: Gathered, wait_s: float, observer: Observer) -> None:
     from calls_doctor.net import arrival
 
     observer.said(f"waiting at most {wait_s:g} s until the far ends answer")
-    await arrival.wait(gathered.site, gathered.link, wait_s)
+    await arrival.wait(gathered.site, next(iter(gathered.links), None), wait_s)
 
 
 def _self_test_site(ready: Ready | None) -> Site:
@@ -184,12 +185,15 @@ class _Run:
         self._runner: Runner | None = None
         self._near_books: list[SessionBooks] = []
         self._far_books: RunBooks | None = None
+        self._handed_in = False
+        """The stand-in has this run's report."""
 
-    async def against(self, site: Site, credentials: Credentials, link: Link | None) -> Report:
-        """The whole run against this site; `link` is the stand-in's, or None."""
+    async def against(self, site: Site, credentials: Credentials, links: Sequence[Link]) -> Report:
+        """The whole run against this site; `links` are the stand-ins', none where there is none."""
         self._site = site
         self._plan = self._with_time_for_media(select(site, CHECKS, only=self._request.only, skip=self._request.skip))
-        paired = _paired(link, site) if link is not None else None
+        paired = _paired(links, site)
+        facts = await paired.facts() if paired is not None and site.phase is not Phase.SELF_TEST else None
 
         def context_for(results: Mapping[str, CheckResult]) -> Context:
             return Context(
@@ -197,6 +201,7 @@ class _Run:
                 credentials=credentials,
                 results=results,
                 paired=paired,
+                facts=facts,
                 media_time_s=self._media_time_s(),
                 thorough=self._request.thorough,
                 near_books=self._near_books,
@@ -208,7 +213,10 @@ class _Run:
             with contextlib.suppress(TimeoutError):  # the stand-in is gone: the near end's books remain
                 async with asyncio.timeout(BOOKS_WAIT_S):
                     self._far_books = await paired.books()
-        return self.report()
+        report = self.report()
+        if paired is not None and facts is not None:
+            self._handed_in = await paired.hand_in(report)
+        return report
 
     def _with_time_for_media(self, planned: CheckPlan) -> CheckPlan:
         """A probe's limit is our own fault to reach, so what the user made longer must not reach it."""
@@ -309,10 +317,51 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _paired(link: Link, site: Site) -> PairedHost:
+def _paired(links: Sequence[Link], site: Site) -> PairedHost | None:
+    """The first media host that a link was given for."""
+    if not links:
+        return None
     from calls_doctor.net.paired import PairedHost
 
-    return PairedHost(link, site.media[0])
+    return PairedHost(links[0], site.media[0])
+
+
+def with_hosts(site: Site, hosts: Sequence[MediaAddress]) -> Site:
+    """The site with other media hosts."""
+    names = tuple(one.host for one in hosts)
+    return msgspec.structs.replace(site, media=tuple(hosts), names=names)
+
+
+def merged(reports: Sequence[Report], books: RunBooks | None = None, site: Site | None = None) -> Report:
+    """One report of several vantages' and one diagnosis drawn from all; `books` are those of a stand-in that collected
+    them. Raises UsageError."""
+    found = merge(reports)
+    far = [{"run_id": books.run, "end": "far", **_as_fields(one)} for one in books.sessions] if books else []
+    known = {(book["end"], book.get("session")) for book in found.books}
+    all_books = found.books + [book for book in far if (book["end"], book["session"]) not in known]
+    first = next(iter(reports), None)
+    phase = next((one.phase for one in reports if one.phase is Phase.PRE), first.phase if first else Phase.PRE)
+    concluded = Site(phase=phase, vantage=site.vantage if site else Site().vantage)
+    diagnosis = conclusion.diagnosis(concluded, found.checks, found.vantages)
+    return Report(
+        tool=Tool(version=__version__),
+        run_id=books.run if books else "+".join(dict.fromkeys(one.run_id for one in reports)),
+        started=min((one.started for one in found.vantages), default=_rfc3339(datetime.now(UTC))),
+        duration_s=max((one.duration_s for one in reports), default=0.0),
+        complete=all(one.complete for one in reports),
+        command="calls-doctor report merge",
+        phase=phase,
+        mode=next((one.mode for one in reports if one.mode), site.mode if site else None),
+        site=next((one.site for one in reports if one.site), site.settings if site else {}),
+        vantages=found.vantages,
+        verdict=conclusion.verdict(found.checks, CHECKS, complete=all(one.complete for one in reports)),
+        diagnosis=diagnosis,
+        next=conclusion.next_steps(concluded, found.checks, diagnosis),
+        checks=found.checks,
+        guide=conclusion.merged_guide(reports),
+        versions={key: value for one in reports for key, value in one.versions.items()},
+        books=all_books,
+    )
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from calls_doctor.model.books import SessionBooks
 from calls_doctor.model.check import CheckResult, Finding
 from calls_doctor.model.credentials import Credentials
+from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Phase, Site
 
@@ -29,6 +30,8 @@ class Context:
     """Results of what it needs and uses, by id; only those are there."""
     paired: PairedHost | None
     """The stand-in that a link was given for."""
+    facts: Facts | None
+    """What the stand-in tells of its machine; None where it could not be asked."""
     media_time_s: float
     """How long a call's media flows."""
     thorough: bool

@@ -29,6 +29,8 @@ from calls_doctor.errors import CallsDoctorError, UsageError  # noqa: E402 - the
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("calls_doctor.cli.check", "Test whether calls work, and say who must change what if not."),
+    "serve": ("calls_doctor.cli.serve", "Stand where rtcd or the plugin will stand, and print pairing links."),
+    "report": ("calls_doctor.cli.report", "Show saved reports, and merge those of several vantages."),
     "explain": ("calls_doctor.cli.explain", "Explain a check, a cause, a guide step or a firewall row."),
     "turn-credential": ("calls_doctor.cli.turn_credential", "Make a TURN user name and credential from the secret."),
 }

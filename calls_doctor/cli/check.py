@@ -27,6 +27,7 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
 
 
 @click.command(cls=SectionedCommand, examples=EXAMPLES, short_help="Test whether calls work.")
+@_option(WHAT, "--site", default="", metavar="FILE", help="The site file; ./calls-doctor.toml if it is there.")
 @_option(
     WHAT,
     "--mode",

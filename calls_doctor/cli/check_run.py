@@ -65,6 +65,7 @@ def _request(typed: Sequence[str], asked: dict[str, Any]) -> runs.Request:
         return options.duration_s(asked[name], option, minimum_s=minimum_s) if asked[name] else None
 
     return runs.Request(
+        site=asked["site"],
         mode=asked["mode"],
         vantage=asked["vantage"],
         label=asked["label"],

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from calls_doctor.errors import NetworkError
+from calls_doctor.errors import BooksError, NetworkError, SealError
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.credentials import Secret
+from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Transport
+from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress
-from calls_doctor.net import books_client, echo, resolver
+from calls_doctor.net import documents_client, echo, resolver
 from calls_doctor.net.echo import Echo, EchoOutcome
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp
-from calls_doctor.wire import direct, sdp, stun
+from calls_doctor.wire import books as wire_books
+from calls_doctor.wire import direct, envelope, sdp, stun
 from calls_doctor.wire.connection import SessionSettings
 from calls_doctor.wire.direct import Link
+from calls_doctor.wire.documents import Document
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceCredentials, IceRole
+from calls_doctor.wire.seal import NONCE_BYTES
 
 if TYPE_CHECKING:
     from calls_doctor.net.turn_client import Allocation
@@ -44,14 +49,17 @@ ECHO_LEGS = {Transport.UDP: "u", Transport.TCP: "t", Transport.RELAY: "r"}
 LOCAL_FRAGMENT_BYTES, LOCAL_PASSWORD_BYTES = 6, 18
 
 
+T = TypeVar("T")
+
+
 class PairedHost:
     """One media host, behind which a stand-in with this link's key listens."""
 
     def __init__(self, link: Link, media: MediaAddress) -> None:
         self._link, self._media = link, media
-        self._idle_books_sessions: dict[Transport, list[_Session]] = {way: [] for way in BOOKS_WAYS}
+        self._idle_sessions: dict[Transport, list[_Session]] = {way: [] for way in BOOKS_WAYS}
         """Sessions that nobody fetches books with just now: a run has a limited number of them."""
-        self._books_sessions: set[str] = set()
+        self._document_sessions: set[str] = set()
         """All of them by name; they are in the far end's books, and of no interest."""
         self._address = ""
         self._silent_since: dict[Transport, float] = {}
@@ -164,17 +172,45 @@ class PairedHost:
     async def books(self) -> RunBooks | None:
         """The run's books as the stand-in keeps them, by whichever way brings them first; None where none does within
         a second of silence, or all have been silent that long already."""
+        encoded = await self._by_any_way(lambda exchange: documents_client.fetch(exchange, Document.BOOKS))
+        try:
+            books = wire_books.decode(encoded) if encoded else None
+        except BooksError:
+            return None
+        if books is not None:
+            books.sessions = [one for one in books.sessions if one.session not in self._document_sessions]
+        return books
+
+    async def facts(self) -> Facts | None:
+        """What the stand-in tells of its machine; None where it cannot be asked, or tells nothing."""
+        sealed = await self._by_any_way(lambda exchange: documents_client.fetch(exchange, Document.FACTS))
+        try:
+            return envelope.open_facts(sealed, self._link.keys) if sealed else None
+        except SealError:
+            return None
+
+    async def hand_in(self, report: Report) -> bool:
+        """Gives the stand-in this run's report, sealed; False where no way brought it there."""
+        sealed = envelope.seal_report(report, self._link.keys, secrets.token_bytes(NONCE_BYTES))
+
+        async def give(exchange: Exchange) -> bool | None:
+            return await documents_client.hand_in(exchange, Document.REPORT, sealed) or None
+
+        return bool(await self._by_any_way(give))
+
+    async def _by_any_way(self, work: Callable[[Exchange], Awaitable[T | None]]) -> T | None:
+        """What the work comes to over UDP or, a moment later, TCP: the first that is something."""
         ways = [way for way in BOOKS_WAYS if self._is_worth_asking(way)]
-        tasks: list[asyncio.Task[RunBooks | None]] = []
+        tasks: list[asyncio.Task[T | None]] = []
         try:
             for way in ways:
-                tasks.append(asyncio.create_task(self._fetch_books(way)))
+                tasks.append(asyncio.create_task(self._by(way, work)))
                 await asyncio.wait(tasks, timeout=BOOKS_HEAD_START_S, return_when=asyncio.FIRST_COMPLETED)
                 if tasks[0].done() and tasks[0].result() is not None:
                     break
             for task in asyncio.as_completed(tasks):
-                if (books := await task) is not None:
-                    return books
+                if (found := await task) is not None:
+                    return found
             return None
         finally:
             for one in tasks:
@@ -189,19 +225,19 @@ class PairedHost:
         if silent_s > SILENCE_KEPT_S:
             del self._silent_since[way]
             return True
-        return silent_s < books_client.SILENCE_S
+        return silent_s < documents_client.SILENCE_S
 
-    async def _fetch_books(self, way: Transport) -> RunBooks | None:
-        idle = self._idle_books_sessions[way]
+    async def _by(self, way: Transport, work: Callable[[Exchange], Awaitable[T | None]]) -> T | None:
+        idle = self._idle_sessions[way]
         session = idle.pop() if idle else self._new_session(ECHO_LEGS[way], direct.NO_CERTIFICATE)
-        self._books_sessions.add(session.name)
+        self._document_sessions.add(session.name)
         exchange = Exchange(secrets.token_bytes)
         began_at = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(books_client.SILENCE_S):
+            async with asyncio.timeout(documents_client.SILENCE_S):
                 channel = await self.opener(way)(exchange)
             exchange.begin(channel, session.credentials)
-            books = await books_client.fetch(exchange)
+            return await work(exchange)
         except (NetworkError, TimeoutError):
             return None
         except asyncio.CancelledError:  # the other way was faster: that is no silence
@@ -211,9 +247,6 @@ class PairedHost:
         finally:
             await exchange.close()
             idle.append(session)
-        if books is not None:
-            books.sessions = [one for one in books.sessions if one.session not in self._books_sessions]
-        return books
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where paired clients ask for documents and hand in their reports. It keeps pages in bounds and opens what is whole."""
+"""Where paired clients ask for documents and hand in reports. It keeps pages in bounds and opens what is whole."""
 
 from __future__ import annotations
 

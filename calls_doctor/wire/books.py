@@ -14,7 +14,6 @@ import msgspec
 
 from calls_doctor.errors import BooksError
 from calls_doctor.model.books import RunBooks, SessionBooks
-from calls_doctor.wire.pages import PageReader
 
 COUNTERS_FORM = 1
 _COUNTERS = struct.Struct("!BcH8I")
@@ -56,16 +55,13 @@ def parse_counters(value: bytes) -> Counters:
 
 
 def encode(books: RunBooks) -> bytes:
-    """A snapshot, to be cut into pages."""
+    """As they stand now; they travel in pages (wire/pages.py)."""
     return msgspec.msgpack.encode(books)
 
 
-class BooksReader(PageReader):
-    """Puts the pages of books together."""
-
-    def books(self) -> RunBooks:
-        """The books, once nothing is missing. Raises BooksError where the pages do not make books."""
-        try:
-            return msgspec.msgpack.decode(self.whole(), type=RunBooks)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise BooksError(f"the books cannot be read: {error}") from None
+def decode(encoded: bytes) -> RunBooks:
+    """What `encode` made. Raises BooksError, and nothing else."""
+    try:
+        return msgspec.msgpack.decode(encoded, type=RunBooks)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise BooksError(f"the books cannot be read: {error}") from None

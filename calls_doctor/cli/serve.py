@@ -1,0 +1,83 @@
+"""`calls-doctor serve`: its options and its help; what it does stands in serve_run.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar  # click's decorators take anything
+
+import click
+
+from calls_doctor.cli.sections import SectionedCommand, SectionOption
+
+WHERE, PORTS, HOW_LONG, OUTPUT = "By what callers reach it", "What stands in", "How long", "Output"
+EXAMPLES = (
+    ("calls-doctor serve", "on the host where rtcd or the plugin will stand; prints links for the other machines"),
+    ("calls-doctor serve --host rtcd.example.com", "callers know it by this name"),
+    ("calls-doctor serve --site calls-doctor.toml --once -o audit.json", "ends with the first report, and keeps it"),
+)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
+    return click.option(*names, cls=SectionOption, section=section, **settings)
+
+
+@click.command(cls=SectionedCommand, examples=EXAMPLES, short_help="Stand where rtcd or the plugin will stand.")
+@_option(WHERE, "--site", default="", metavar="FILE", help="The site file; ./calls-doctor.toml if it is there.")
+@_option(
+    WHERE,
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME|ADDRESS",
+    help="What callers use to reach this machine. Repeatable; the site file's [media] and nat otherwise.",
+)
+@_option(
+    WHERE,
+    "--bind",
+    "binds",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A local address to listen on. Repeatable; all but loopback otherwise.",
+)
+@_option(
+    PORTS,
+    "--as",
+    "parts",
+    multiple=True,
+    metavar="media|api|turn",
+    help="What to stand in for. Repeatable; media and api where the mode has an rtcd, media otherwise.",
+)
+@_option(PORTS, "--media-port", default=0, metavar="PORT", help="UDP and TCP; 8443, or the site file's.")
+@_option(PORTS, "--api-port", default=8045, metavar="PORT", show_default=True, help="rtcd's API.")
+@_option(PORTS, "--turn-port", default=3478, metavar="PORT", show_default=True, help="STUN.")
+@_option(
+    HOW_LONG,
+    "--for",
+    "duration",
+    default="60m",
+    metavar="DURATION",
+    show_default=True,
+    help="How long it stands; forever has no end.",
+)
+@_option(HOW_LONG, "--once", is_flag=True, help="End when the first report has come.")
+@_option(
+    OUTPUT,
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="FILE",
+    help="The merged report of all that paired, at the end. Repeatable; .txt or .json picks the format.",
+)
+@_option(OUTPUT, "--no-color", is_flag=True, help="No colours; NO_COLOR does the same.")
+def command(**asked: Any) -> int:
+    """Stands where rtcd or the plugin will stand, and prints pairing links: run `calls-doctor check --peer LINK` with
+    one of them elsewhere. Both ends count what they send and see, so that a verdict names direction and party.
+
+    A link is a capability for this one run and worthless after its end. The reports of all that pair are collected.
+    Ctrl-C ends it; exit code 0, or 2 where it could not start.
+    """
+    from calls_doctor.cli import serve_run
+
+    return serve_run.run(asked)

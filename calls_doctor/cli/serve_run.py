@@ -1,0 +1,136 @@
+"""What `calls-doctor serve` does: checks its ports, prints its links, tells of each report, writes them merged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import sys
+from typing import Any  # click hands over its options by name
+
+import click
+
+from calls_doctor import run as runs
+from calls_doctor.cli import output as out
+from calls_doctor.cli.interrupt import run_interruptible
+from calls_doctor.errors import UsageError
+from calls_doctor.model.flow import Transport, address_class
+from calls_doctor.model.report import Report
+from calls_doctor.model.site import MediaAddress, Mode
+from calls_doctor.net.local_ports import can_bind, local_addresses, port_owner
+from calls_doctor.site import options
+from calls_doctor.site.gather import gather
+from calls_doctor.site.request import Request
+from calls_doctor.standin.serving import Served, Serving
+from reports import FORMATS
+
+PARTS = ("media", "api", "turn")
+WITHOUT_RTCD = (Mode.INTEGRATED, Mode.HA_CLUSTERED, Mode.HA_HANDLER)
+FOREVER = "forever"
+
+
+def run(asked: dict[str, Any]) -> int:
+    """Serves, and gives the exit code. Raises UsageError where it cannot start."""
+    targets = [one for one in out.targets("text", asked["outputs"]) if one.path != out.STDOUT]
+    duration_s = None if asked["duration"] == FOREVER else options.duration_s(asked["duration"], "--for", minimum_s=1.0)
+    served = _served(asked)
+    _refuse_taken_ports(served)
+    reports, books = run_interruptible(_serve(served, duration_s, once=asked["once"]))
+    if targets:
+        merged = runs.merged(reports, books, served.site)
+        out.write(lambda name, how: FORMATS[name](merged, how), targets, out.style_for(sys.stdout, no_color=True))
+    return 0
+
+
+async def _serve(served: Served, duration_s: float | None, *, once: bool) -> tuple[list[Report], Any]:
+    """Until the time is up, the first report has come (`once`), or somebody ends it."""
+    came = asyncio.Event()
+
+    def heard(report: Report) -> None:
+        came.set()
+        _tell(f"{_vantages(report)}: {report.verdict}" + "".join(f"; {one.cause}" for one in report.diagnosis))
+
+    try:
+        serving = Serving(served, heard)
+        async with serving:
+            _print_links(serving)
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(duration_s):
+                    await (came.wait() if once else asyncio.Event().wait())
+            books = serving.books()
+            if books.foreign_runs or books.bad_integrity:
+                _tell(f"{books.foreign_runs} requests with another run's link, {books.bad_integrity} with a wrong key")
+            return serving.reports, books
+    except OSError as error:
+        raise UsageError(f"the stand-in could not start: {error.strerror or error}") from None
+
+
+def _served(asked: dict[str, Any]) -> Served:
+    gathered = gather(Request(site=asked["site"], vantage="media"), os.environ)
+    site = gathered.site
+    for note in gathered.notes:
+        _tell(note)
+    parts = tuple(out.one_of(part, PARTS, "--as") for part in asked["parts"])
+    if not parts:
+        parts = ("media",) if site.mode in WITHOUT_RTCD else ("media", "api")
+    port = asked["media_port"] or next((media.udp_port for media in site.media), 8443)
+    hosts = [options.host(text, "--host") for text in asked["hosts"]]
+    if hosts:
+        site = runs.with_hosts(site, [MediaAddress(host=host, udp_port=port, tcp_port=port) for host in hosts])
+    local = [options.host(text, "--bind") for text in asked["binds"]] or _addresses()
+    return Served(
+        site=site,
+        local=tuple(local),
+        parts=frozenset(parts),
+        media_port=port,
+        api_port=asked["api_port"],
+        turn_port=asked["turn_port"],
+    )
+
+
+def _addresses() -> list[str]:
+    """Every address of this machine by which others can come; loopback where there is no other."""
+    found = local_addresses()
+    usable = [one for one in found if not address_class(one).is_loopback and not one.lower().startswith("fe80")]
+    return usable or [one for one in found if address_class(one).is_loopback]
+
+
+def _refuse_taken_ports(served: Served) -> None:
+    """Raises UsageError with the owner of a port that is taken, and how a live service is checked instead."""
+    wanted = {"media": served.media_port, "api": served.api_port, "turn": served.turn_port}
+    for part in sorted(served.parts):
+        for transport in (Transport.UDP, Transport.TCP) if part != "api" else (Transport.TCP,):
+            for address in served.local:
+                error = can_bind(transport, address, wanted[part])
+                if error is not None:
+                    raise UsageError(_taken(transport, address, wanted[part], error))
+
+
+def _taken(transport: Transport, address: str, port: int, error: OSError) -> str:
+    owner = port_owner(transport, address, port)
+    if owner is None:
+        return f"{transport.upper()} {port} on {address} cannot be had: {os.strerror(error.errno or 0)}"
+    live = "; where that is Calls itself, check it live: calls-doctor check --rtcd-url http://HOST:8045"
+    return f"{transport.upper()} {port} on {address} belongs to {owner}{live}"
+
+
+def _print_links(serving: Serving) -> None:
+    """On stdout, all together, each whole on one line; what to do with them on stderr."""
+    links = serving.links()
+    click.echo("\n".join(str(link) for link in links))
+    sys.stdout.flush()
+    first = shlex.quote(str(links[0]))
+    _tell(f"on another machine: calls-doctor check --peer {first}")
+    if all(address_class(link.address).is_private for link in links):
+        _tell("these addresses are private: callers elsewhere need the public one, --host NAME|ADDRESS")
+
+
+def _vantages(report: Report) -> str:
+    return ", ".join(f"{one.role} {one.label or one.public_address}".strip() for one in report.vantages)
+
+
+def _tell(text: str) -> None:
+    click.echo(f"calls-doctor: {text}", err=True)
+
+
