@@ -1,177 +1,193 @@
-"""The site from its sources: each value with where it came from, and what to make of too little or too much."""
+"""The site from all its sources: which goes before which, where each value came from, and what is refused."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any  # keyword arguments of a Request
 
 import pytest
 
 from calls_doctor.errors import UsageError
 from calls_doctor.model.flow import Role
-from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting
-from calls_doctor.site.gather import Gathered, gather
+from calls_doctor.model.site import MediaAddress, Mode, Phase
+from calls_doctor.site.gather import gather
 from calls_doctor.site.request import Request
 from calls_doctor.wire.direct import Keys, Link
 
-LINK = Link("192.0.2.1", 8443, Keys(bytes(range(16))), bytes(32), "calls.example.com")
-OTHER = Link("192.0.2.2", 8443, Keys(bytes(range(1, 17))), bytes(32))
+LINK = str(Link("192.0.2.7", 8443, Keys(bytes(range(16))), bytes(32)))
+OTHER = str(Link("192.0.2.8", 8443, Keys(bytes(16)), bytes(32)))
+KEY = LINK.partition("#")[2].partition(".")[0]
 
 
-def _gather(environment: dict[str, str] | None = None, **asked: Any) -> Gathered:
-    return gather(Request(**asked), environment or {})
+def refusal(request: Request, environment: dict[str, str] | None = None) -> str:
+    with pytest.raises(UsageError) as caught:
+        gather(request, environment or {})
+    assert KEY not in str(caught.value)
+    return str(caught.value)
 
 
 def test_nothing_named_is_the_self_test() -> None:
-    found = _gather(label="Berlin")
+    found = gather(Request(), {})
     assert found.self_test
     assert not found.names_a_target
-    assert found.notes == ()
+    assert found.link is None
+
+
+def test_a_mode_alone_is_neither_a_self_test_nor_something_to_run() -> None:
+    found = gather(Request(mode="rtcd"), {})
+    assert (found.self_test, found.names_a_target, found.site.mode) == (False, False, Mode.RTCD)
 
 
 @pytest.mark.parametrize(
-    "asked",
-    [{"stun": ("stun:a",)}, {"turn": ("turn:a",)}, {"rtcd_url": "http://a:8045"}, {"peers": (str(LINK),)}],
+    "request_",
+    [
+        Request(peers=(LINK,)),
+        Request(rtcd_url="http://rtcd:8045"),
+        Request(stun=("stun:a",)),
+        Request(turn=("turn:a",)),
+    ],
+    ids=["peer", "rtcd-url", "stun", "turn"],
 )
-def test_whatever_names_a_target_is_a_run(asked: dict[str, Any]) -> None:
-    found = _gather(**asked)
-    assert found.names_a_target
-    assert not found.self_test
-
-
-def test_a_mode_alone_is_neither() -> None:
-    found = _gather(mode="rtcd")
-    assert not found.self_test
-    assert not found.names_a_target
-    assert found.site.mode is Mode.RTCD
+def test_each_target_is_one(request_: Request) -> None:
+    found = gather(request_, {})
+    assert (found.self_test, found.names_a_target) == (False, True)
+    with_mode = gather(Request(mode="rtcd", stun=("stun:a",)), {})
+    assert with_mode.names_a_target
 
 
 def test_every_value_knows_where_it_came_from() -> None:
-    found = _gather(
-        {"CALLS_DOCTOR_TURN_SECRET": "canary"}, mode="ha-rtcd", vantage="media", phase="post", stun=("stun:a",) * 2,
-        turn=("turns:b?transport=tcp",), rtcd_url="http://c:8045/", peers=(str(LINK),),
+    request = Request(
+        mode="rtcd", vantage="media", phase="post", peers=(LINK,), rtcd_url="http://rtcd:8045", stun=("stun:a",),
+        turn=("turn:b",),
     )  # fmt: skip
-    assert found.site.stun == (ServerUri(scheme="stun", host="a", port=3478),)
-    assert found.site.turn == (ServerUri(scheme="turns", host="b", port=5349, transport="tls"),)
-    assert found.site.media == (MediaAddress(host="192.0.2.1", udp_port=8443, tcp_port=8443),)
-    assert (found.site.vantage, found.site.phase) == (Role.MEDIA, Phase.POST)
-    assert found.site.settings == {
-        "mode": Setting(value="ha-rtcd", origin="--mode"),
-        "from": Setting(value="media", origin="--from"),
-        "phase": Setting(value="post", origin="--phase"),
-        "media.hosts": Setting(value=["calls.example.com:8443"], origin="--peer"),
-        "rtcd.url": Setting(value="http://c:8045", origin="--rtcd-url"),
-        "stun.servers": Setting(value=["stun:a:3478"], origin="--stun"),
-        "turn.servers": Setting(value=["turns:b:5349?transport=tcp"], origin="--turn"),
-        "turn.secret": Setting(value="set", origin="CALLS_DOCTOR_TURN_SECRET"),
+    site = gather(request, {"CALLS_DOCTOR_TURN_SECRET": "hunter2"}).site
+    assert {name: (one.value, one.origin) for name, one in site.settings.items()} == {
+        "mode": ("rtcd", "--mode"),
+        "from": ("media", "--from"),
+        "phase": ("post", "--phase"),
+        "media.hosts": (["192.0.2.7:8443"], "--peer"),
+        "rtcd.url": ("http://rtcd:8045", "--rtcd-url"),
+        "stun.servers": (["stun:a:3478"], "--stun"),
+        "turn.servers": (["turn:b:3478?transport=udp"], "--turn"),
+        "turn.secret": ("set", "CALLS_DOCTOR_TURN_SECRET"),
     }
-    assert found.credentials.turn_secret is not None
+    assert site.media == (MediaAddress(host="192.0.2.7", udp_port=8443, tcp_port=8443),)
 
 
-def test_the_default_vantage_gives_its_reason() -> None:
-    site = _gather(stun=("stun:a",)).site
+def test_a_vantage_that_nobody_named_is_a_client_and_says_that_it_is_a_default() -> None:
+    site = gather(Request(stun=("stun:a",)), {}).site
     assert site.vantage is Role.CLIENT
-    assert site.settings["from"] == Setting(value="client", origin="default: nothing told otherwise")
+    assert site.settings["from"].origin == "default: nothing told otherwise"
 
 
-def test_a_link_makes_the_phase_pre_and_nothing_makes_it_undetermined() -> None:
-    assert _gather(peers=(str(LINK),)).site.phase is Phase.PRE
-    assert _gather(stun=("stun:a",)).site.phase is Phase.UNDETERMINED
+@pytest.mark.parametrize(
+    ("request_", "phase"),
+    [
+        (Request(peers=(LINK,)), Phase.PRE),
+        (Request(stun=("stun:a",)), Phase.UNDETERMINED),
+        (Request(peers=(LINK,), phase="post"), Phase.POST),
+        (Request(stun=("stun:a",), phase="pre"), Phase.PRE),
+    ],
+    ids=["paired", "not paired", "paired, said", "not paired, said"],
+)
+def test_the_phase(request_: Request, phase: Phase) -> None:
+    assert gather(request_, {}).site.phase is phase
 
 
-def test_a_link_comes_by_option_file_standard_input_or_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "link").write_text(f"{LINK}\n")
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"  {LINK}\n"))
-    environment = {"CALLS_DOCTOR_PEER": str(LINK)}
-    for asked, given in ((str(LINK), {}), (f"@{tmp_path}/link", {}), ("-", {}), (None, environment)):
-        found = _gather(given, peers=(asked,) if asked else ())
-        assert str(found.link) == str(LINK)
-        origin = "--peer" if asked else "CALLS_DOCTOR_PEER"
-        assert found.site.settings["media.hosts"] == Setting(value=["calls.example.com:8443"], origin=origin)
+@pytest.mark.parametrize("phase", ["self-test", "offline", "prr", "PRE"])
+def test_a_phase_that_cannot_be_asked_for(phase: str) -> None:
+    assert refusal(Request(phase=phase, stun=("stun:a",))).startswith("--phase: ")
 
 
-def test_an_option_goes_before_the_environment() -> None:
-    found = _gather({"CALLS_DOCTOR_PEER": str(OTHER)}, peers=(str(LINK),))
-    assert str(found.link) == str(LINK)
+def test_a_server_that_is_named_twice_is_asked_once() -> None:
+    site = gather(Request(stun=("stun:a", "stun:b", "stun:a"), turn=("turn:a", "turn:a")), {}).site
+    assert [str(uri) for uri in site.stun] == ["stun:a:3478", "stun:b:3478"]
+    assert len(site.turn) == 1
+
+
+def test_a_link_comes_from_the_environment_and_an_option_goes_before_it() -> None:
+    from_environment = gather(Request(), {"CALLS_DOCTOR_PEER": f" {LINK}\n"})
+    assert from_environment.link and from_environment.link.address == "192.0.2.7"
+    assert from_environment.site.settings["media.hosts"].origin == "CALLS_DOCTOR_PEER"
+    from_option = gather(Request(peers=(OTHER,)), {"CALLS_DOCTOR_PEER": LINK})
+    assert from_option.link and from_option.link.address == "192.0.2.8"
+
+
+def test_a_link_comes_from_a_file_or_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "link"
+    path.write_text(f"{LINK}\n", encoding="utf-8")
+    for peer in (f"@{path}", "-"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"\n  {LINK}\n"))
+        found = gather(Request(peers=(peer,)), {})
+        assert found.link and str(found.link) == LINK
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("-", "--peer: standard input holds no link"),
-        ("@empty", "--peer: empty holds no link"),
-        ("@missing", "--peer: missing cannot be read: No such file or directory"),
-        ("@binary", "--peer: binary cannot be read: it is no text file"),
-        ("@a\0b", "cannot be read: it is no text file"),
-        ("@.", "--peer: . cannot be read: Is a directory"),
-        ("http://a", "--peer: a pairing link begins with calls-doctor://"),
-        ("calls-doctor://192.0.2.1:8443/#canary", "--peer: the pairing link for 192.0.2.1:8443 is incomplete"),
+        ("@/nonexistent", "/nonexistent cannot be read: No such file or directory"),
+        ("@/", "Is a directory"),
+        ("@", "cannot be read"),
+        ("@/dev/null", "/dev/null holds no link"),
+        ("@a\0b", "cannot be read"),
+        ("-", "standard input holds no link"),
+        ("192.0.2.7:8443", "--peer: "),
+        (LINK[:-1], "--peer: "),
+        (LINK.replace("calls-doctor", "cals-doctor"), "--peer: "),
+        (LINK.partition("#")[0], "--peer: "),
+        ("", "--peer: "),
     ],
 )
-def test_what_is_no_link_is_one_sentence(text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_link_that_cannot_be_used(text: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    Path("empty").touch()
-    Path("binary").write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError) as caught:
-        _gather(peers=(text,))
-    assert said in str(caught.value)
-    assert "canary" not in str(caught.value)
+    assert said in refusal(Request(peers=(text,)))
 
 
-def test_several_links_are_more_than_this_version_tests() -> None:
-    with pytest.raises(UsageError, match="give one link"):
-        _gather(peers=(str(LINK), str(OTHER)))
+def test_a_file_that_is_no_text_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "link"
+    path.write_bytes(b"\xff\xfe" + LINK.encode())
+    assert "it is no text file" in refusal(Request(peers=(f"@{path}",)))
+
+
+def test_a_damaged_link_of_the_environment_is_named_by_its_variable() -> None:
+    assert refusal(Request(), {"CALLS_DOCTOR_PEER": LINK[:-1]}).startswith("CALLS_DOCTOR_PEER: ")
+
+
+def test_the_same_link_twice_is_one_and_two_are_too_many() -> None:
+    assert gather(Request(peers=(LINK, LINK)), {}).link
+    assert "give one link" in refusal(Request(peers=(LINK, OTHER)))
 
 
 @pytest.mark.parametrize(
-    "asked", [{"stun": ("stun:a",)}, {"mode": "rtcd"}, {"peers": (str(LINK),)}, {"turn": ("turn:a",)}]
+    "request_",
+    [
+        Request(self_test=True, mode="rtcd"),
+        Request(self_test=True, stun=("stun:a",)),
+        Request(self_test=True, peers=(LINK,)),
+        Request(self_test=True, rtcd_url="http://a"),
+    ],
 )
-def test_the_self_test_and_a_target_contradict_each_other(asked: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="--self-test tests this machine against itself"):
-        _gather(self_test=True, **asked)
+def test_the_self_test_names_nothing_else(request_: Request) -> None:
+    assert refusal(request_).startswith("--self-test tests this machine against itself")
 
 
-def test_the_self_test_that_was_asked_for_lets_the_environments_link_be() -> None:
-    found = _gather({"CALLS_DOCTOR_PEER": str(LINK)}, self_test=True)
+def test_the_self_test_can_be_forced_where_the_environment_names_a_stand_in() -> None:
+    """A variable stays set where it is useful; the option says what is wanted now."""
+    found = gather(Request(self_test=True), {"CALLS_DOCTOR_PEER": LINK})
     assert found.self_test
     assert found.link is None
 
 
-def test_what_has_no_effect_is_noted() -> None:
-    notes = _gather({"CALLS_DOCTOR_PEERS": "x"}, vantage="media", phase="pre", wait_s=1.0).notes
+def test_what_has_no_effect_is_said() -> None:
+    notes = gather(Request(vantage="media", wait_s=3.0), {"CALLS_DOCTOR_TRUN_SECRET": "x"}).notes
     assert notes == (
         "--from has no effect in the self-test",
-        "--phase has no effect in the self-test",
         "--wait has no effect in the self-test",
-        "CALLS_DOCTOR_PEERS in the environment is not known; did you mean CALLS_DOCTOR_PEER?",
+        "CALLS_DOCTOR_TRUN_SECRET in the environment is not known; did you mean CALLS_DOCTOR_TURN_SECRET?",
     )
-    assert _gather(mode="integrated", rtcd_url="http://a:8045").notes == (
-        "--rtcd-url: mode integrated has no rtcd; it is tested all the same",
-    )
+    assert "no rtcd" in gather(Request(mode="integrated", rtcd_url="http://a"), {}).notes[0]
+    assert gather(Request(mode="rtcd", rtcd_url="http://a", vantage="media"), {}).notes == ()
 
 
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ({"mode": "rtdc"}, '--mode: "rtdc" is not known; did you mean "rtcd"?'),
-        ({"vantage": "server"}, "--from: "),
-        ({"phase": "offline"}, "it is one of pre, post, undetermined"),
-        ({"stun": ("stun.example.com",)}, "--stun: "),
-        ({"turn": ("stun:a",)}, "a stun: URI where a turn: URI belongs"),
-        ({"rtcd_url": "rtcd:8045"}, "--rtcd-url: "),
-    ],
-)
-def test_a_wrong_word_names_its_option(asked: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        _gather(**asked)
-    assert said in str(caught.value)
-
-
-def test_a_request_and_what_was_gathered_show_no_key() -> None:
-    key = str(LINK).partition("#")[2]
-    found = _gather(peers=(str(LINK),))
-    assert key not in repr(Request(peers=(str(LINK),))) + repr(found)
+def test_the_request_shows_no_link() -> None:
+    assert KEY not in repr(Request(peers=(LINK,)))

@@ -1,106 +1,130 @@
-"""The last look: what nobody wrote on purpose leaves all the same in no output."""
+"""The last look at what is written: nothing of the environment's secrets, and no key of a pairing link."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
-from calls_doctor.model.flow import Endpoint, Flow, Party, Role
-from calls_doctor.model.report import Confidence, Diagnosis, Impact, NextStep, Remedy, Report, Tool, Verdict
-from calls_doctor.model.site import Phase
+from calls_doctor.model.report import NotTested, Report
+from calls_doctor.model.site import Setting
 from calls_doctor.site import secrecy
+from calls_doctor.wire.direct import Keys, Link
+from tests.reports.samples import failing_report, result
 
-KEYS = {
-    "rtcd": "canary-rtcd-key",
-    "secret": "canary-turn-secret",
+SECRETS = {
+    "auth": "canary-auth-key",
+    "turn": "canary-turn-secret",
     "password": "canary-password",
-    "token": "canary-token",
+    "token": "canary-token-1",
 }
-NAMES = {"client": "canary-client", "user": "canary-user"}
+NAMES = {"client": "canary-client-id", "user": "canary-user-name"}
 GIVEN = Credentials(
     rtcd_client_id=NAMES["client"],
-    rtcd_auth_key=Secret(KEYS["rtcd"]),
-    turn_secret=Secret(KEYS["secret"]),
-    turn=TurnCredentials(NAMES["user"], Secret(KEYS["password"])),
-    mattermost_tokens=(Secret(KEYS["token"]),),
+    rtcd_auth_key=Secret(SECRETS["auth"]),
+    turn_secret=Secret(SECRETS["turn"]),
+    turn=TurnCredentials(NAMES["user"], Secret(SECRETS["password"])),
+    mattermost_tokens=(Secret(SECRETS["token"]),),
 )
+ADDRESSES = ["192.0.2.7", "2001:db8::7", "calls.example.com"]
 
 
-def _report(said: str) -> Report:
-    """A report in which everything that is free text says the same."""
-    evidence = {"traceback": f"line 1\n{said}", "rows": [{"detail": said, "n": 1, "ok": None}]}
-    result = CheckResult(
-        id="a.b", title="A", category="a", status=Status.ERROR, vantage="client", target=said, summary=said,
-        evidence=evidence,
-    )  # fmt: skip
-    client = Endpoint(role=Role.CLIENT)
-    cause = Diagnosis(
-        cause="turn.quota", confidence=Confidence.LIKELY, party=Party.PATH, impact=Impact.DEGRADED, subject=said,
-        summary=said, flow=Flow(from_=client, to=client, protocol="udp", port=1), remedy=Remedy(summary="mend"),
-    )  # fmt: skip
-    return Report(
-        tool=Tool(version="1"), run_id="r", started="2026-01-01T00:00:00Z", duration_s=1.0, complete=True,
-        command=f"calls-doctor check {said}", metadata={"k": said}, phase=Phase.POST, mode=None, vantages=[],
-        verdict=Verdict.BROKEN, checks=[result], diagnosis=[cause],
-        next=[NextStep(command="calls-doctor check", on_host="x", why=said)],
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("key", KEYS.values())
-def test_a_key_is_cut_out_of_all_free_text(key: str) -> None:
-    cleaned = secrecy.report(_report(f"before {key} after"), GIVEN)
-    text = msgspec.json.encode(cleaned).decode()
-    assert key not in text
-    assert cleaned.checks[0].summary == f"before {secrecy.CUT} after"
-    assert cleaned.checks[0].evidence["rows"] == [{"detail": f"before {secrecy.CUT} after", "n": 1, "ok": None}]
-    assert cleaned.command == f"calls-doctor check before {secrecy.CUT} after"
-
-
-@pytest.mark.parametrize("name", NAMES.values())
-def test_a_name_is_cut_out_of_what_checks_found(name: str) -> None:
-    cleaned = secrecy.report(_report(name), GIVEN)
-    assert name not in msgspec.json.encode(cleaned.checks).decode()
-
-
-def test_words_that_are_no_free_text_stay_whatever_the_secret_is() -> None:
-    given = Credentials(turn_secret=Secret("error"), rtcd_client_id="calls", rtcd_auth_key=Secret("turn.quota"))
-    cleaned = secrecy.report(_report("an error"), given)
-    assert cleaned.checks[0].status is Status.ERROR
-    assert cleaned.checks[0].summary == "an ***"
-    assert cleaned.diagnosis[0].cause == "turn.quota"
-    assert cleaned.command == "calls-doctor check an ***"
-
-
-def test_without_secrets_nothing_changes() -> None:
-    made = _report("text")
-    assert secrecy.report(made, Credentials()) is made
-    assert secrecy.report(made, GIVEN) == made
-    assert secrecy.report(made, Credentials(turn_secret=Secret("tex"))) == made  # too short to be cut out of words
-
-
-def test_the_longer_secret_goes_whole() -> None:
-    given = Credentials(turn_secret=Secret("canary"), rtcd_client_id="x", rtcd_auth_key=Secret("canary-long"))
-    assert secrecy.report(_report("a canary-long one"), given).checks[0].summary == "a *** one"
+def link(address: str, name: str = "") -> str:
+    return str(Link(address, 8443, Keys(bytes(range(16))), bytes(32), name))
 
 
 @pytest.mark.parametrize(
     ("text", "cut"),
     [
-        ("calls-doctor://192.0.2.1:8443/?name=x#key.print", "192.0.2.1:8443"),
-        ("--peer 'calls-doctor://[2001:db8::1]:8443/#key.print'", "--peer '[2001:db8::1]:8443'"),
-        ("calls-doctor://a:1/#k calls-doctor://b:2#k", "a:1 b:2"),
-        ("calls-doctor://#key", ""),
+        (link("192.0.2.7"), "192.0.2.7:8443"),
+        (link("2001:db8::7"), "[2001:db8::7]:8443"),
+        (f"--peer {link('192.0.2.7', 'calls.example.com')} -v", "--peer 192.0.2.7:8443 -v"),
+        (f"'{link('192.0.2.7')}' '{link('192.0.2.8')}'", "'192.0.2.7:8443' '192.0.2.8:8443'"),
+        (f"--peer={link('192.0.2.7')}", "--peer=192.0.2.7:8443"),
         ("calls-doctor check", "calls-doctor check"),
+        ("calls-doctor://", ""),
+        ("", ""),
     ],
 )
 def test_links_are_cut_to_host_and_port(text: str, cut: str) -> None:
     assert secrecy.cut_links(text) == cut
 
 
-def test_a_sentence_holds_neither_link_nor_what_the_environment_holds() -> None:
-    said = secrecy.sentence(
-        "no option canary-turn-secret, calls-doctor://a:1/#canary", {"CALLS_DOCTOR_TURN_SECRET": "canary-turn-secret"}
+def everywhere(canary: str) -> Report:
+    """A report in which every free text holds the canary."""
+    made = failing_report()
+    return msgspec.structs.replace(
+        made,
+        command=f"calls-doctor check --label {canary}",
+        metadata={"note": canary},
+        site={"rtcd.url": Setting(value=[canary], origin="--rtcd-url")},
+        vantages=[msgspec.structs.replace(made.vantages[0], id=canary, label=canary)],
+        not_tested=[NotTested(what="a.b", why=canary)],
+        checks=[
+            result(
+                "turn.allocate",
+                Status.FAIL,
+                f"the server said {canary}",
+                target=f"turn:h?{canary}",
+                evidence={"reason": canary, "deep": [{"er": f"a{canary}b"}, 3, None, True], "traceback": canary},
+            )
+        ],
+        diagnosis=[msgspec.structs.replace(made.diagnosis[0], subject=canary, summary=f"it said {canary}")],
+        next=[msgspec.structs.replace(made.next[0], why=f"how to mend {canary}")],
     )
-    assert said == "no option ***, a:1"
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_no_secret_is_left_anywhere_in_a_report(kind: str) -> None:
+    cut = msgspec.json.encode(secrecy.report(everywhere(SECRETS[kind]), GIVEN)).decode()
+    assert SECRETS[kind] not in cut
+    assert "the server said ***" in cut
+    assert "a***b" in cut
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_names_are_cut_out_of_what_checks_found(kind: str) -> None:
+    """A user name is no secret in the strict sense; nobody needs it in a report either."""
+    cut = secrecy.report(everywhere(NAMES[kind]), GIVEN)
+    assert NAMES[kind] not in msgspec.json.encode(cut.checks).decode()
+
+
+def test_words_that_are_no_free_text_stay_whatever_the_secret_is() -> None:
+    report = everywhere("it failed")
+    given = Credentials(
+        turn_secret=Secret("fail"), rtcd_client_id="calls-doctor", rtcd_auth_key=Secret("turn.allocate")
+    )
+    cut = secrecy.report(report, given)
+    assert [(one.id, one.status) for one in cut.checks] == [("turn.allocate", Status.FAIL)]
+    assert cut.checks[0].summary == "the server said it ***ed"
+    assert cut.diagnosis[0].cause == report.diagnosis[0].cause
+    assert cut.command == "calls-doctor check --label it ***ed"
+
+
+def test_a_link_is_cut_in_a_report_too() -> None:
+    cut = secrecy.report(everywhere(link("192.0.2.7")), Credentials())
+    assert "#" not in msgspec.json.encode(cut).decode()
+    assert cut.checks[0].summary == "the server said 192.0.2.7:8443"
+
+
+def test_where_nothing_was_given_nothing_is_cut() -> None:
+    report = everywhere("plain")
+    assert secrecy.report(report, Credentials()) == report
+
+
+def test_a_secret_that_is_too_short_to_protect_anything_leaves_the_words_whole() -> None:
+    report = everywhere("a")
+    assert secrecy.report(report, Credentials(turn_secret=Secret("a"))) == report
+
+
+def test_a_secret_that_holds_another_goes_whole() -> None:
+    given = Credentials(turn_secret=Secret("canary"), rtcd_auth_key=Secret("canary-and-more"), rtcd_client_id="x")
+    cut = secrecy.report(everywhere("canary-and-more"), given)
+    assert "and-more" not in msgspec.json.encode(cut).decode()
+
+
+def test_a_sentence_for_the_terminal_is_cut_too() -> None:
+    environment = {"CALLS_DOCTOR_TURN_SECRET": "hunter2!", "HOME": "/root"}
+    said = secrecy.sentence(f"/root: hunter2! is no such option, nor {link('192.0.2.7')}", environment)
+    assert said == "/root: *** is no such option, nor 192.0.2.7:8443"
