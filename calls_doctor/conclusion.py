@@ -52,11 +52,9 @@ def next_steps(
     site: Site, results: Sequence[CheckResult], found: Sequence[Diagnosis], command: str = ""
 ) -> list[NextStep]:
     """At most three commands and where to type them; `command` is the one that led here."""
-    steps = {
-        f"calls-doctor explain {one.cause}": f"how to mend it: {one.summary}"
-        for one in reversed(found)  # two of one kind are explained once, at the place of the more important
-    }
-    commands = dict(reversed(steps.items()))
+    commands: dict[str, str] = {}
+    for one in found:  # two of one kind are explained once, at the place of the more important
+        commands.setdefault(f"calls-doctor explain {one.cause}", f"how to mend it: {one.summary}")
     broken = next((r for r in results if r.status is Status.ERROR), None)
     failed = next((r for r in results if r.status is Status.FAIL), None)
     if broken:

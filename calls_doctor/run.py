@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any  # rows of the report are JSON
+from typing import TYPE_CHECKING, Any  # rows of the report are JSON; nothing is sent to a coroutine
 
 import msgspec
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from calls_doctor.standin.launch import Options, Ready
     from calls_doctor.wire.direct import Link
 
-__all__ = ["Interrupted", "Observer", "Request", "check", "exit_code", "plan"]
+__all__ = ["Interrupted", "Observer", "Request", "check", "exit_code", "media_time_s", "plan"]
 
 MEDIA_TIME_S = 3.0
 MEDIA_TIME_SELF_TEST_S = 0.3
@@ -79,16 +79,26 @@ def plan(request: Request, environment: Mapping[str, str]) -> CheckPlan | Mode:
     return planned.site.mode
 
 
+def media_time_s(request: Request, phase: Phase) -> float:
+    """How long each call of the run lasts."""
+    if request.media_time_s is not None:
+        return request.media_time_s
+    if request.thorough:
+        return MEDIA_TIME_THOROUGH_S
+    return MEDIA_TIME_SELF_TEST_S if phase is Phase.SELF_TEST else MEDIA_TIME_S
+
+
 def _select(gathered: Gathered, request: Request) -> CheckPlan:
     site = _self_test_site(None) if gathered.self_test else gathered.site
     return select(site, CHECKS, only=request.only, skip=request.skip)
 
 
-async def check(
+def check(
     request: Request, environment: Mapping[str, str], observer: Observer, stand_in: Options | None = None
-) -> Report:
-    """Runs the checks. Raises UsageError before anything is probed, and Interrupted where it is cancelled.
+) -> Coroutine[Any, Any, Report]:
+    """The run, to be awaited; it raises Interrupted where it is cancelled.
 
+    Files and standard input are read here, where no loop waits for them. Raises UsageError before anything is probed.
     `stand_in` shapes the self-test's stand-in (tests leave parts of it out, or fix its ports).
     """
     gathered = gather(request, environment)
@@ -96,6 +106,12 @@ async def check(
     _refuse_an_empty_run(gathered, planned, request)
     for note in gathered.notes:
         observer.said(note)
+    return _check(request, gathered, planned, observer, stand_in)
+
+
+async def _check(
+    request: Request, gathered: Gathered, planned: CheckPlan, observer: Observer, stand_in: Options | None
+) -> Report:
     run = _Run(request, planned, gathered.credentials, observer)
     try:
         async with asyncio.timeout(request.timeout_s) as limit:
@@ -202,7 +218,7 @@ class _Run:
                 results=results,
                 paired=paired,
                 facts=facts,
-                media_time_s=self._media_time_s(),
+                media_time_s=media_time_s(self._request, self._site.phase),
                 thorough=self._request.thorough,
                 near_books=self._near_books,
             )
@@ -220,16 +236,9 @@ class _Run:
 
     def _with_time_for_media(self, planned: CheckPlan) -> CheckPlan:
         """A probe's limit is our own fault to reach, so what the user made longer must not reach it."""
-        more_s = self._media_time_s()
+        more_s = media_time_s(self._request, self._site.phase)
         specs = tuple(replace(spec, timeout_s=spec.timeout_s + more_s) for spec in planned.planned)
         return replace(planned, planned=specs)
-
-    def _media_time_s(self) -> float:
-        if self._request.media_time_s is not None:
-            return self._request.media_time_s
-        if self._request.thorough:
-            return MEDIA_TIME_THOROUGH_S
-        return MEDIA_TIME_SELF_TEST_S if self._site.phase is Phase.SELF_TEST else MEDIA_TIME_S
 
     def _vantage_id(self) -> str:
         return self._request.label or str(self._site.vantage)

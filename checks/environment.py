@@ -10,7 +10,7 @@ from typing import Any  # evidence is JSON
 
 from calls_doctor.model.check import Finding, Status
 from calls_doctor.model.flow import Role, Transport, address_class
-from calls_doctor.model.site import Phase, Site
+from calls_doctor.model.site import Mode, Phase, Site
 from calls_doctor.modes import API_PORT, MEDIA_PORT, STUN_PORT
 from calls_doctor.net.sockets import PortOwner, can_bind, local_addresses, port_owner
 from calls_doctor.spec import CheckSpec, Context
@@ -54,30 +54,55 @@ STANDARD_PORTS = (
 
 async def port_free_probe(context: Context) -> Finding:
     """Binds each port of Calls for a moment on the wildcard address, plainly (never SO_REUSEPORT), and closes it."""
+    site = context.site
+    ports = [row for row in STANDARD_PORTS if row[1] in _served_here(site)]
     taken: list[dict[str, Any]] = []
     refused: list[str] = []
-    for transport, port, use in STANDARD_PORTS:
+    for transport, port, use in ports:
         error = can_bind(transport, WILDCARD, port)
         if error is not None and error.errno == errno.EADDRINUSE:
             taken.append(_taken(transport, port, use, port_owner(transport, WILDCARD, port)))
         elif error is not None:
             refused.append(f"{port}/{transport}: {os.strerror(error.errno or 0)}")
-    evidence: dict[str, Any] = {"ports": [f"{port}/{transport}" for transport, port, _ in STANDARD_PORTS]}
+    evidence: dict[str, Any] = {"ports": [f"{port}/{transport}" for transport, port, _ in ports]}
     evidence |= {"taken": taken, "refused": refused}
     if refused and not taken:
         summary = f"the system refuses to bind {', '.join(refused)}"
         return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
+    numbers = ", ".join(dict.fromkeys(str(port) for _, port, _ in ports))
     if not taken:
-        return Finding(status=Status.PASS, summary="8443, 8045 and 3478 are free here", evidence=evidence)
+        return Finding(status=Status.PASS, summary=f"{numbers}: free here", evidence=evidence)
     named = ", ".join(f"{row['port']}/{row['transport']} by {row['owner']}" for row in taken)
+    if _is_the_stand_in(context):
+        evidence["stand_in"] = True
+        return Finding(status=Status.PASS, summary=f"held by the stand-in that runs here: {named}", evidence=evidence)
     # Only where Calls is about to be installed is a taken port in anyone's way.
-    in_the_way = context.site.phase is Phase.PRE
+    in_the_way = site.phase is Phase.PRE
     return Finding(status=Status.FAIL if in_the_way else Status.WARN, summary=f"taken here: {named}", evidence=evidence)
 
 
+def _is_the_stand_in(context: Context) -> bool:
+    """True where the stand-in that we are paired with listens on this very machine: then it has the ports it needs."""
+    here = set(local_addresses())
+    return context.facts is not None and bool(here & set(context.facts.local_addresses))
+
+
+WITHOUT_RTCD = (Mode.INTEGRATED, Mode.HA_CLUSTERED, Mode.HA_HANDLER)
+
+
+def _served_here(site: Site) -> tuple[int, ...]:
+    """The ports that this machine will serve, by its role and the mode."""
+    if site.phase is Phase.SELF_TEST:
+        return MEDIA_PORT, API_PORT, STUN_PORT
+    if site.vantage is Role.MEDIA:
+        return (MEDIA_PORT,) if site.mode in WITHOUT_RTCD else (MEDIA_PORT, API_PORT)
+    if site.vantage is Role.MATTERMOST:
+        return (MEDIA_PORT,) if site.mode in WITHOUT_RTCD else ()
+    return (STUN_PORT,) if site.vantage is Role.TURN else ()
+
+
 def _no_server_here(site: Site) -> str:
-    served = site.vantage in (Role.MEDIA, Role.MATTERMOST, Role.TURN) or site.phase is Phase.SELF_TEST
-    return "" if served else "a caller's machine serves none of these ports"
+    return "" if _served_here(site) else f"the {site.vantage} machine serves none of these ports"
 
 
 def _taken(transport: Transport, port: int, use: str, owner: PortOwner | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Transport
+from calls_doctor.model.flow import Role, Transport
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import CheckSpec, Context
@@ -161,6 +161,9 @@ def _no_relay(site: Site) -> str:
     return _no_link(site) or ("" if site.turn else "no TURN server was named: give it with --turn")
 
 
+CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
+"""Who calls: what the media host and a Mattermost node see of their own ports says nothing of callers."""
+
 CHECKS = (
     CheckSpec(
         id="media.self",
@@ -168,6 +171,7 @@ CHECKS = (
         probe=self_probe,
         needs=("port.rtc-udp-echo",),
         phases=frozenset({Phase.SELF_TEST}),
+        vantages=CALLERS,
         nothing_to_do=_no_link,
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
         packets_max=40,
@@ -179,6 +183,7 @@ CHECKS = (
         title="A call over UDP carries RTP both ways",
         probe=call_udp_probe,
         needs=("port.rtc-udp-echo",),
+        vantages=CALLERS,
         nothing_to_do=_no_link,
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
         required=True,
@@ -194,6 +199,7 @@ CHECKS = (
         title="A call over TCP carries RTP both ways",
         probe=call_tcp_probe,
         needs=("port.rtc-tcp-echo",),
+        vantages=CALLERS,
         nothing_to_do=_no_tcp,
         targets=lambda site: [f"{m.host}:{m.tcp_port}/tcp" for m in site.media if m.tcp_port],
         packets_max=80,
@@ -205,6 +211,7 @@ CHECKS = (
         title="A call through the TURN relay carries RTP both ways",
         probe=call_relay_probe,
         needs=("turn.allocate", "turn.relay-range"),
+        vantages=CALLERS,
         nothing_to_do=_no_relay,
         targets=lambda site: [str(uri) for uri in site.turn[:1]],
         packets_max=120,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Transport
+from calls_doctor.model.flow import Role, Transport
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import CheckSpec, Context
@@ -170,9 +170,19 @@ def _no_link(site: Site) -> str:
     return "" if site.media else "no stand-in to test against: give its link with --peer"
 
 
+def _no_api(site: Site) -> str:
+    if not site.rtcd_url:
+        return "no rtcd API was named: give it with --rtcd-url"
+    judged_here = site.mode is None or site.phase is Phase.SELF_TEST or site.vantage is Role.MATTERMOST
+    return "" if judged_here else "rtcd's API is for the Mattermost nodes; it is judged from there"
+
+
 def _no_tcp(site: Site) -> str:
     return _no_link(site) or ("" if any(m.tcp_port for m in site.media) else "TCP is not wanted: tcp_port is 0")
 
+
+CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
+"""Who calls: what the media host and a Mattermost node see of their own ports says nothing of callers."""
 
 CHECKS = (
     CheckSpec(
@@ -180,6 +190,7 @@ CHECKS = (
         title="UDP datagrams reach the media port and answers come back",
         probe=rtc_udp_echo_probe,
         needs=("env.platform",),
+        vantages=CALLERS,
         nothing_to_do=_no_link,
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
         required=True,
@@ -195,6 +206,7 @@ CHECKS = (
         title="TCP to the media port carries bytes both ways",
         probe=rtc_tcp_echo_probe,
         needs=("env.platform",),
+        vantages=CALLERS,
         nothing_to_do=_no_tcp,
         targets=lambda site: [f"{m.host}:{m.tcp_port}/tcp" for m in site.media if m.tcp_port],
         guide_steps=("1.6.2", "1.6.4"),
@@ -208,7 +220,7 @@ CHECKS = (
         title="rtcd's API answers over HTTP and WebSocket",
         probe=api_tcp_probe,
         needs=("env.platform",),
-        nothing_to_do=lambda site: "" if site.rtcd_url else "no rtcd API was named: give it with --rtcd-url",
+        nothing_to_do=_no_api,
         targets=lambda site: [site.rtcd_url],
         required=True,
         guide_steps=("1.6.5", "2B.2.1"),

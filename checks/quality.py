@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Transport
+from calls_doctor.model.flow import Role, Transport
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.spec import CheckSpec, Context
 
@@ -148,12 +148,16 @@ def _no_link(site: Site) -> str:
     return "" if site.media else "no stand-in to test against: give its link with --peer"
 
 
+CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
+"""Who calls: what the media host and a Mattermost node see of their own ports says nothing of callers."""
+
 CHECKS = (
     CheckSpec(
         id="quality.path",
         title="The path is good enough for voice",
         probe=path_probe,
         needs=("port.rtc-udp-echo", "media.call-udp"),
+        vantages=CALLERS,
         nothing_to_do=_no_link,
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
         guide_steps=("2A.3.2", "2B.5.2"),

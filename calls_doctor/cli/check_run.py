@@ -12,10 +12,11 @@ from calls_doctor import run as runs
 from calls_doctor.cli import EXIT_INTERRUPTED, PROGRAM
 from calls_doctor.cli import output as out
 from calls_doctor.cli.interrupt import run_interruptible
-from calls_doctor.cli.plan import PLAN_FORMATS
+from calls_doctor.cli.plan import PLAN_FORMATS, Planned
 from calls_doctor.cli.progress import progress
 from calls_doctor.errors import UsageError
 from calls_doctor.model.report import Report
+from calls_doctor.model.site import Mode
 from calls_doctor.site import options
 from calls_doctor.site.secrecy import cut_links
 from reports import FORMATS
@@ -33,13 +34,18 @@ def run(typed: Sequence[str], asked: dict[str, Any]) -> int:
     targets = out.targets(asked["format_name"], asked["outputs"])
     request = _request(typed, asked)
     if asked["list_only"]:
-        planned = runs.plan(request, os.environ)
+        planned = _planned(request)
         out.write(lambda name, how: PLAN_FORMATS[name](planned, how), targets, style)
         return 0
     with progress(quiet=asked["quiet"], no_color=asked["no_color"]) as observer:
         report, interrupted = _checked(request, observer)
     _write(report, targets, style)
     return EXIT_INTERRUPTED if interrupted else runs.exit_code(report, fail_on)
+
+
+def _planned(request: runs.Request) -> Planned:
+    what = runs.plan(request, os.environ)
+    return Planned(what) if isinstance(what, Mode) else Planned(what, runs.media_time_s(request, what.site.phase))
 
 
 def _checked(request: runs.Request, observer: runs.Observer) -> tuple[Report, bool]:

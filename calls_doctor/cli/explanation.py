@@ -19,7 +19,7 @@ from reports.style import Style
 
 INDENT = "  "
 NAME_COLUMNS = 13
-GUIDE = "the official deployment guide"
+GUIDE = "the official guide"
 
 
 def explanation(identifier: str, style: Style) -> str:

@@ -63,7 +63,7 @@ def _format_of(path: str) -> str:
         return SUFFIXES[suffix.lower()]
     if not suffix:
         raise UsageError(f"-o: {path} has no suffix to pick the format by; write {path}{' or '.join(SUFFIXES)}")
-    raise UsageError(f"-o: {path}: the suffix {suffix} is not known; {did_you_mean(suffix, SUFFIXES)}")
+    raise UsageError(f"-o: {path}: no format has this suffix; {did_you_mean(suffix, SUFFIXES)}")
 
 
 def _judge(path: Path) -> None:

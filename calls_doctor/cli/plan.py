@@ -4,6 +4,7 @@ a mode alone, who talks to whom in it. Nothing here touches a network."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any  # JSON
 
@@ -20,8 +21,19 @@ from reports.style import Style
 ANY_PORT = "*"
 INDENT = " " * 4
 
-Planned = CheckPlan | Mode
-"""A mode alone names nothing to test, and is listed by role."""
+PACKETS_PER_S = 50
+"""Of RTP, each way in each session of a call (net/call.py, whose import costs 90 ms)."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What `--list` lists."""
+
+    what: CheckPlan | Mode
+    """A mode alone names nothing to test, and is listed by role."""
+    media_time_s: float = 0.0
+    """How long each call would last."""
+
 
 MACHINES = {
     Role.CLIENT: "a caller's machine",
@@ -36,13 +48,19 @@ MACHINES = {
 
 def text(planned: Planned, style: Style) -> str:
     """For people."""
-    lines = _mode(planned, style) if isinstance(planned, Mode) else _plan(planned, style)
+    if isinstance(planned.what, Mode):
+        lines = _mode(planned.what, style)
+    else:
+        lines = _plan(planned.what, planned.media_time_s, style)
     return "\n".join(lines) + "\n"
 
 
 def json(planned: Planned, _style: Style) -> str:
     """For programs."""
-    facts = _mode_facts(planned) if isinstance(planned, Mode) else _plan_facts(planned)
+    if isinstance(planned.what, Mode):
+        facts = _mode_facts(planned.what)
+    else:
+        facts = _plan_facts(planned.what) | {"media_time_s": planned.media_time_s}
     return msgspec.json.format(msgspec.json.encode(facts), indent=2).decode() + "\n"
 
 
@@ -53,7 +71,7 @@ def _targets(spec: CheckSpec, plan: CheckPlan) -> list[str]:
     return [target.replace(f":{PORT_TO_BE_PICKED}", f":{ANY_PORT}") for target in spec.targets(plan.site)]
 
 
-def _plan(plan: CheckPlan, style: Style) -> Iterator[str]:
+def _plan(plan: CheckPlan, media_time_s: float, style: Style) -> Iterator[str]:
     yield from style.wrap(_headline(plan), "")
     for category, specs in groupby(plan.planned, key=lambda spec: spec.category):
         yield ""
@@ -61,7 +79,7 @@ def _plan(plan: CheckPlan, style: Style) -> Iterator[str]:
         for spec in specs:
             needed = " (needed by what --only names)" if spec.id in plan.for_others else ""
             yield from style.wrap(f"{spec.id}  {spec.title}{needed}", INDENT, "  ")
-            yield from style.wrap(_way(spec, plan), INDENT * 2, INDENT)
+            yield from style.wrap(_way(spec, plan, media_time_s), INDENT * 2, INDENT)
     if plan.left_out:
         yield ""
         yield style.paint("not these", "bold")
@@ -77,11 +95,13 @@ def _headline(plan: CheckPlan) -> str:
     return f"{count}, {where}, phase {plan.site.phase}. Nothing was sent."
 
 
-def _way(spec: CheckSpec, plan: CheckPlan) -> str:
+def _way(spec: CheckSpec, plan: CheckPlan, media_time_s: float) -> str:
     targets = _targets(spec, plan)
     if not targets or not spec.packets_max:
         return "sends nothing"
-    media = ", and the call's media" if spec.category == "media" else ""
+    media = ""
+    if spec.category == "media":
+        media = f", and {PACKETS_PER_S} RTP packets a second each way for {media_time_s:g} s in each session"
     each = " each" if len(targets) > 1 else ""
     return f"{plan.site.vantage} to {', '.join(targets)}: at most {spec.packets_max} packets{each}{media}"
 
@@ -118,7 +138,8 @@ def _mode(mode: Mode, style: Style) -> Iterator[str]:
     yield from style.wrap(f"Mode {mode}: {facts.title}. Media ends at {facts.media_nodes}. Nothing was sent.", "")
     for role, flows in _by_role(mode):
         yield ""
-        yield style.paint(f"from {MACHINES[role]} (--from {role})", "bold")
+        heading = style.wrap(f"from {MACHINES[role]} (--from {role})", "  ", "")
+        yield from (style.paint(line, "bold") for line in heading)
         for flow in flows:
             yield from style.wrap(_flow(flow), INDENT, "  ")
     yield ""

@@ -16,9 +16,15 @@ import msgspec
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, outcomes
 from calls_doctor.model.flow import Party
 from calls_doctor.model.report import Confidence, Diagnosis, Impact, Remedy
+from calls_doctor.model.site import Phase
 
 STEPS_MAX = 20_000
 """The search gives up after so many looks and takes the greedy cover: an answer now, not the best one later."""
+LOOK_HERE = (
+    "Nothing has left this machine: look at its own firewall (nft list ruleset, or iptables-save) and at what inspects "
+    "traffic on it. On a real network:"
+)
+"""First in the self-test, where the cause's own steps speak of networks that were not touched."""
 _IMPACT_ORDER = list(Impact)
 _DOUBT = {Confidence.CERTAIN: 0, Confidence.LIKELY: 1, Confidence.POSSIBLE: 2}
 
@@ -38,7 +44,8 @@ def diagnose(evidence: Evidence, causes: Sequence[Cause]) -> list[Diagnosis]:
         Candidate(cause, prediction) for cause in causes if (prediction := cause.predicts(evidence)) is not None
     ]
     chosen, disputed = cover(wanted, candidates)
-    found = [_diagnosis(candidate, wanted, possible=candidate in disputed) for candidate in chosen]
+    own_machine = evidence.phase is Phase.SELF_TEST
+    found = [_diagnosis(one, wanted, possible=one in disputed, own_machine=own_machine) for one in chosen]
     return sorted(found, key=_importance)
 
 
@@ -122,7 +129,7 @@ def _greedy(wanted: frozenset[Outcome], useful: Sequence[Candidate]) -> frozense
     return frozenset(chosen)
 
 
-def _diagnosis(candidate: Candidate, wanted: frozenset[Outcome], possible: bool) -> Diagnosis:
+def _diagnosis(candidate: Candidate, wanted: frozenset[Outcome], *, possible: bool, own_machine: bool) -> Diagnosis:
     cause, prediction = candidate.cause, candidate.prediction
     party = prediction.party or cause.party
     return Diagnosis(
@@ -134,14 +141,15 @@ def _diagnosis(candidate: Candidate, wanted: frozenset[Outcome], possible: bool)
         subject=prediction.subject,
         summary=prediction.summary,
         because=sorted({check for check, _, _ in prediction.explains & wanted}),
-        remedy=_remedy(cause, prediction, party),
+        remedy=_remedy(cause, prediction, party, own_machine),
     )
 
 
-def _remedy(cause: Cause, prediction: Prediction, party: Party) -> Remedy:
+def _remedy(cause: Cause, prediction: Prediction, party: Party, own_machine: bool) -> Remedy:
     """The cause's own, after what must be found out first (contract section 6)."""
     deciding = (cause.deciding_test,) if party is Party.UNDECIDED and cause.deciding_test else ()
-    first = dict.fromkeys((*prediction.steps_first, *deciding))
+    here = (LOOK_HERE,) if own_machine else ()
+    first = dict.fromkeys((*here, *prediction.steps_first, *deciding))
     return msgspec.structs.replace(cause.remedy, steps=[*first, *cause.remedy.steps])
 
 

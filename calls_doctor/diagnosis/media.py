@@ -19,7 +19,7 @@ UDP_ROWS = ["FW-11", "FW-12"]
 def _open(protocol: str, rows: list[str], *steps: str) -> Remedy:
     return Remedy(
         summary=f"Let {protocol.upper()} {MEDIA_PORT} through",
-        steps=[*steps, "On Linux, the rules of a machine itself are in: nft list ruleset, or iptables-save"],
+        steps=list(steps),
         firewall_rows=rows,
         guide_steps=["1.6.1", "1.6.3"] if protocol == "udp" else ["1.6.2", "1.6.4"],
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
+import threading
 
-from calls_doctor.errors import Silence, Unreachable
+from calls_doctor.errors import NetworkError, Silence, Unreachable
 
 TIMEOUT_S = 5.0
 
@@ -20,13 +22,44 @@ async def resolve(host: str) -> list[str]:
         return [str(ipaddress.ip_address(host))]
     except ValueError:
         pass
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            return await _looked_up(host)
     except TimeoutError:
         raise Silence(f"the look-up of {host}", TIMEOUT_S) from None
-    except (OSError, UnicodeError) as error:
+
+
+def _looked_up(host: str) -> asyncio.Future[list[str]]:
+    """The answer of getaddrinfo, in a thread of its own.
+
+    Nobody can stop getaddrinfo: a loop's own pool would be waited for when the program ends, and with a name server
+    that is silent that takes half a minute; a daemon thread is left behind.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[str]] = loop.create_future()
+
+    def tell(found: list[str] | NetworkError) -> None:
+        if answer.done():
+            return  # nobody waits any more
+        if isinstance(found, NetworkError):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+    def look_up() -> None:
+        found = _addresses(host)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, found)
+
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    return answer
+
+
+def _addresses(host: str) -> list[str] | NetworkError:
+    """What the system says, or why it says nothing; blocks."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as error:  # UnicodeError, for what IDNA cannot encode, is a ValueError
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such name"
-        raise Unreachable(f"the look-up of {host}", detail=reason) from None
+        return Unreachable(f"the look-up of {host}", detail=reason)
     return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))

@@ -12,6 +12,8 @@ from calls_doctor.errors import Refused, Silence, TlsError, Unreachable
 from calls_doctor.model.flow import Address
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+NOT_TLS = "what answers does not speak TLS"
+"""In the sentence of a TlsError where that is the matter."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Stream:
     """TCP and TLS handshakes together."""
 
     async def close(self) -> None:
-        """Ends it at once."""
+        """Ends it at once; what was written and not sent is lost. May be called twice."""
         self.writer.transport.abort()
 
 
@@ -33,7 +35,7 @@ async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "")
 
     Raises Refused, Unreachable or Silence for the connection, TlsError for what TLS finds.
     """
-    what = f"{'TLS' if tls_name else 'TCP'} to {address[0]}:{address[1]}"
+    what = f"{'TLS' if tls_name else 'TCP'} to {_shown(address)}"
     context = ssl.create_default_context() if tls_name else None
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -47,9 +49,7 @@ async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "")
     except ssl.SSLCertVerificationError as error:
         raise TlsError(f"{what}: the TLS certificate is not to be trusted: {error.verify_message}") from None
     except ssl.SSLError as error:
-        reason = error.reason or "the handshake failed"
-        said = "what answers does not speak TLS" if reason in _NOT_TLS else f"TLS says {reason}"
-        raise TlsError(f"{what}: {said}") from None
+        raise TlsError(f"{what}: {NOT_TLS if _tls_reason(error) in _NOT_TLS else reason_of(error)}") from None
     except OSError as error:
         raise _trouble(error, what, bool(tls_name)) from None
     return Stream(reader, writer, loop.time() - began)
@@ -57,7 +57,7 @@ async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "")
 
 async def speaks_tls(address: Address, timeout_s: float) -> bool:
     """True where a TLS handshake succeeds there, whatever the certificate; nothing is sent over it."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         async with asyncio.timeout(timeout_s):
@@ -68,9 +68,24 @@ async def speaks_tls(address: Address, timeout_s: float) -> bool:
     return True
 
 
+def reason_of(error: OSError) -> str:
+    """Why a connection that was there broke, in words: asyncio's own errors carry no number, TLS's no errno."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS says {reason}" if (reason := _tls_reason(error)) else "TLS ended"
+    return os.strerror(error.errno) if error.errno else "the connection was lost"
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    return getattr(error, "reason", None) or ""  # only errors that OpenSSL made have one
+
+
+def _shown(address: Address) -> str:
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
 def _trouble(error: OSError, what: str, tls: bool) -> Refused | Unreachable | TlsError:
     if error.errno == errno.ECONNREFUSED:
         return Refused(what)
     if tls and (error.errno == errno.ECONNRESET or error.errno is None):
         return TlsError(f"{what}: the connection was cut during the TLS handshake")
-    return Unreachable(what, detail=os.strerror(error.errno) if error.errno else str(error))
+    return Unreachable(what, detail=reason_of(error))

@@ -34,16 +34,18 @@ class Forwarder:
     def forward(self, packet: bytes, sender: Session, path: Path, now: float) -> Iterator[tuple[Path, bytes]]:
         """One decrypted RTP packet that came by `path`, as encrypted packets with the path each goes by."""
         grant = sender.grant
+        if not sender.publishes(packet, now):
+            return
         if grant.call is None:
             # Back by the way it came, so that no forged nomination can aim the stream at a third party.
-            echo = rewritten(packet, packet[1] & 0x7F, grant.publishes_as)
-            out = sender.connection.outgoing_rtp(echo, now, path) if sender.may_echo(len(packet), now) else None
+            echo = rewritten(packet, sender.payload_type, grant.publishes_as)
+            out = sender.connection.outgoing_rtp(echo, now, path)
             if out is not None:
                 yield out
             return
         for other in self._calls.get(grant.call, ()):
             if other is not sender:
-                passed_on = rewritten(packet, other.grant.payload_type, grant.publishes_as)
+                passed_on = rewritten(packet, other.payload_type, grant.publishes_as)
                 out = other.connection.outgoing_rtp(passed_on, now)
                 if out is not None:
                     yield out

@@ -14,12 +14,14 @@ from typing import Protocol
 from calls_doctor.errors import FramingError
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.net.bound_sockets import DatagramSocket, bound_both
-from calls_doctor.wire.framing import Deframer, frame
+from calls_doctor.wire.framing import LENGTH_BYTES, Deframer, frame
+from calls_doctor.wire.rate_limit import source_of
 
 UNADMITTED_S = 10.0
 """How long a TCP connection may take to bring a frame that is admitted."""
 CONNECTIONS_MAX = 256
-UNADMITTED_PER_SOURCE_MAX = 32
+UNADMITTED_MAX, UNADMITTED_PER_SOURCE_MAX = 128, 32
+"""So that strangers, however many, leave room for those who hold the key."""
 UNSENT_BYTES_MAX = 64 * 1024
 """What waits for a slow connection; beyond it packets are lost, as media is on UDP."""
 
@@ -51,7 +53,14 @@ class Mux:
         for sock in udp:
             self._listen_udp(sock)
         loop = asyncio.get_running_loop()
-        self._servers = [await loop.create_server(lambda: _Stream(self), sock=sock) for sock in tcp]
+        try:
+            for sock in tcp:
+                self._servers.append(await loop.create_server(lambda: _Stream(self), sock=sock))
+        except OSError:  # another was bound to the port as well, and was the first to listen
+            await self.close()
+            for sock in tcp:
+                sock.close()
+            raise
 
     async def close(self) -> None:
         """Closes everything at once."""
@@ -75,10 +84,19 @@ class Mux:
         elif path in self.streams:
             self.streams[path].send(packet)
 
-    def room_for(self, source: str) -> bool:
+    def hang_up(self, path: Path) -> None:
+        """Ends the TCP connection that this path is; of UDP there is nothing to end."""
+        if path in self.streams:
+            self.streams[path].abort()
+
+    def room_for(self, address: str) -> bool:
         """True where one more connection from this address may come."""
-        waiting = sum(1 for path, stream in self.streams.items() if path.remote[0] == source and not stream.admitted)
-        return len(self.streams) < CONNECTIONS_MAX and waiting < UNADMITTED_PER_SOURCE_MAX
+        waiting = [source_of(path.remote[0]) for path, stream in self.streams.items() if not stream.admitted]
+        return (
+            len(self.streams) < CONNECTIONS_MAX
+            and len(waiting) < UNADMITTED_MAX
+            and waiting.count(source_of(address)) < UNADMITTED_PER_SOURCE_MAX
+        )
 
     def _listen_udp(self, sock: socket.socket) -> None:
         host, port = sock.getsockname()[:2]
@@ -99,6 +117,8 @@ class _Stream(asyncio.Protocol):
         self._mux = mux
         self._loop = asyncio.get_running_loop()
         self._deframer = Deframer()
+        self._head = b""
+        """The length before the first frame."""
         self._transport: asyncio.Transport | None = None
         self._path: Path | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -117,13 +137,15 @@ class _Stream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._path is None or self._transport is None or self._transport.is_closing():
             return
+        self._head += data[: LENGTH_BYTES - len(self._head)]
+        if self._head == bytes(LENGTH_BYTES):  # an empty frame, which the deframer drops, admits nobody
+            self.abort()
+            return
         try:
             packets = self._deframer.feed(data)
         except FramingError:
             self.abort()
             return
-        if not packets and not self._deframer.waiting_bytes and not self.admitted:  # empty frames are no answer to why
-            self.abort()
         for packet in packets:
             if self._mux.service.receive(packet, self._path, self._loop.time()):
                 self.admitted = True

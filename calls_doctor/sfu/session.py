@@ -10,9 +10,11 @@ from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceRole, Random
 from calls_doctor.wire.ice_lite import Desk
 
-ECHO_BYTES_PER_S = 250_000
-"""2 Mbit/s for what is echoed to one session (contract section 4)."""
-ECHO_BURST_BYTES = 250_000
+FORWARDED_BYTES_PER_S = 250_000
+"""2 Mbit/s of what one session sends (contract section 4)."""
+FORWARDED_BURST_BYTES = 250_000
+IDLE_S = 3.0
+"""A session without media that was not heard of for so long gives way where there is no room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class Grant:
     """The SSRC under which what it sends is passed on."""
     leg: str
     payload_type: int = 111
-    """Under which it takes audio from others."""
+    """Under which it takes audio from others, until it shows another by what it sends."""
     dtls_role: DtlsRole = DtlsRole.SERVER
     """Ours."""
 
@@ -66,16 +68,32 @@ class Session:
             consent_expiry_s=consent_expiry_s,
         )
         self.connection = Connection(settings, random, now, desk=desk)
+        self.username = settings.ice_credentials.username_in
+        self.heard_at = now
+        """When a check of it came last."""
         self.paths: set[Path] = set()
         """The 5-tuples by which it is reached now."""
         self.ended = False
-        self._echo_bytes, self._filled_at = float(ECHO_BURST_BYTES), now
+        """It has failed or was closed. It forwards nothing any more, but its checks are answered and its books stay."""
+        self.payload_type = grant.payload_type
+        """Under which it takes audio from others: what it sends itself, Chromium 111, aiortc 96."""
+        self._published_ssrc = b""
+        self._left_bytes, self._filled_at = float(FORWARDED_BURST_BYTES), now
 
-    def may_echo(self, size_bytes: int, now: float) -> bool:
-        """True where one more packet stays within what is echoed a second; counts it."""
-        filled = self._echo_bytes + (now - self._filled_at) * ECHO_BYTES_PER_S
-        self._echo_bytes, self._filled_at = min(filled, ECHO_BURST_BYTES), now
-        if self._echo_bytes < size_bytes:
+    def publishes(self, packet: bytes, now: float) -> bool:
+        """True where an RTP packet of its own is to be forwarded: of its one stream, and within the limit.
+
+        Two streams under one SSRC would repeat each other's sequence numbers, and with them SRTP's nonces.
+        """
+        self._published_ssrc = self._published_ssrc or packet[8:12]
+        filled = self._left_bytes + (now - self._filled_at) * FORWARDED_BYTES_PER_S
+        self._left_bytes, self._filled_at = min(filled, FORWARDED_BURST_BYTES), now
+        if packet[8:12] != self._published_ssrc or self._left_bytes < len(packet):
             return False
-        self._echo_bytes -= size_bytes
+        self._left_bytes -= len(packet)
+        self.payload_type = packet[1] & 0x7F
         return True
+
+    def is_idle(self, now: float) -> bool:
+        """True where it carries no media and was not heard of for a while: probes and documents come in bursts."""
+        return not self.connection.connected and now - self.heard_at > IDLE_S

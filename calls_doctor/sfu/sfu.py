@@ -27,7 +27,7 @@ from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 
 SESSIONS_MAX = 64
 BOOKS_MAX = 256
-"""Sessions whose books are kept, those that have ended among them."""
+"""How many sessions' books are kept after them."""
 Admit = Callable[[str], Grant | None]
 """Fragment -> what it may open; None: nothing."""
 
@@ -52,7 +52,8 @@ class Sfu:
         self._sessions: dict[str, Session] = {}
         """By the whole USERNAME."""
         self._by_path: dict[Path, Session] = {}
-        self._books: dict[str, SessionBooks] = {}
+        self._past: list[SessionBooks] = []
+        """Books of sessions that are forgotten, in the order in which they were."""
         self._limit = RateLimit()
         self._timer: asyncio.TimerHandle | None = None
         self.bad_integrity = 0
@@ -67,8 +68,8 @@ class Sfu:
 
     @property
     def sessions(self) -> int:
-        """How many there are now."""
-        return len(self._sessions)
+        """How many there are that have not ended."""
+        return sum(1 for session in self._sessions.values() if not session.ended)
 
     async def start(self, addresses: Sequence[str], port: int = 0) -> None:
         """Listens on every address; port 0 finds a free one. Raises OSError where the port is taken."""
@@ -78,17 +79,13 @@ class Sfu:
         """Says good-bye to every peer and closes the port."""
         now = asyncio.get_running_loop().time()
         for session in list(self._sessions.values()):
-            session.connection.close(now)
-            self._send(session, now)
-        if self._timer is not None:
-            self._timer.cancel()
+            self._forget(session, now)
+        self._set_timer()
         await self._mux.close()
 
     def books(self) -> list[SessionBooks]:
-        """What was counted of every session, as it stands now; the oldest that have ended are forgotten."""
-        for session in self._sessions.values():
-            self._books[session.grant.session] = session.connection.books
-        return list(self._books.values())
+        """What was counted of every session, as it stands now: past ones first."""
+        return [*self._past, *(session.connection.books for session in self._sessions.values())]
 
     async def mapped_by(self, server: Address, local: str) -> Address | None:
         """How a STUN server sees the media port of this local address; None where it does not answer."""
@@ -127,35 +124,37 @@ class Sfu:
         try:
             message = stun.parse(packet)
         except StunError:
-            self.unauthenticated += 1
-            return False
+            return self._ignore(path)
         fragments = ice.fragments(message)
         if fragments is None:
-            if not self._inquiries.answered(message, path):
-                self.unauthenticated += 1
-            return False
+            return self._inquiries.answered(message, path) or self._ignore(path)
         session = self._sessions.get(":".join(fragments)) or self._open(message, fragments, path, now)
         if session is None:
             return False
+        ignored = session.connection.ignored
         session.connection.receive(packet, path, now)
+        if session.connection.ignored > ignored and not message.integrity_is_valid(session.grant.password.encode()):
+            self.bad_integrity += 1
         accepted = session.connection.accepts(path)
         if accepted:
+            session.heard_at = now
             self._map(path, session)
         self._go_on(session, now)  # a refusal is told too, to whoever is authentic
         return accepted
 
     def _open(self, message: Message, fragments: tuple[str, str], path: Path, now: float) -> Session | None:
         """A new session, where the request is authentic and there is room; nothing is kept where it is not."""
-        if not self._limit.allows(path.remote[0], now):
-            return None
         grant = self._admit(fragments[0])
         if grant is None:
+            return None
+        if not self._limit.allows(path.remote[0], now):  # by now it costs: the run's name was right
+            self.unauthenticated += 1
             return None
         key = grant.password.encode()
         if not message.integrity_is_valid(key):
             self.bad_integrity += 1
             return None
-        if len(self._sessions) >= SESSIONS_MAX:
+        if not self._has_room(now):
             full = ErrorCode(ice.INSUFFICIENT_CAPACITY, "Too Many Sessions")
             refusal = ice.refusal(message, len(message.raw), full, key)
             if refusal is not None:
@@ -165,16 +164,22 @@ class Sfu:
             grant, fragments, self._certificate, secrets.token_bytes, self._desk, now,
             consent_expiry_s=self._consent_expiry_s,
         )  # fmt: skip
-        self._sessions[":".join(fragments)] = session
-        self._keep_books(session)
+        self._sessions[session.username] = session
         self._forwarder.join(session)
         return session
 
-    def _keep_books(self, session: Session) -> None:
-        self._books[session.grant.session] = session.connection.books
-        live = {one.grant.session for one in self._sessions.values()}
-        if len(self._books) > BOOKS_MAX:
-            del self._books[next(name for name in self._books if name not in live)]
+    def _has_room(self, now: float) -> bool:
+        """True where one more session may be; one that has ended gives way, or an echo that has been quiet."""
+        if len(self._sessions) >= SESSIONS_MAX:
+            idle = [one for one in self._sessions.values() if one.ended or one.is_idle(now)]
+            if idle:
+                self._forget(min(idle, key=lambda one: (not one.ended, one.heard_at)), now)
+        return len(self._sessions) < SESSIONS_MAX
+
+    def _ignore(self, path: Path) -> bool:
+        """STUN that is no check: of a stranger it counts."""
+        self.unauthenticated += path not in self._by_path
+        return False
 
     def _map(self, path: Path, session: Session) -> None:
         before = self._by_path.get(path)
@@ -187,28 +192,38 @@ class Sfu:
 
     def _go_on(self, session: Session, now: float) -> None:
         """After every call into a connection: sends, hears what happened, sets the timer."""
+        self._conclude(session, now)
+        self._set_timer()
+
+    def _conclude(self, session: Session, now: float) -> None:
+        """A session that has ended is heard no more, but is kept while its client goes on checking: a late check must
+        not open it anew with empty books."""
         self._send(session, now)
         if any(isinstance(event, Failed | Closed) for event in session.connection.events()):
-            self._end(session, now)
-        self._set_timer()
+            session.ended = True
+            self._forwarder.leave(session)
+        if session.connection.expired:
+            self._forget(session, now)
 
     def _send(self, session: Session, now: float) -> None:
         for path, data in session.connection.datagrams_to_send(now):
             self._mux.send(path, data)
 
-    def _end(self, session: Session, now: float) -> None:
-        """Forgets the session; its books stay."""
-        if session.ended:
-            return
-        session.ended = True
-        self._books[session.grant.session] = session.connection.books
+    def _forget(self, session: Session, now: float) -> None:
+        """Nobody asks for the session any more. Its books stay, its TCP connections do not."""
         session.connection.close(now)
         self._send(session, now)
         self._forwarder.leave(session)
+        del self._sessions[session.username]
         for path in session.paths:
-            if self._by_path.get(path) is session:
-                del self._by_path[path]
-        self._sessions = {name: one for name, one in self._sessions.items() if one is not session}
+            del self._by_path[path]
+            self._mux.hang_up(path)
+        self._keep(session.connection.books)
+
+    def _keep(self, books: SessionBooks) -> None:
+        """Of sessions under one name that came no further than ICE the last is enough: books are fetched in such."""
+        others = [one for one in self._past if one.session != books.session or one.failure or "dtls" in one.timeline]
+        self._past = [*others, books][-BOOKS_MAX:]
 
     def _set_timer(self) -> None:
         due = (session.connection.next_timer() for session in self._sessions.values())
@@ -226,7 +241,5 @@ class Sfu:
             due = session.connection.next_timer()
             if due is not None and due <= now:
                 session.connection.handle_timer(now)
-                self._send(session, now)
-                if any(isinstance(event, Failed | Closed) for event in session.connection.events()):
-                    self._end(session, now)
+                self._conclude(session, now)
         self._set_timer()

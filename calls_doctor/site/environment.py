@@ -100,9 +100,13 @@ def peers(environment: Mapping[str, str]) -> list[str]:
 def warnings(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that looks like one of ours and is none, which is most often a slip."""
     known = {PEER, *SECRETS, *(name + "_FILE" for name in SECRETS)}
+    # Without what all begin with, which would make any of them look near.
+    endings = {name.removeprefix(PREFIX) for name in known}
     sentences = []
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
-            near = nearest(name, known)
-            sentences.append(f"{name} in the environment is not known" + (f"; did you mean {near}?" if near else ""))
+            near = nearest(name.removeprefix(PREFIX), endings)
+            sentences.append(
+                f"{name} in the environment is not known" + (f"; did you mean {PREFIX}{near}?" if near else "")
+            )
     return sentences

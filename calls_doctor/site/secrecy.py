@@ -33,31 +33,39 @@ def cut_links(text: str) -> str:
 def sentence(text: str, environment: Mapping[str, str]) -> str:
     """One sentence for the terminal, without what the environment's own variables hold."""
     given = (environment.get(name, "") for name in env.SECRETS)
-    return cut_links(_cut(text, _long_enough(given, SECRET_CHARS_MIN)))
+    return str(_cut(text, _long_enough(given, SECRET_CHARS_MIN)))
 
 
 def report(made: Report, credentials: Credentials) -> Report:
     """The report without them in anything that is free text: what checks found, what causes say, what was typed."""
     secrets = _long_enough(_secrets(credentials), SECRET_CHARS_MIN)
     names = _long_enough(_names(credentials), NAME_CHARS_MIN)
-    if not secrets and not names:
-        return made
     return msgspec.structs.replace(
         made,
         command=_cut(made.command, secrets),
         metadata=_cut(made.metadata, secrets),
+        site={name: msgspec.structs.replace(one, value=_cut(one.value, secrets)) for name, one in made.site.items()},
+        vantages=[
+            msgspec.structs.replace(one, id=_cut(one.id, secrets), label=_cut(one.label, secrets))
+            for one in made.vantages
+        ],
         checks=[_result(one, [*secrets, *names]) for one in made.checks],
         diagnosis=[
             msgspec.structs.replace(one, subject=_cut(one.subject, secrets), summary=_cut(one.summary, secrets))
             for one in made.diagnosis
         ],
-        next=[msgspec.structs.replace(one, why=_cut(one.why, secrets)) for one in made.next],
+        not_tested=[msgspec.structs.replace(one, why=_cut(one.why, secrets)) for one in made.not_tested],
+        next=[
+            msgspec.structs.replace(one, command=_cut(one.command, secrets), why=_cut(one.why, secrets))
+            for one in made.next
+        ],
     )
 
 
 def _result(result: CheckResult, unwanted: list[str]) -> CheckResult:
     return msgspec.structs.replace(
         result,
+        vantage=_cut(result.vantage, unwanted),
         target=_cut(result.target, unwanted),
         summary=_cut(result.summary, unwanted),
         evidence=_cut(result.evidence, unwanted),
@@ -81,11 +89,11 @@ def _long_enough(values: Iterable[str], least: int) -> list[str]:
 
 
 def _cut(value: Any, unwanted: list[str]) -> Any:
-    """The same JSON with every text in it cut; names of fields stay."""
+    """The same JSON with every text in it cut, pairing links too; names of fields stay."""
     if isinstance(value, str):
         for one in unwanted:
             value = value.replace(one, CUT)
-        return value
+        return cut_links(value)
     if isinstance(value, dict):
         return {key: _cut(one, unwanted) for key, one in value.items()}
     if isinstance(value, list | tuple):

@@ -21,6 +21,8 @@ def main() -> None:
     """Runs until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the doctor ends it, after its report
     line = sys.stdin.buffer.readline()
+    if not line:
+        return  # who started us is gone already
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_stand_in(msgspec.json.decode(line, type=Options)))
 
@@ -32,7 +34,7 @@ async def _stand_in(options: Options) -> None:
             _tell(stand_in.ready)
             await ended.wait()
     except OSError as error:
-        _tell(Trouble(trouble=str(error)))
+        _tell(Trouble(trouble=error.strerror or str(error)))
 
 
 def _tell(what: object) -> None:

@@ -14,12 +14,15 @@ class Admission:
         self._keys = keys
         self.foreign_runs = 0
         """Requests whose fragment names another run: an old link, or somebody else's."""
+        self.unreadable = 0
+        """Requests whose fragment is none of ours: another program's."""
 
     def __call__(self, fragment_text: str) -> Grant | None:
         """What the fragment may open once its password was proven; None: nothing."""
         try:
             fragment = Fragment.parse(fragment_text)
         except StunError:
+            self.unreadable += 1
             return None
         if fragment.run != self._keys.run:
             self.foreign_runs += 1

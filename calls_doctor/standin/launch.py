@@ -22,9 +22,13 @@ START_S = 10.0
 STOP_S = 1.0
 """How long it may take to leave before it is killed."""
 LINE_BYTES_MAX = 65536
+SAID_BYTES_MAX = 4096
 _PACKAGE_HOME = str(Path(__file__).parents[2])
-_BOOT = "import sys; sys.path.append(sys.argv.pop()); from calls_doctor.standin.__main__ import main; main()"
-"""Appended, so that an installed package is found as ever and a bare checkout too."""
+_BOOT = (
+    "import sys; home = sys.argv.pop(); home in sys.path or sys.path.insert(0, home); "
+    "from calls_doctor.standin.__main__ import main; main()"
+)
+"""An installed package is found as ever; a bare checkout runs itself, and no other copy that is installed."""
 _OURS = "CALLS_DOCTOR_"
 
 
@@ -82,6 +86,9 @@ class StandInProcess:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self.said = ""
+        """The last that its process wrote to standard error; "" where all is well."""
 
     @property
     def pid(self) -> int:
@@ -94,10 +101,11 @@ class StandInProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         pipe = asyncio.subprocess.PIPE
         self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _BOOT, _PACKAGE_HOME,
+            sys.executable, "-P", "-c", _BOOT, _PACKAGE_HOME,  # -P: no code of the directory that we stand in
             stdin=pipe, stdout=pipe, stderr=pipe, env=environment, limit=LINE_BYTES_MAX,
             start_new_session=True,  # Ctrl-C is for us: it goes when we have written our report
         )  # fmt: skip
+        self._listening = asyncio.create_task(self._listen(process))
         try:
             return await self._ready(process)
         except BaseException:
@@ -108,14 +116,15 @@ class StandInProcess:
         await self._end()
 
     async def _ready(self, process: asyncio.subprocess.Process) -> Ready:
-        assert process.stdin and process.stdout and process.stderr, "all three are pipes"
+        assert process.stdin and process.stdout and self._listening, "both are pipes"
         process.stdin.write(msgspec.json.encode(self._options) + b"\n")
         try:
             async with asyncio.timeout(START_S):
                 line = await process.stdout.readline()
                 if not line:
-                    said = (await process.stderr.read()).decode(errors="replace").splitlines() or ["without a word"]
-                    raise StandInFailed(f"the stand-in's process ended at once: {said[-1]}")
+                    await asyncio.shield(self._listening)
+                    last = (self.said.splitlines() or ["without a word"])[-1]
+                    raise StandInFailed(f"the stand-in's process ended at once: {last}")
         except TimeoutError:
             raise StandInFailed(f"the stand-in's process was not ready after {START_S:g} s") from None
         told = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
@@ -123,16 +132,25 @@ class StandInProcess:
             raise StandInFailed(f"the stand-in could not start: {msgspec.json.decode(line, type=Trouble).trouble}")
         return msgspec.json.decode(line, type=Ready)
 
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        """Keeps its standard error empty: a full pipe would stop it in the middle of a call."""
+        assert process.stderr, "it is a pipe"
+        said = b""
+        while data := await process.stderr.read(SAID_BYTES_MAX):
+            said = (said + data)[-SAID_BYTES_MAX:]
+            self.said = said.decode(errors="replace")
+
     async def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None:
+        if process is None or self._listening is None:
             return
         if process.stdin:
             process.stdin.close()
         try:
             async with asyncio.timeout(STOP_S):
-                await process.communicate()
+                await process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.communicate()
+            await process.wait()
+        await self._listening

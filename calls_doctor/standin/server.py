@@ -25,6 +25,8 @@ from calls_doctor.standin.turn_server import TurnServer
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
 from calls_doctor.wire.dtls import Certificate
 
+PARTS = ("media", "api", "stun", "turn")
+
 
 class StandIn:
     """Everything that `options` does not leave out, on every address of the options.
@@ -68,7 +70,7 @@ class StandIn:
             sessions=self._sfu.books(),
             foreign_runs=self._admission.foreign_runs,
             bad_integrity=self._sfu.bad_integrity,
-            unauthenticated=self._sfu.unauthenticated,
+            unauthenticated=self._sfu.unauthenticated + self._admission.unreadable,
         )
 
     def link(self, address: str, port: int, name: str = "") -> Link:
@@ -80,26 +82,20 @@ class StandIn:
         return await self._sfu.mapped_by(server, local)
 
     async def _start(self, stack: AsyncExitStack) -> Ready:
-        """Raises OSError where a port cannot be had."""
+        """Raises OSError, whose sentence names the part, where a port cannot be had."""
         options = self._options
-        addresses = options.addresses
-        ports = {"media": options.media_port, "api": options.api_port, "stun": options.stun_port}
-        ports["turn"] = options.turn_port
-        if "media" not in options.without:
-            await self._sfu.start(addresses, options.media_port)
-            stack.push_async_callback(self._sfu.close)
-            ports["media"] = self._sfu.port
-        if "api" not in options.without:
-            api = await stack.enter_async_context(ApiServer(
-                addresses, options.api_port, client_id=self._keys.api_client_id, auth_key=self._keys.api_auth_key
-            ))  # fmt: skip
-            ports["api"] = api.port
-        if "stun" not in options.without:
-            ports["stun"] = (await stack.enter_async_context(StunServer(addresses, options.stun_port))).port
-        if "turn" not in options.without:
-            ports["turn"] = (await stack.enter_async_context(self._turn_server(addresses))).port
+        ports: dict[str, int] = {part: getattr(options, f"{part}_port") for part in PARTS}
+        for part in PARTS:
+            if part in options.without:
+                continue
+            try:
+                ports[part] = await self._start_part(part, ports[part], list(options.addresses), stack)
+            except OSError as error:
+                wanted = f"port {ports[part]}" if ports[part] else "a port"
+                said = f"its {part} server cannot have {wanted} of {', '.join(options.addresses)}: {error.strerror or error}"
+                raise OSError(error.errno, said) from None
         return Ready(
-            link=str(self.link(addresses[0], ports["media"] or 1)),
+            link=str(self.link(options.addresses[0], ports["media"] or 1)),
             media_port=ports["media"],
             api_port=ports["api"],
             stun_port=ports["stun"],
@@ -108,7 +104,21 @@ class StandIn:
             turn_password=self._turn_password.reveal(),
         )
 
-    def _turn_server(self, addresses: tuple[str, ...]) -> TurnServer:
+    async def _start_part(self, part: str, port: int, addresses: list[str], stack: AsyncExitStack) -> int:
+        """Starts one of PARTS, and gives the port it got."""
+        if part == "media":
+            await self._sfu.start(addresses, port)
+            stack.push_async_callback(self._sfu.close)
+            return self._sfu.port
+        if part == "api":
+            client_id, auth_key = self._keys.api_client_id, self._keys.api_auth_key
+            api = ApiServer(addresses, port, client_id=client_id, auth_key=auth_key)
+            return (await stack.enter_async_context(api)).port
+        if part == "stun":
+            return (await stack.enter_async_context(StunServer(addresses, port))).port
+        return (await stack.enter_async_context(self._turn_server(addresses))).port
+
+    def _turn_server(self, addresses: list[str]) -> TurnServer:
         first, last = self._options.relay_ports
         return TurnServer(
             addresses,

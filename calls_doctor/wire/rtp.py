@@ -209,7 +209,7 @@ def rtt_s(block: ReportBlock, now_s: float) -> float | None:
         return None
     passed = (middle_32(ntp(now_s)) - block.last_sr & 0xFFFFFFFF) / 65536
     trip_s = passed - block.delay_since_last_sr_s
-    return trip_s if -0.001 < trip_s < 60.0 else None
+    return max(0.0, trip_s) if -0.001 < trip_s < 60.0 else None  # DLSR and LSR are rounded
 
 
 class ReceivedStream:

@@ -44,6 +44,8 @@ CHANNEL_REFRESH_S = 240.0
 ALLOCATION_REFRESH_BEFORE_S = 60.0
 MIN_REFRESH_S = 1.0
 """However short a lifetime the server grants."""
+REFRESH_AGAIN_S = 5.0
+"""After a refresh that was never answered: what it keeps alive lasts a minute longer than that."""
 DEFAULT_LIFETIME_S = 600
 """RFC 8656 section 3.2."""
 STALE_NONCE_RETRIES = 2
@@ -185,7 +187,7 @@ class TurnClient:
         for transaction_id, request in list(self._requests.items()):
             if now >= request.started_at + self._decided_s:
                 del self._requests[transaction_id]
-                self._events.append(TimedOut(request.method, now - request.started_at, request.peers))
+                self._time_out(request, now)
                 continue
             due = sum(1 for at_s in self._schedule_s if request.started_at + at_s <= now)
             if due > request.sent:  # a late timer sends once, not in a burst
@@ -246,6 +248,18 @@ class TurnClient:
         for peer in [peer for peer, at in peers.bound.items() if now >= at]:
             peers.bound[peer] = float("inf")
             self.bind_channel(peer, now)
+
+    def _time_out(self, request: _Request, now: float) -> None:
+        """Tells of it; a refresh is planned anew: one burst of loss must not end what lasts a minute more."""
+        self._events.append(TimedOut(request.method, now - request.started_at, request.peers))
+        again = now + REFRESH_AGAIN_S
+        if request.method == Method.REFRESH and (stun.LIFETIME, 0) not in request.attributes:
+            self._refresh_at = again
+        elif request.method == Method.CREATE_PERMISSION:
+            known = [ip for ip, _ in request.peers if ip in self._peers.permitted]
+            self._peers.permitted.update(dict.fromkeys(known, again))
+        elif request.method == Method.CHANNEL_BIND and request.peers[0] in self._peers.bound:
+            self._peers.bound[request.peers[0]] = again
 
     def _receive_channel_data(self, packet: bytes) -> None:
         try:

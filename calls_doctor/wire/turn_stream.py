@@ -73,10 +73,10 @@ class StreamDeframer:
                 messages.append(self._buffer[at : at + size])
                 at += wire_bytes
         except FramingError as error:
-            self._error = error
+            self._error, self._buffer = error, b""
             if not messages:
                 raise
-        self._buffer = b"" if self._error else self._buffer[at:]
+        self._buffer = self._buffer[at:]
         return messages
 
     def _size(self, at: int) -> int | None:

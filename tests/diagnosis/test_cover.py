@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from calls_doctor.diagnosis import cover as cover_module
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction
 from calls_doctor.diagnosis.causes import CAUSES
-from calls_doctor.diagnosis.cover import Candidate, cover, diagnose
+from calls_doctor.diagnosis.cover import LOOK_HERE, Candidate, cover, diagnose
 from calls_doctor.diagnosis.media_signs import SERVE_RUNS
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Party, Role
@@ -196,6 +196,7 @@ def test_in_the_self_test_every_fault_is_this_machines_or_the_settings_and_sure(
     (found,) = f.diagnosed(*SHOWN_BY[cause], phase=Phase.SELF_TEST)
     assert found.cause == cause
     assert (found.party, found.confidence) == (Party.CALLER_MACHINE, Confidence.CERTAIN)
+    assert found.remedy.steps[0] == LOOK_HERE
 
 
 @pytest.mark.parametrize("cause", SHOWN_BY)

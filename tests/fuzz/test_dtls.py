@@ -1,5 +1,6 @@
 # Invariant: whatever datagrams come, in whatever state, an endpoint does not raise, sends nothing larger than its
-# datagram limit, and never hands out keys without a finished handshake.
+# datagram limit, and never hands out keys without a finished handshake. A session that is up stays up, whatever comes
+# that is not from its peer.
 
 from __future__ import annotations
 
@@ -14,6 +15,15 @@ RECORD_LIKE = st.builds(
     st.integers(20, 63),
     st.binary(max_size=60),
 )
+ENCRYPTED_LIKE = st.builds(
+    lambda kind, number, body: (
+        bytes((kind, 0xFE, 0xFD, 0, 1)) + number.to_bytes(6, "big") + len(body).to_bytes(2, "big") + body
+    ),
+    st.integers(20, 24),
+    st.integers(0, (1 << 48) - 1),
+    st.binary(max_size=80),
+)
+"""As after the handshake, by somebody who has no key."""
 DATAGRAMS = st.lists(st.one_of(st.binary(max_size=80), RECORD_LIKE), max_size=12)
 
 
@@ -45,6 +55,58 @@ def test_an_altered_client_hello(data: st.DataObject) -> None:
     server.receive(bytes(hello), 0.0)
     assert server.srtp is None
     assert all(len(one) <= 1200 for one in server.datagrams_to_send())
+
+
+@given(
+    st.integers(0, 3),
+    st.lists(st.tuples(st.integers(0, 1199), st.integers(0, 255)), min_size=1, max_size=3),
+    st.none() | st.integers(1, 1200),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_handshake_of_which_one_datagram_is_altered(
+    which: int, changes: list[tuple[int, int]], cut: int | None
+) -> None:
+    client = DtlsEndpoint(NEAR, DtlsRole.CLIENT, FAR.fingerprint)
+    server = DtlsEndpoint(FAR, DtlsRole.SERVER, NEAR.fingerprint, own_timer=False)
+    client.start(0.0)
+    sent = 0
+    for sender, receiver in [(client, server), (server, client)] * 3:
+        for datagram in sender.datagrams_to_send():
+            assert len(datagram) <= 1200
+            altered = bytearray(datagram)
+            if sent == which:
+                for at, value in changes:
+                    altered[at % len(altered)] = value
+                altered = altered[:cut]
+            sent += 1
+            receiver.receive(bytes(altered), 0.0)
+    for end in (client, server):
+        assert (end.srtp is not None) == (end.state in (DtlsState.CONNECTED, DtlsState.CLOSED))
+        assert bool(end.failure) == (end.state is DtlsState.FAILED)
+
+
+def _connected() -> tuple[DtlsEndpoint, DtlsEndpoint]:
+    client = DtlsEndpoint(NEAR, DtlsRole.CLIENT, FAR.fingerprint)
+    server = DtlsEndpoint(FAR, DtlsRole.SERVER, NEAR.fingerprint, own_timer=False)
+    client.start(0.0)
+    for sender, receiver in [(client, server), (server, client)] * 2:
+        for datagram in sender.datagrams_to_send():
+            receiver.receive(datagram, 0.0)
+    return client, server
+
+
+@given(st.lists(st.one_of(DATAGRAMS.map(b"".join), ENCRYPTED_LIKE), max_size=12), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_a_session_that_is_up_stays_up(datagrams: list[bytes], is_client: bool) -> None:
+    client, server = _connected()
+    end, peer = (client, server) if is_client else (server, client)
+    for datagram in datagrams:
+        end.receive(datagram, 0.0)
+    assert end.state is DtlsState.CONNECTED and end.data_received() == [] and end.datagrams_to_send() == []
+    peer.send_data(b"word", 0.0)
+    for datagram in peer.datagrams_to_send():
+        end.receive(datagram, 0.0)
+    assert end.data_received() == [b"word"]
 
 
 @given(st.binary(max_size=3000), st.integers(RECORD_HEADER_BYTES, 1400))

@@ -25,6 +25,20 @@ def test_any_stream(pieces: list[bytes]) -> None:
         assert deframer.waiting_bytes <= MAX_FRAME_BYTES + 2 + len(piece)
 
 
+@given(st.lists(st.binary(max_size=60), max_size=12), st.data())
+def test_how_a_stream_is_cut_does_not_matter(packets: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(map(frame, packets))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    deframer = Deframer()
+    found = [
+        one
+        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)
+        for one in deframer.feed(stream[start:end])
+    ]
+    assert found == [packet for packet in packets if packet]
+    assert deframer.waiting_bytes == 0
+
+
 @given(st.binary(max_size=40))
 def test_any_packet_is_of_one_kind(packet: bytes) -> None:
     assert isinstance(packet_kind(packet), PacketKind)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import math
 
 from hypothesis import given
@@ -30,13 +32,37 @@ REPORTS = st.one_of(
 )  # fmt: skip
 
 
+def check(data: bytes) -> None:
+    with contextlib.suppress(RtpError):
+        packet = rtp.parse_rtp(data)
+        assert rtp.parse_rtp(bytes(packet)) == packet
+    with contextlib.suppress(RtpError):
+        reports = rtp.parse_rtcp(data)
+        assert rtp.parse_rtcp(b"".join(map(bytes, reports))) == reports
+
+
 @given(st.binary(max_size=80))
 def test_any_bytes(data: bytes) -> None:
-    for parse in (rtp.parse_rtp, rtp.parse_rtcp):
-        try:
-            parse(data)
-        except RtpError as error:
-            assert str(error)
+    check(data)
+
+
+@given(st.one_of(st.builds(bytes, PACKETS), st.builds(bytes, REPORTS)), st.data())
+def test_real_packets_that_were_altered_and_cut(packet: bytes, data: st.DataObject) -> None:
+    changed = bytearray(packet)
+    for at, value in data.draw(st.lists(st.tuples(st.integers(0, len(packet) - 1), st.integers(0, 255)), max_size=4)):
+        changed[at] = value
+    check(bytes(changed))
+    check(bytes(changed[: data.draw(st.integers(0, len(changed)))]))
+    check(bytes(changed) + data.draw(st.binary(max_size=8)))
+
+
+@given(PACKETS, st.integers(0, 127), U32)
+def test_a_forwarded_packet_differs_in_payload_type_and_ssrc_alone(
+    packet: RtpPacket, payload_type: int, ssrc: int
+) -> None:
+    forwarded = rtp.rewritten(bytes(packet), payload_type, ssrc)
+    assert rtp.parse_rtp(forwarded) == dataclasses.replace(packet, payload_type=payload_type, ssrc=ssrc)
+    assert rtp.rewritten(forwarded, packet.payload_type, packet.ssrc) == bytes(packet)
 
 
 @given(PACKETS)

@@ -9,7 +9,7 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from calls_doctor.errors import NetworkError
@@ -103,34 +103,51 @@ async def _up(port: int) -> None:
 async def tcp_listener(
     says: bytes = b"", tls: ssl.SSLContext | None = None, *, hangs: bool = False
 ) -> AsyncIterator[int]:
-    """A TCP listener that is no TURN server: says something and closes, or hangs. Gives its port."""
-
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a connection has a task of its own"
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        try:
-            if says:
-                writer.write(says)
-                await writer.drain()
-            if hangs:
-                await reader.read()
-            else:
-                await reader.read(1)
-        except ConnectionError:
-            pass
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(serve, HOST, 0, ssl=tls)
+    """A TCP listener that is no TURN server: says something and, unless it hangs, closes at the first byte that comes.
+    Gives its port."""
+    talk = _Talk(says, hangs)
+    server = await asyncio.get_running_loop().create_server(lambda: _Talker(talk), HOST, 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        talk.over = True
+        for transport in list(talk.transports):
+            transport.abort()
         await server.wait_closed()
+
+
+@dataclass
+class _Talk:
+    """What one listener says, and to whom."""
+
+    says: bytes
+    hangs: bool
+    transports: set[asyncio.Transport] = field(default_factory=set)
+    over: bool = False
+
+
+class _Talker(asyncio.Protocol):
+    """One connection. No task, so that none is left where a TLS handshake ends after the listener."""
+
+    def __init__(self, talk: _Talk) -> None:
+        self._talk = talk
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._talk.over:
+            transport.abort()
+            return
+        self._talk.transports.add(transport)
+        if self._talk.says:
+            transport.write(self._talk.says)
+
+    def data_received(self, _data: bytes) -> None:
+        if not self._talk.hangs and self._transport is not None:
+            self._transport.close()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if self._transport is not None:
+            self._talk.transports.discard(self._transport)

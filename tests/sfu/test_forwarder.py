@@ -6,7 +6,7 @@ from random import Random
 
 from calls_doctor.model.flow import Path, Transport
 from calls_doctor.sfu.forwarder import Forwarder
-from calls_doctor.sfu.session import ECHO_BURST_BYTES, Grant, Session
+from calls_doctor.sfu.session import FORWARDED_BURST_BYTES, Grant, Session
 from calls_doctor.wire.connection import Connection, SessionSettings
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceRole
@@ -88,6 +88,6 @@ def test_an_echo_is_limited_in_bytes_a_second() -> None:
     def echoed(packets: int, now: float) -> int:
         return sum(len(list(forwarder.forward(large, alone.session, alone.back, now))) for _ in range(packets))
 
-    full = ECHO_BURST_BYTES // len(large)
+    full = FORWARDED_BURST_BYTES // len(large)
     assert echoed(2 * full, 0.0) == full
     assert 15 <= echoed(100, 0.1) <= 25

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
+from calls_doctor.model.books import SessionBooks
 from calls_doctor.model.flow import Transport
-from calls_doctor.net.peer import Peer
+from calls_doctor.net.peer import CallFailed, Peer
 from calls_doctor.net.sockets import open_tcp, open_udp
+from calls_doctor.sfu import sfu as sfu_module
 from calls_doctor.sfu.sfu import BOOKS_MAX, SESSIONS_MAX, Sfu
 from calls_doctor.standin.launch import Ready
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire import ice, stun
+from calls_doctor.wire.connection import SessionSettings
 from calls_doctor.wire.direct import NO_CERTIFICATE, compose, nonce
+from calls_doctor.wire.dtls import Certificate
 from calls_doctor.wire.framing import frame
 from calls_doctor.wire.stun import Message, MessageClass, Method
 from tests.servers.media_host import media_host, paired, stranger
@@ -41,6 +46,14 @@ def check(ready: Ready, *, password: str | None = None, fragment: str | None = N
         (stun.USERNAME, f"{fragment}:near"), (stun.PRIORITY, 1), (stun.ICE_CONTROLLING, 1),
     ])  # fmt: skip
     return request.encode((password or keys.password(fragment)).encode(), fingerprint=True)
+
+
+def check_of(settings: SessionSettings) -> bytes:
+    """A check of a session that is known."""
+    request = Message(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(12), [
+        (stun.USERNAME, settings.ice_credentials.username_out), (stun.PRIORITY, 1), (stun.ICE_CONTROLLING, 1),
+    ])  # fmt: skip
+    return request.encode(settings.remote_password.encode(), fingerprint=True)
 
 
 class Heard:
@@ -75,7 +88,7 @@ async def test_three_in_a_call_hear_each_other(transport: Transport) -> None:
         for peer in peers:
             await peer.close()
         await eventually(lambda: not (sfu.sessions))
-        assert sfu._by_path == {} and sfu._forwarder._calls == {}
+        assert sfu._forwarder._calls == {}
         assert len(sfu.books()) == 3
 
 
@@ -174,15 +187,101 @@ async def test_one_session_too_many_is_told_so() -> None:
         assert sfu.sessions == SESSIONS_MAX <= BOOKS_MAX
 
 
-async def test_a_session_that_is_silent_is_forgotten_and_its_books_stay() -> None:
-    async with media_host() as stand_in, PlainUdp() as udp:
-        sfu, ready = stand_in._sfu, stand_in.ready
-        assert ready is not None
+async def test_a_session_that_is_silent_is_forgotten_with_its_connection_and_its_books_stay() -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as udp:
         sfu._consent_expiry_s = 0.2
         await udp.ask(check(ready), (HOST, ready.media_port))
-        assert sfu.sessions == 1
-        await eventually(lambda: not (sfu.sessions))
-        assert sfu._by_path == {} and len(sfu.books()) == 1 and sfu._timer is None
+        heard = Heard()
+        channel = await open_tcp((HOST, ready.media_port), heard, 2.0)
+        channel.send(check(ready))
+        await eventually(lambda: len(sfu._by_path) == sfu.sessions == 2)
+        await eventually(lambda: not sfu.sessions)
+        assert sfu._sessions == {} and sfu._by_path == {} and sfu._timer is None
+        assert len(sfu.books()) == 2
+        await eventually(lambda: bool(heard.troubles))
+        assert not sfu._mux.streams, "who was admitted once would hold its connection for ever"
+        await channel.close()
+
+
+async def test_a_check_that_comes_late_does_not_open_the_session_anew_with_empty_books() -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as udp:
+        host = paired(ready)
+        settings = host.session_settings("u")
+        peer = Peer(settings, secrets.token_bytes)
+        await peer.connect(await host.opener(Transport.UDP)(peer), 3.0)
+        await peer.talk(0.1, 50)
+        await peer.heard(5, 1.0)
+        await peer.close()
+        await eventually(lambda: not sfu.sessions)
+        late = stun.parse(await udp.ask(check_of(settings), (HOST, ready.media_port)))
+        assert late.message_class is MessageClass.SUCCESS
+        (books,) = sfu.books()
+        assert [stream.received for stream in books.streams] == [5] and sfu.sessions == 0
+
+
+async def test_why_a_session_failed_outlasts_the_checks_that_its_client_goes_on_sending() -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as udp:
+        host = paired(ready)
+        settings = dataclasses.replace(host.session_settings("u"), certificate=Certificate.generate())
+        peer = Peer(settings, secrets.token_bytes)
+        with pytest.raises(CallFailed):
+            await peer.connect(await host.opener(Transport.UDP)(peer), 3.0)
+            await peer.talk(1.0, 50)  # a client may be done with DTLS before the far end has judged
+        await udp.ask(check_of(settings), (HOST, ready.media_port))
+        (books,) = sfu.books()
+        assert "fingerprint" in books.failure and books.sent_rtp == 0
+        await peer.close()
+
+
+async def test_a_session_that_has_ended_gives_way_to_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sfu_module, "SESSIONS_MAX", 1)
+    async with running() as (_, sfu, ready), PlainUdp() as udp:
+        host = paired(ready)
+        peer = Peer(host.session_settings("t"), secrets.token_bytes)
+        await peer.connect(await host.opener(Transport.TCP)(peer), 3.0)
+        refused = stun.parse(await udp.ask(check(ready), (HOST, ready.media_port)))
+        assert refused.message_class is MessageClass.ERROR
+        await peer.close()
+        await eventually(lambda: not sfu.sessions)
+        taken = stun.parse(await udp.ask(check(ready), (HOST, ready.media_port)))
+        assert taken.message_class is MessageClass.SUCCESS
+        assert sfu.sessions == len(sfu._sessions) == 1 and len(sfu.books()) == 2
+
+
+async def test_sessions_under_one_name_that_came_no_further_than_ice_leave_one_entry_and_calls_all_of_them() -> None:
+    async with running() as (_, sfu, _ready):
+        for timeline, failure in (
+            ({}, ""),
+            ({"ice": 0.1}, ""),
+            ({"ice": 0.1, "dtls": 0.2}, ""),
+            ({}, "dtls: no"),
+            ({}, ""),
+        ):
+            sfu._keep(SessionBooks(session="name", timeline=timeline, failure=failure))
+        assert [(books.timeline, books.failure) for books in sfu.books()] == [
+            ({"ice": 0.1, "dtls": 0.2}, ""), ({}, "dtls: no"), ({}, ""),
+        ]  # fmt: skip
+        for number in range(BOOKS_MAX):
+            sfu._keep(SessionBooks(session=str(number)))
+        assert [books.session for books in sfu.books()] == [str(number) for number in range(BOOKS_MAX)]
+
+
+async def test_whatever_is_refused_is_counted_as_what_it_was() -> None:
+    async with running() as (stand_in, sfu, ready), PlainUdp() as client, PlainUdp() as stranger_:
+        address = (HOST, ready.media_port)
+        own = check(ready)
+        await client.ask(own, address)
+        keepalive = Message(Method.BINDING, MessageClass.INDICATION, bytes(12)).encode()
+        await client.send(keepalive, address)  # RFC 8445 section 11: of a session's own path, no stranger
+        await stranger_.send(keepalive, address)
+        await stranger_.send(own[:-28] + bytes(20) + own[-8:], address)  # spoilt: its FINGERPRINT does not fit
+        await stranger_.send(check(ready, fragment="another program's"), address)
+        name = (stun.parse(own).get(stun.USERNAME) or "").split(":")[0]
+        await stranger_.send(check(ready, fragment=name, password="wrong" * 6), address)  # a session that is open
+        await client.ask(own, address)
+        books = stand_in.books()
+        assert (books.foreign_runs, books.bad_integrity, books.unauthenticated) == (0, 1, 3)
+        assert [path.remote for path in sfu._by_path] == [client.address]
 
 
 async def test_a_replay_from_another_address_moves_nothing() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from calls_doctor.model.check import Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
-from calls_doctor.model.report import Report
+from calls_doctor.model.report import NotTested, Report
+from calls_doctor.model.site import Setting
 from calls_doctor.site import secrecy
 from calls_doctor.wire.direct import Keys, Link
 from tests.reports.samples import failing_report, result
@@ -57,6 +58,9 @@ def everywhere(canary: str) -> Report:
         made,
         command=f"calls-doctor check --label {canary}",
         metadata={"note": canary},
+        site={"rtcd.url": Setting(value=[canary], origin="--rtcd-url")},
+        vantages=[msgspec.structs.replace(made.vantages[0], id=canary, label=canary)],
+        not_tested=[NotTested(what="a.b", why=canary)],
         checks=[
             result(
                 "turn.allocate",
@@ -84,6 +88,24 @@ def test_names_are_cut_out_of_what_checks_found(kind: str) -> None:
     """A user name is no secret in the strict sense; nobody needs it in a report either."""
     cut = secrecy.report(everywhere(NAMES[kind]), GIVEN)
     assert NAMES[kind] not in msgspec.json.encode(cut.checks).decode()
+
+
+def test_words_that_are_no_free_text_stay_whatever_the_secret_is() -> None:
+    report = everywhere("it failed")
+    given = Credentials(
+        turn_secret=Secret("fail"), rtcd_client_id="calls-doctor", rtcd_auth_key=Secret("turn.allocate")
+    )
+    cut = secrecy.report(report, given)
+    assert [(one.id, one.status) for one in cut.checks] == [("turn.allocate", Status.FAIL)]
+    assert cut.checks[0].summary == "the server said it ***ed"
+    assert cut.diagnosis[0].cause == report.diagnosis[0].cause
+    assert cut.command == "calls-doctor check --label it ***ed"
+
+
+def test_a_link_is_cut_in_a_report_too() -> None:
+    cut = secrecy.report(everywhere(link("192.0.2.7")), Credentials())
+    assert "#" not in msgspec.json.encode(cut).decode()
+    assert cut.checks[0].summary == "the server said 192.0.2.7:8443"
 
 
 def test_where_nothing_was_given_nothing_is_cut() -> None:

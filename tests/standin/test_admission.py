@@ -22,8 +22,8 @@ def test_an_echo_and_a_conference() -> None:
     assert grant.password not in repr(grant)
 
 
-def test_other_runs_are_counted_and_noise_is_not() -> None:
+def test_other_runs_and_other_programs_are_counted_apart() -> None:
     admit = Admission(KEYS)
     assert admit(str(compose("A" * 8, "u", "abcdefgh", DIGEST))) is None
     assert admit("noise") is admit("") is admit("x" * 60) is None
-    assert admit.foreign_runs == 1
+    assert (admit.foreign_runs, admit.unreadable) == (1, 3)

@@ -43,6 +43,7 @@ async def test_it_is_a_process_of_its_own_that_ends_with_its_context() -> None:
         assert (rtcd_client.version_of(answer) or "").startswith("dev-calls-doctor-")
         assert ready.pairing.port == ready.media_port
     assert await gone(pid)
+    assert process.said == ""
 
 
 async def test_its_secrets_stand_in_no_command_line_environment_or_repr(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,8 +83,11 @@ async def test_ctrl_c_in_the_terminal_does_not_reach_it() -> None:
 
 async def test_a_port_that_is_taken_is_said() -> None:
     async with StandInProcess(Options()) as first:
-        with pytest.raises(StandInFailed, match=r"could not start.*in use"):
-            async with StandInProcess(Options(media_port=first.media_port)):
+        taken = first.media_port
+        with pytest.raises(
+            StandInFailed, match=rf"could not start: its media server cannot have port {taken} .*in use"
+        ):
+            async with StandInProcess(Options(media_port=taken)):
                 pass
 
 
@@ -97,6 +101,45 @@ async def test_a_process_that_dies_at_once_is_said_with_its_last_words(monkeypat
     with pytest.raises(StandInFailed, match="its last words"):
         async with StandInProcess(Options()):
             pass
+
+
+async def test_code_of_the_directory_that_we_stand_in_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("msgspec", "asyncio", "calls_doctor"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('code of the directory was run')")
+    monkeypatch.chdir(tmp_path)
+    process = StandInProcess(Options(without=frozenset({"api", "stun", "turn"})))
+    async with process as ready:
+        assert ready.media_port
+    assert process.said == ""
+
+
+def test_it_runs_the_code_of_who_started_it_and_no_other_copy(tmp_path: Path) -> None:
+    (tmp_path / "calls_doctor").symlink_to(Path(launch.__file__).parents[1])
+    script = (
+        "import sys\nsys.path.insert(0, sys.argv.pop())\nimport asyncio\nfrom calls_doctor.standin import launch\n"
+        "start = 'from calls_doctor.standin.__main__ import main; main()'\nassert start in launch._BOOT\n"
+        "launch._BOOT = launch._BOOT.replace(start, 'import calls_doctor.standin as m; raise SystemExit(m.__file__)')\n"
+        "asyncio.run(launch.StandInProcess(launch.Options()).__aenter__())"
+    )
+    run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert run.stderr.strip().endswith(str(tmp_path / "calls_doctor" / "standin" / "__init__.py"))
+
+
+async def test_one_that_says_much_is_not_stopped_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loud = "import sys; sys.stderr.write('x' * 1000000 + ' its last words'); sys.stderr.flush(); "
+    monkeypatch.setattr(launch, "_BOOT", loud + launch._BOOT)
+    process = StandInProcess(Options(without=frozenset({"api", "stun", "turn"})))
+    async with process:
+        pass
+    assert process.said.endswith("x its last words") and len(process.said) <= launch.SAID_BYTES_MAX
+
+
+def test_one_whose_starter_is_gone_before_its_first_word_ends_without_a_word() -> None:
+    command = [sys.executable, "-m", "calls_doctor.standin"]
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
 
 
 async def test_one_that_never_gets_ready_is_given_up_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:

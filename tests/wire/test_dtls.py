@@ -24,6 +24,7 @@ from calls_doctor.wire.dtls import (
     DATAGRAM_MAX_BYTES,
     DATAGRAM_MIN_BYTES,
     MISMATCH,
+    RECORD_HEADER_BYTES,
     REPEAT_S,
     Certificate,
     DtlsEndpoint,
@@ -256,6 +257,19 @@ def test_no_datagram_is_larger_than_it_may_be(mtu: int) -> None:
     assert mtu > 600 or len(sizes) > 6, "the flights were not cut"
 
 
+def test_a_message_is_not_cut_where_it_fits() -> None:
+    """Without OP_NO_QUERY_MTU, OpenSSL takes a memory buffer for a path of 256 bytes."""
+    one = Handshake()
+    one.client.start(0.0)
+    exchange(one.client, one.server, 0.0)
+    (flight,) = one.server.datagrams_to_send()
+    records, at = list[int](), 0
+    while at < len(flight):
+        records.append(RECORD_HEADER_BYTES + int.from_bytes(flight[at + 11 : at + 13], "big"))
+        at += records[-1]
+    assert max(records) > len(der_of(FAR)) > DATAGRAM_MIN_BYTES
+
+
 def test_a_datagram_that_holds_no_flight_is_the_callers_mistake() -> None:
     with pytest.raises(ValueError, match="255"):
         DtlsEndpoint(NEAR, CLIENT, FAR.fingerprint, datagram_max_bytes=DATAGRAM_MIN_BYTES - 1)
@@ -307,14 +321,17 @@ def test_an_alert_that_was_lost_is_said_again_to_who_still_shakes_hands() -> Non
     assert one.states == (DtlsState.FAILED, DtlsState.FAILED)
     assert "did not take our certificate" in one.client.failure
     assert 0.9 < one.took_s < HEALS_S
-    one.server.receive(b"\x15\xfe\xfd" + bytes(12), 100.0)  # an alert draws none: two ends would never stop
+    later = time.monotonic() + 100
+    one.server.receive(b"\x15\xfe\xfd" + bytes(12), later)  # an alert draws none: two ends would never stop
     assert one.server.datagrams_to_send() == []
+    one.server.receive(b"\x16\xfe\xfd" + bytes(12), later)
+    assert [datagram[0] for datagram in one.server.datagrams_to_send()] == [0x15]
 
 
 def test_who_fails_without_an_alert_of_its_own_says_nothing_again() -> None:
     one = Handshake(near_expects=OTHER.fingerprint)
     run(one)
-    one.server.receive(b"\x16\xfe\xfd" + bytes(30), 100.0)
+    one.server.receive(b"\x16\xfe\xfd" + bytes(30), time.monotonic() + 100)
     assert one.server.state is DtlsState.FAILED and one.server.datagrams_to_send() == []
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+from types import SimpleNamespace
+
 import pytest
+from aiortc import rtcrtpreceiver
 from aiortc import rtp as other
 
 from calls_doctor.errors import RtpError
@@ -134,6 +138,30 @@ def test_jitter_is_the_median_of_rfc_3550s_running_value() -> None:
     assert stream.report_block(9.0).jitter == pytest.approx(480, abs=2)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_aiortc_counts_loss_and_jitter_as_we_do(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order and without duplicates, which it counts as received once more."""
+    random, now_s = Random(seed), 1000.0
+    monkeypatch.setattr(rtcrtpreceiver, "time", SimpleNamespace(time=lambda: now_s))
+    ours, theirs = ReceivedStream(7), rtcrtpreceiver.StreamStatistics(48000)
+    first, timestamp = random.randrange(65536), random.randrange(1 << 31)
+    for n in range(400):
+        now_s = 1000.0 + 0.02 * n + random.random() * 0.015
+        if n and random.random() < 0.1:
+            continue
+        packet = other.RtpPacket(sequence_number=(first + n) % 65536, timestamp=timestamp + 960 * n, ssrc=7)
+        theirs.add(packet)
+        ours.add(packet.sequence_number, packet.timestamp, now_s)
+        if n % 100 == 99:
+            block = ours.report_block(now_s)
+            assert ours.expected == theirs.packets_expected
+            assert block.highest_sequence == first + ours.expected - 1 == theirs.cycles + (theirs.max_seq or 0)
+            assert block.lost == theirs.packets_lost > 0
+            assert int(block.fraction_lost * 256) == theirs.fraction_lost
+            assert block.jitter == pytest.approx(theirs.jitter, abs=3)  # it counts in whole units of the clock
+            assert block.jitter > 100
+
+
 def test_the_timestamps_wrap_is_no_jitter() -> None:
     stream = ReceivedStream(7)
     for n in range(50):
@@ -161,6 +189,15 @@ def test_the_round_trip_comes_from_lsr_and_dlsr() -> None:
     (report,) = rtp.parse_rtcp(bytes(ReceiverReport(1, (stream.report_block(50.0 + held_s),))))
     back_at = sent_at + delay_there_s + held_s + delay_back_s
     assert rtp.rtt_s(report.blocks[0], back_at) == pytest.approx(0.050, abs=0.001)
+
+
+@pytest.mark.parametrize("sent_at", [65536.0 * 7 - 0.01, 0.0, 1e6 + 1 / 3])
+def test_the_round_trip_survives_the_wrap_of_its_32_bits_and_is_never_negative(sent_at: float) -> None:
+    block = ReportBlock(7, 0.0, 0, 1, 0, rtp.middle_32(rtp.ntp(sent_at)), 0.5)
+    assert rtp.rtt_s(block, sent_at + 0.55) == pytest.approx(0.05, abs=1e-4)
+    assert rtp.rtt_s(block, sent_at + 0.4999) == 0.0
+    assert rtp.rtt_s(block, sent_at + 0.4) is None, "it cannot have come back before it was answered"
+    assert rtp.rtt_s(block, sent_at + 100.0) is None
 
 
 def test_no_sender_report_means_no_round_trip() -> None:

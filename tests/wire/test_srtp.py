@@ -66,6 +66,30 @@ def test_packets_may_come_late_within_the_window() -> None:
         far.unprotect_rtp(one)
 
 
+@pytest.mark.parametrize("profile", PROFILES, ids=PROFILE_NAMES)
+def test_the_sequence_number_may_go_round_and_packets_be_lost_there(profile: SrtpProfile) -> None:
+    near, far = pair(profile)
+    for number in (65500, 65534, 65535, 65536 + 2, 65536 + 40, 65536 + 1, 65536 + 30_000):
+        sent = packet(number % 65536)
+        assert far.unprotect_rtp(near.protect_rtp(sent)) == sent
+
+
+def test_many_streams_share_a_session() -> None:
+    near, far = pair(PROFILES[0])
+    for ssrc in range(1, 200):
+        sent = bytes(RtpPacket(111, 1, 960, ssrc, b"speech"))
+        assert far.unprotect_rtp(near.protect_rtp(sent)) == sent
+
+
+@pytest.mark.parametrize("size", [1400, 1500, 1501, 9000, 65535])
+def test_what_comes_too_large_is_refused(size: int) -> None:
+    near, far = pair(PROFILES[0])
+    for head in (near.protect_rtp(packet(1)), near.protect_rtcp(bytes(ReceiverReport(7)))):
+        for unprotect in (far.unprotect_rtp, far.unprotect_rtcp):
+            with pytest.raises(RtpError):
+                unprotect(head + bytes(size - len(head)))
+
+
 def test_the_repr_shows_no_key() -> None:
     near, _ = pair(PROFILES[0])
     assert "0001020304" not in repr(near) and "\\x01\\x02" not in repr(near)

@@ -1,0 +1,64 @@
+"""Writes docs/checks.md from the table of checks, so that the two cannot drift: a test holds them together.
+
+python docs/generate.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from calls_doctor.model.flow import Role
+from calls_doctor.model.site import Phase
+from calls_doctor.spec import CheckSpec
+from checks import CHECKS
+
+PAGE = Path(__file__).with_name("checks.md")
+HEAD = """\
+# The checks
+
+Made by `docs/generate.py` from the tables in `checks/`; a test holds the two together. `calls-doctor explain ID` says
+the same offline, `calls-doctor check --list` says which of them fit a site, and
+[adding-a-check.md](adding-a-check.md) how one more is added.
+"""
+
+
+def page() -> str:
+    """The whole of docs/checks.md."""
+    return HEAD + "\n" + "\n".join(_table()) + "\n" + "".join("\n" + "\n".join(_check(spec)) + "\n" for spec in CHECKS)
+
+
+def _table() -> Iterator[str]:
+    yield "| id | is true when it passes | needs |"
+    yield "|---|---|---|"
+    for spec in CHECKS:
+        yield f"| [{spec.id}](#{spec.id.replace('.', '')}) | {spec.title} | {', '.join(spec.needs) or '–'} |"
+
+
+def _check(spec: CheckSpec) -> Iterator[str]:
+    yield f"## {spec.id}"
+    yield ""
+    yield f"{spec.title}."
+    yield ""
+    yield f"When it does not pass: {spec.fails_when}"
+    yield ""
+    facts = {
+        "needs": ", ".join(spec.needs),
+        "uses, where they run": ", ".join(spec.uses),
+        "made from": _all_or(spec.vantages, set(Role), "any machine"),
+        "in phases": _all_or(spec.phases, set(Phase) - {Phase.OFFLINE}, "all but offline"),
+        "proves steps of the official guide": ", ".join(spec.guide_steps),
+        "sends": f"at most {spec.packets_max} packets to each target" if spec.packets_max else "nothing",
+        "undecided": "exit code 4: calls need this" if spec.required else "",
+    }
+    for name, value in facts.items():
+        if value:
+            yield f"- {name}: {value}"
+
+
+def _all_or(some: Collection[str], everything: Collection[str], word: str) -> str:
+    return word if set(some) == set(everything) else ", ".join(sorted(some))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,90 @@
+"""`check --list`: what would run, from where to where, how much of it; and not one packet."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import NoReturn
+
+import pytest
+
+from calls_doctor.cli import plan
+from calls_doctor.model.site import Mode
+from calls_doctor.modes import MODES
+from calls_doctor.net import call
+from checks import CHECKS
+from tests.cli.command_line import here
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_socket(*_args: object, **_kwargs: object) -> NoReturn:
+        raise AssertionError("--list touches no network")
+
+    monkeypatch.setattr(socket, "socket", no_socket)
+    monkeypatch.setattr(socket, "getaddrinfo", no_socket)
+
+
+def test_the_self_tests_plan_names_every_check_and_its_way(capsys: pytest.CaptureFixture[str]) -> None:
+    told = here(capsys, "check", "--list")
+    assert told.code == 0
+    assert told.lines[0].startswith("16 checks would run, all on 127.0.0.1 and on ports that are free (*).")
+    for spec in CHECKS:
+        assert f"  {spec.id}  " in told.stdout
+    assert "client to 127.0.0.1:*/udp: at most 24 packets" in told.stdout
+    assert "50 RTP packets a second each way for 0.3 s in each session" in " ".join(told.stdout.split())
+    assert "not these" not in told.stdout
+    assert "65536" not in told.stdout
+
+
+def test_what_is_left_out_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    told = here(capsys, "check", "--list", "--stun", "stun:stun.example.com", "--from", "media", "--media-time", "7s")
+    assert "from the media host (--from says so), phase undetermined" in told.stdout
+    assert "media to stun:stun.example.com:3478: at most 18 packets" in told.stdout
+    assert "port.api-tcp: no rtcd API was named: give it with --rtcd-url" in told.stdout
+
+
+def test_what_runs_for_another_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    told = here(capsys, "check", "--list", "--only", "stun.public-ip")
+    flat = " ".join(told.stdout.split())
+    assert "stun.reach The STUN servers answer (needed by what --only names)" in flat
+    assert "is seen sends nothing" in flat
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_mode_alone_is_listed_by_role(capsys: pytest.CaptureFixture[str], mode: Mode) -> None:
+    told = here(capsys, "check", "--mode", str(mode), "--list")
+    assert told.code == 0
+    flat = " ".join(told.stdout.split())
+    for flow in MODES[mode].flows:
+        assert f"(--from {flow.from_})" in flat
+        assert f"{flow.protocol.upper()} {flow.port} ({flow.need}, {flow.firewall_row})" in flat
+        assert all(check in flat for check in flow.proven_by)
+
+
+def test_both_lists_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = json.loads(here(capsys, "check", "--list", "--format", "json").stdout)
+    assert [row["id"] for row in checks["checks"]] == [spec.id for spec in CHECKS]
+    assert checks["media_time_s"] == 0.3
+    flows = json.loads(here(capsys, "check", "--list", "--mode", "rtcd", "--format", "json").stdout)
+    assert {row["from"] for row in flows["flows"]} == {"client", "mattermost", "media"}
+
+
+def test_a_mode_alone_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    told = here(capsys, "check", "--mode", "rtcd")
+    assert told.code == 2
+    assert "give --peer, --rtcd-url, --stun or --turn, or --list for the plan" in told.stderr
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_it_keeps_to_the_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    for arguments in (("--list",), ("--mode", "ha-rtcd", "--list")):
+        told = here(capsys, "check", *arguments)
+        assert [line for line in told.lines if len(line) > int(columns) and " " in line.strip()] == []
+
+
+def test_calls_send_as_much_as_the_list_says() -> None:
+    assert plan.PACKETS_PER_S == call.PACKETS_PER_S

@@ -1,0 +1,27 @@
+"""What the documents show is what a run says today, times aside."""
+
+from __future__ import annotations
+
+import pytest
+
+from docs import make_samples
+from tests.lab.namespaces import why_not
+
+
+@pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}")
+@pytest.mark.parametrize("sample", make_samples.SAMPLES, ids=lambda sample: sample.name)
+def test_a_sample_is_what_a_run_says_today(sample: make_samples.Sample) -> None:
+    kept = (make_samples.HERE / "samples" / f"{sample.name}.txt").read_text()
+    assert make_samples.same(kept, make_samples.made(sample)), "run: python docs/make_samples.py"
+
+
+def test_the_readme_shows_the_samples_as_they_are_kept() -> None:
+    readme = make_samples.README.read_text()
+    failing = (make_samples.HERE / "samples" / "udp-blocked.txt").read_text()
+    assert f"```text\n{failing}```\n" in readme
+    assert "media.udp-blocked-inbound" in failing
+
+
+def test_times_are_no_difference_and_words_are() -> None:
+    assert make_samples.same("round trip 0.7 ms; took 2.9 s", "round trip 12 ms; took\n   3 s")
+    assert not make_samples.same("24 of 24 probes, 1 ms", "23 of 24 probes, 1 ms")

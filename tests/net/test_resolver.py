@@ -1,0 +1,103 @@
+"""Names to addresses: literals, this machine's own names, names that are none, and a resolver that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from calls_doctor.errors import Silence, Unreachable
+from calls_doctor.net import resolver
+from calls_doctor.net.resolver import resolve
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A system whose name server is silent until the test ends; set when it was asked."""
+    asked, end = threading.Event(), threading.Event()
+
+    def getaddrinfo(*_: object, **__: object) -> list[object]:
+        asked.set()
+        end.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield asked
+    end.set()
+    for thread in threading.enumerate():
+        if thread.name == "look-up":
+            thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("literal", "address"),
+    [("192.0.2.7", "192.0.2.7"), ("2001:DB8::1", "2001:db8::1"), ("fe80::1%eth0", "fe80::1%eth0")],
+)
+async def test_a_literal_is_its_own_address_and_nobody_is_asked(
+    literal: str, address: str, hanging: threading.Event
+) -> None:
+    assert await resolve(literal) == [address]
+    assert not hanging.is_set()
+
+
+async def test_this_machines_own_name() -> None:
+    addresses = await resolve("localhost")
+    assert set(addresses) <= {"127.0.0.1", "::1"} and len(addresses) == len(set(addresses)) >= 1
+
+
+async def test_every_address_comes_once_and_in_the_systems_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = socket.SOCK_STREAM
+    found = [
+        (socket.AF_INET6, kind, 6, "", ("2001:db8::1", 0, 0, 0)),
+        (socket.AF_INET, kind, 6, "", ("192.0.2.1", 0)),
+        (socket.AF_INET6, kind, 6, "", ("2001:db8::1", 0, 0, 0)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert await resolve("two.example.com") == ["2001:db8::1", "192.0.2.1"]
+
+
+@pytest.mark.parametrize("name", ["nobody.invalid", "a..b", "x" * 64 + ".example.com", "nul\0.example.com", ".", "ü.."])
+async def test_a_name_that_is_none_is_unreachable(name: str) -> None:
+    with pytest.raises(Unreachable, match="the look-up of"):
+        await resolve(name)
+
+
+async def test_a_resolver_that_hangs_is_silence_in_time(
+    hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "TIMEOUT_S", 0.1)
+    began = time.monotonic()
+    with pytest.raises(Silence, match="the look-up of slow"):
+        await resolve("slow.example.com")
+    assert 0.1 <= time.monotonic() - began < 1.0 and hanging.is_set()
+
+
+async def test_looking_up_can_be_cancelled(hanging: threading.Event) -> None:
+    asking = asyncio.create_task(resolve("slow.example.com"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert hanging.wait(5)
+
+
+def test_a_resolver_that_hangs_does_not_keep_the_program_from_ending() -> None:
+    program = """
+import asyncio, socket, time
+from calls_doctor.errors import Silence
+from calls_doctor.net import resolver
+socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+resolver.TIMEOUT_S = 0.05
+try:
+    asyncio.run(resolver.resolve("slow.example.com"))
+except Silence as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True)
+    assert done.stdout.startswith("the look-up of slow.example.com: nothing came back")

@@ -1,0 +1,177 @@
+"""What results add up to: the verdict, the exit code in the contract's order, the next commands, the guide's steps."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import msgspec
+import pytest
+
+from calls_doctor import conclusion
+from calls_doctor.engine.select import CheckPlan, LeftOut
+from calls_doctor.guide import STEPS
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.flow import Role
+from calls_doctor.model.report import Diagnosis, Report, Vantage, Verdict
+from calls_doctor.model.site import Phase, Site
+from checks import CHECKS
+from tests.reports.samples import cause, healthy_report, result
+
+REQUIRED = next(spec.id for spec in CHECKS if spec.required)
+OPTIONAL = next(spec.id for spec in CHECKS if not spec.required)
+CALLER = Site(vantage=Role.CLIENT, phase=Phase.PRE)
+SELF_TEST = Site(phase=Phase.SELF_TEST)
+
+
+def verdict(*statuses: Status, check: str = REQUIRED, complete: bool = True) -> Verdict:
+    return conclusion.verdict([result(check, status, "s") for status in statuses], CHECKS, complete=complete)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "word"),
+    [
+        ([Status.PASS], Verdict.OK),
+        ([Status.PASS, Status.SKIP], Verdict.OK),
+        ([Status.PASS, Status.WARN], Verdict.WARNINGS),
+        ([Status.WARN, Status.UNKNOWN], Verdict.UNDECIDED),
+        ([Status.UNKNOWN, Status.ERROR], Verdict.BROKEN),
+        ([Status.FAIL, Status.ERROR, Status.UNKNOWN, Status.WARN], Verdict.FAILED),
+        ([], Verdict.OK),
+    ],
+)
+def test_the_worst_that_the_contract_puts_first_wins(statuses: list[Status], word: Verdict) -> None:
+    for order in itertools.permutations(statuses):
+        assert verdict(*order) is word
+
+
+def test_an_undecided_flow_that_calls_can_do_without_is_no_undecided_run() -> None:
+    assert verdict(Status.UNKNOWN, check=OPTIONAL) is Verdict.OK
+    assert verdict(Status.UNKNOWN, check=REQUIRED) is Verdict.UNDECIDED
+
+
+def test_a_run_that_was_cut_short_gives_no_all_clear_but_says_what_failed() -> None:
+    assert verdict(Status.PASS, complete=False) is Verdict.UNDECIDED
+    assert verdict(Status.FAIL, complete=False) is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "code_on_warn"),
+    [
+        (Verdict.OK, 0, 0),
+        (Verdict.WARNINGS, 0, 3),
+        (Verdict.UNDECIDED, 4, 4),
+        (Verdict.BROKEN, 5, 5),
+        (Verdict.FAILED, 1, 1),
+    ],
+)
+def test_exit_codes(word: Verdict, code: int, code_on_warn: int) -> None:
+    report: Report = msgspec.structs.replace(healthy_report(), verdict=word)
+    assert conclusion.exit_code(report, "fail") == code
+    assert conclusion.exit_code(report, "warn") == code_on_warn
+
+
+def named(name: str) -> Diagnosis:
+    return msgspec.structs.replace(cause(), cause=name, summary=f"{name} it is")
+
+
+def commands(site: Site, results: list[CheckResult], found: list[Diagnosis], typed: str = "") -> list[str]:
+    return [step.command for step in conclusion.next_steps(site, results, found, typed)]
+
+
+def test_the_next_commands_explain_the_causes_the_most_important_first_and_at_most_three() -> None:
+    found = [named("a.x"), named("b.x"), named("a.x"), named("c.x"), named("d.x")]
+    assert commands(CALLER, [], found) == [
+        "calls-doctor explain a.x",
+        "calls-doctor explain b.x",
+        "calls-doctor explain c.x",
+    ]
+
+
+def test_two_of_one_kind_are_explained_once_in_the_words_of_the_more_important() -> None:
+    first = msgspec.structs.replace(named("a.x"), summary="the first")
+    steps = conclusion.next_steps(CALLER, [], [first, named("a.x")])
+    assert [step.why for step in steps] == ["how to mend it: the first"]
+
+
+def test_a_failure_without_a_cause_is_explained_by_itself() -> None:
+    assert commands(SELF_TEST, [result("stun.reach", Status.FAIL, "s")], []) == ["calls-doctor explain stun.reach"]
+
+
+def test_after_a_self_test_in_which_all_is_well_the_readers_own_deployment_comes() -> None:
+    assert commands(SELF_TEST, [result("stun.reach", Status.PASS, "s")], []) == [
+        "calls-doctor check --mode rtcd --list"
+    ]
+
+
+def test_our_own_fault_asks_for_the_report_of_the_same_command() -> None:
+    broken = [result("stun.reach", Status.ERROR, "s")]
+    assert commands(CALLER, broken, [], "calls-doctor check --stun stun:a") == [
+        "calls-doctor check --stun stun:a -o calls-doctor-report.json"
+    ]
+
+
+def steps_of(site: Site, *results: CheckResult) -> dict[str, Any]:
+    return {step.step: step for step in conclusion.guide(site, list(results))}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "word"),
+    [
+        ([Status.PASS], "passed"),
+        ([Status.FAIL], "failed"),
+        ([Status.PASS, Status.FAIL], "failed"),
+        ([Status.PASS, Status.UNKNOWN], "not tested"),
+        ([Status.SKIP], "not tested"),
+        ([Status.ERROR], "not tested"),
+        ([], "not tested"),
+    ],
+)
+def test_a_step_is_passed_only_by_checks_that_all_passed(statuses: list[Status], word: str) -> None:
+    results = [result(f"a.{number}", status, "s", guide_steps=["1.6.3"]) for number, status in enumerate(statuses)]
+    step = steps_of(CALLER, *results)["1.6.3"]
+    assert step.verdict == word
+    assert step.checks == [one.id for one in results]
+
+
+def test_a_step_is_passed_only_from_the_vantage_that_it_names() -> None:
+    passed = result("a.b", Status.PASS, "s", guide_steps=["1.6.3", "1.6.5"])
+    steps = steps_of(CALLER, passed)
+    assert (steps["1.6.3"].verdict, steps["1.6.5"].verdict) == ("passed", "not tested")
+
+
+def test_the_self_test_passes_no_step_and_fails_none() -> None:
+    every = result("a.b", Status.FAIL, "s", guide_steps=[step.number for step in STEPS])
+    assert {step.verdict for step in steps_of(SELF_TEST, every).values()} == {"not tested", "manual"}
+
+
+def test_every_step_stands_in_the_report_and_what_sets_something_is_for_a_person() -> None:
+    steps = steps_of(CALLER)
+    assert list(steps) == [step.number for step in STEPS]
+    assert all((steps[step.number].verdict == "manual") == step.manual for step in STEPS)
+
+
+def test_what_was_left_out_is_told_unless_a_result_tells_it() -> None:
+    plan = CheckPlan(SELF_TEST, (), (LeftOut("a.b", "no server"), LeftOut("c.d", "not wanted", asked=True)))
+    assert [(one.what, one.why) for one in conclusion.not_tested(plan)] == [("a.b", "no server")]
+
+
+def test_the_far_ends_version_comes_from_the_api() -> None:
+    said = result("port.api-tcp", Status.PASS, "s", evidence={"version": "v1.2.6"})
+    assert conclusion.versions([said]) == {"rtcd": "v1.2.6"}
+    assert conclusion.versions([result("port.api-tcp", Status.FAIL, "s")]) == {}
+    assert conclusion.versions([]) == {}
+
+
+def test_the_public_address_is_what_the_stun_servers_agree_on() -> None:
+    seen = {"servers_agree": True, "addresses": ["203.0.113.9"], "address_class": "public"}
+    agreed = result("stun.public-ip", Status.PASS, "s", evidence=seen)
+    assert conclusion.seen_as(CALLER, [agreed]) == ("203.0.113.9", "public")
+    disagreed = result("stun.public-ip", Status.FAIL, "s", evidence=seen | {"servers_agree": False})
+    assert conclusion.seen_as(CALLER, [disagreed]) == ("", "")
+    assert conclusion.seen_as(SELF_TEST, [agreed]) == ("", "")
+
+
+def test_a_healthy_run_has_no_cause() -> None:
+    vantage = Vantage(id="client", role="client", started="2026-03-01T12:00:00Z")
+    assert conclusion.diagnosis(CALLER, [result("stun.reach", Status.PASS, "s")], [vantage]) == []
