@@ -13,7 +13,7 @@ from calls_doctor.wire.ice_lite import Desk
 FORWARDED_BYTES_PER_S = 250_000
 """2 Mbit/s of what one session sends (contract section 4)."""
 FORWARDED_BURST_BYTES = 250_000
-IDLE_S = 3.0
+IDLE_S = 1.5
 """A session without media that was not heard of for so long gives way where there is no room."""
 
 
