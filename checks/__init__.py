@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from calls_doctor.spec import CheckSpec
-from checks import environment, media, ports, quality, stun, turn
+from checks import environment, exposure, media, nat, ports, quality, stun, turn
 
 CHECKS: tuple[CheckSpec, ...] = (
     *environment.CHECKS,
     *ports.CHECKS,
     *stun.CHECKS,
     *turn.CHECKS,
+    *nat.CHECKS,
+    *exposure.CHECKS,
     *media.CHECKS,
     *quality.CHECKS,
 )

@@ -77,6 +77,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase = Phase.UNDETERMINED
     users: str = "public"
     """Where callers are: "public", "private" or "hybrid" (some share the servers' network)."""
+    paired: bool = False
+    """A stand-in's link was given."""
     media: tuple[MediaAddress, ...] = ()
     names: tuple[str, ...] = ()
     """Media hosts as callers know them."""

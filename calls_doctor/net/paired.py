@@ -44,6 +44,7 @@ BOOKS_HEAD_START_S = 0.1
 """Books are asked for over TCP too where UDP has brought none by then."""
 SILENCE_KEPT_S = 10.0
 """How long a transport that was silent is not asked for books again."""
+ONCE_SIZES_BYTES = (200, 400, 600)
 BOOKS_WAYS = (Transport.UDP, Transport.TCP)
 ECHO_LEGS = {Transport.UDP: "u", Transport.TCP: "t", Transport.RELAY: "r"}
 LOCAL_FRAGMENT_BYTES, LOCAL_PASSWORD_BYTES = 6, 18
@@ -112,6 +113,20 @@ class PairedHost:
         if not self._address:
             self._address = (await resolver.resolve(self._media.host))[0]
         return self._address
+
+    @property
+    def udp_port(self) -> int:
+        """The media port over UDP."""
+        return self._media.udp_port
+
+    def at(self, address: str, port: int) -> PairedHost:
+        """The same stand-in, tried at another address and port."""
+        tcp_port = port if self._media.tcp_port else 0
+        return PairedHost(self._link, MediaAddress(host=address, udp_port=port, tcp_port=tcp_port))
+
+    async def echo_once(self, transport: Transport) -> EchoOutcome:
+        """A few small probes: is this address reached at all?"""
+        return await self.echo(self.opener(transport), ONCE_SIZES_BYTES)
 
     async def answer(self, offer: str, leg: str = "u") -> tuple[str, str]:
         """The answer of the stand-in to another stack's offer (SDP) over UDP, made here: the link says all that is

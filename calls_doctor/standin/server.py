@@ -92,7 +92,8 @@ class StandIn:
                 ports[part] = await self._start_part(part, ports[part], list(options.addresses), stack)
             except OSError as error:
                 wanted = f"port {ports[part]}" if ports[part] else "a port"
-                said = f"its {part} server cannot have {wanted} of {', '.join(options.addresses)}: {error.strerror or error}"
+                where = ", ".join(options.addresses)
+                said = f"its {part} server cannot have {wanted} of {where}: {error.strerror or error}"
                 raise OSError(error.errno, said) from None
         return Ready(
             link=str(self.link(options.addresses[0], ports["media"] or 1)),

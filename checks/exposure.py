@@ -1,0 +1,203 @@
+"""client.* and port.* that ask what a place lets through at all: UDP out, an API that should be shut, a TURN listener;
+and env.control, whether the path tells the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+from typing import Any  # evidence is JSON
+
+from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError
+from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.flow import Role, address_class
+from calls_doctor.model.site import Phase, Site
+from calls_doctor.modes import API_PORT
+from calls_doctor.spec import CheckSpec, Context
+
+UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
+CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
+NETWORK_PHASES = frozenset(Phase) - {Phase.OFFLINE, Phase.SELF_TEST}
+CONNECT_S = 2.55
+UDP_SIGNS = ("stun.reach", "port.rtc-udp-echo", "turn.challenge", "port.turn-listener")
+
+
+async def control_probe(context: Context) -> Finding:
+    """A TCP connection to a port on which the media host says that nothing listens: it must not be opened."""
+    from calls_doctor.net.streams import open_stream
+
+    facts, paired = context.facts, context.paired
+    if facts is None or paired is None:
+        return UNTOLD
+    address = await paired.address()
+    target = f"{address}:{facts.control_port}/tcp"
+    if not facts.control_port:
+        return Finding(status=Status.SKIP, summary="the stand-in found no closed port to name", target=target)
+    try:
+        stream = await open_stream((address, facts.control_port), CONNECT_S)
+    except (NetworkError, ProtocolError) as error:
+        return Finding(status=Status.PASS, summary=f"a closed port stays closed ({error})", target=target)
+    await stream.close()
+    summary = "a port on which nothing listens was opened: something on the path answers for the media host"
+    return Finding(status=Status.FAIL, summary=summary, target=target, evidence={"opened": True})
+
+
+async def udp_egress_probe(context: Context) -> Finding:
+    """Whether any UDP datagram from here was ever answered, by whoever was asked."""
+    asked, answered = [], []
+    for name in UDP_SIGNS:
+        result = context.results.get(name)
+        if result is None or result.status is Status.SKIP:
+            continue
+        rows = _udp_rows(result.evidence)
+        asked += [name] * bool(rows)
+        answered += [name] if any(rows) else []
+    evidence: Evidence = {"asked": asked, "answered": answered}
+    if answered:
+        return Finding(status=Status.PASS, summary=f"UDP is answered ({', '.join(answered)})", evidence=evidence)
+    if len(asked) < 2:
+        summary = "too few places were asked over UDP to tell"
+        return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
+    tcp = context.results.get("port.rtc-tcp-echo")
+    evidence["tcp_works"] = bool(tcp and tcp.status is Status.PASS)
+    summary = f"no UDP datagram from here was answered by anybody: {', '.join(asked)}"
+    return Finding(status=Status.FAIL, summary=summary, evidence=evidence)
+
+
+def _udp_rows(evidence: Evidence) -> list[bool]:
+    """For each place that was asked over UDP, whether it answered; a refusal is an answer."""
+    if "returned" in evidence:
+        return [bool(evidence["returned"]) or evidence.get("trouble") == "refused"]
+    rows: Sequence[dict[str, Any]] = evidence.get("servers", ())
+    udp = [row for row in rows if row.get("transport", "udp") == "udp"]
+    return [bool(row.get("answered") or row.get("ok") or row.get("trouble") in ("refused", "open")) for row in udp]
+
+
+async def api_exposure_probe(context: Context) -> Finding:
+    """GET /version on the media host's public address, as any caller could."""
+    from calls_doctor.net import http
+
+    paired = context.paired
+    assert paired is not None, "selected only where a link was given"
+    address = await paired.address()
+    url = f"http://{f'[{address}]' if ':' in address else address}:{API_PORT}"
+    evidence: Evidence = {"caller_may_not": _is_an_outsider(context)}
+    try:
+        answer = await http.get(f"{url}/version", timeout_s=CONNECT_S)
+    except HttpError:
+        evidence["answers"] = "something that is not HTTP"
+    except (NetworkError, ProtocolError) as error:
+        return Finding(status=Status.PASS, summary=f"not reached from here ({error})", target=url, evidence=evidence)
+    else:
+        evidence["answers"] = f"HTTP {answer.status}"
+    summary = f"rtcd's API answers a caller here ({evidence['answers']}); it is for the Mattermost nodes only"
+    status = Status.FAIL if evidence["caller_may_not"] else Status.WARN
+    return Finding(status=status, summary=summary, target=url, evidence=evidence)
+
+
+def _is_an_outsider(context: Context) -> bool:
+    """True where this caller, as the far end sees it, is public, or in a clients' network and no Mattermost one."""
+    echo = context.results.get("port.rtc-udp-echo") or context.results.get("port.rtc-tcp-echo")
+    mapped = (echo.evidence.get("mapped") if echo else None) or None
+    if mapped is None:
+        return False
+    address = ipaddress.ip_address(mapped[0])
+    site = context.site
+    if any(address in ipaddress.ip_network(one) for one in site.mattermost_networks):
+        return False
+    named = [one for one in site.client_networks if ipaddress.ip_network(one).prefixlen]
+    return not address_class(mapped[0]).is_private or any(address in ipaddress.ip_network(one) for one in named)
+
+
+async def turn_listener_probe(context: Context) -> Finding:
+    """A STUN Binding request to each TURN URI: does the listener answer at all?"""
+    from calls_doctor.net import relay
+    from calls_doctor.net.stun_client import binding
+
+    async def one(uri: Any) -> dict[str, Any]:
+        row: dict[str, Any] = {"uri": str(uri), "transport": uri.transport, "ok": False, "detail": ""}
+        try:
+            tls_name = uri.host if uri.transport == "tls" else ""
+            answer = await binding(await relay.address_of(uri), transport=uri.transport, tls_name=tls_name)
+            row |= {"ok": True, "mapped": list(answer.mapped), "rtt_s": round(answer.rtt_s, 6)}
+        except FarEndError as error:
+            row |= {"ok": True, "detail": str(error)}  # it refuses, so it is there
+        except (NetworkError, ProtocolError) as error:
+            row["detail"] = str(error)
+        return row
+
+    rows = await asyncio.gather(*(one(uri) for uri in context.site.turn))
+    evidence: Evidence = {"servers": rows}
+    target = ", ".join(row["uri"] for row in rows)
+    bad = [row for row in rows if not row["ok"]]
+    if not bad:
+        return Finding(status=Status.PASS, summary="every TURN listener answers", target=target, evidence=evidence)
+    said = "; ".join(row["detail"] for row in bad)
+    status = Status.FAIL if len(bad) == len(rows) else Status.WARN
+    return Finding(status=status, summary=said, target=target, evidence=evidence)
+
+
+def _unpaired(site: Site) -> str:
+    return "" if site.paired else "no stand-in to ask: give its link with --peer"
+
+
+def _no_api_here(site: Site) -> str:
+    if site.mode is not None and not site.rtcd_url:
+        return f"mode {site.mode} has no rtcd"
+    return _unpaired(site)
+
+
+CHECKS = (
+    CheckSpec(
+        id="env.control",
+        title="A port that is closed stays closed",
+        probe=control_probe,
+        vantages=CALLERS,
+        phases=frozenset({Phase.PRE}),
+        nothing_to_do=_unpaired,
+        targets=lambda site: [f"{one.host}:(a closed port)/tcp" for one in site.media],
+        packets_max=4,
+        timeout_s=6.0,
+        fails_when="A transparent proxy or a SYN proxy on the path opens connections to ports on which nothing "
+        "listens: no TCP connect from here proves anything.",
+    ),
+    CheckSpec(
+        id="client.udp-egress",
+        title="This network lets UDP out and back",
+        probe=udp_egress_probe,
+        uses=(*UDP_SIGNS, "port.rtc-tcp-echo"),
+        vantages=CALLERS,
+        phases=NETWORK_PHASES,
+        nothing_to_do=lambda site: "" if site.media or site.stun or site.turn else "nothing was named that speaks UDP",
+        fails_when="No UDP datagram was answered, whoever was asked: this network blocks UDP. Calls from here need "
+        "TCP 8443, or TURN over TCP or TLS.",
+    ),
+    CheckSpec(
+        id="port.api-exposure",
+        title="rtcd's API is not reached by callers",
+        probe=api_exposure_probe,
+        uses=("port.rtc-udp-echo", "port.rtc-tcp-echo"),
+        vantages=CALLERS,
+        phases=NETWORK_PHASES,
+        nothing_to_do=_no_api_here,
+        targets=lambda site: [f"http://{one.host}:{API_PORT}" for one in site.media],
+        packets_max=4,
+        timeout_s=8.0,
+        fails_when="8045 answers on the media host's public address: it has no rate limit and serves profiles "
+        "without credentials; only Mattermost nodes need it.",
+    ),
+    CheckSpec(
+        id="port.turn-listener",
+        title="Every TURN listener answers",
+        probe=turn_listener_probe,
+        vantages=CALLERS | {Role.MEDIA},
+        phases=NETWORK_PHASES,
+        nothing_to_do=lambda site: "" if site.turn else "no TURN server was named: give it with --turn",
+        targets=lambda site: [str(uri) for uri in site.turn],
+        guide_steps=("1.6.10", "1.6.11"),
+        packets_max=6,
+        timeout_s=8.0,
+        fails_when="No STUN Binding is answered at the TURN server's address over a transport: blocked, not running,"
+        " or something else that listens.",
+    ),
+)

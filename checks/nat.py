@@ -1,0 +1,196 @@
+"""nat.*: what address translation does to callers and to the media host, and whether what is announced can be reached.
+
+The stand-in tells what rtcd would hand to callers with this site's settings; whether that works is tried from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any  # evidence is JSON
+
+from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.flow import Role, Transport, address_class
+from calls_doctor.model.site import Phase, Site
+from calls_doctor.spec import CheckSpec, Context
+
+if TYPE_CHECKING:
+    from calls_doctor.model.facts import Facts
+    from calls_doctor.net.paired import PairedHost
+
+PROBE_SIZES_BYTES = (200, 600, 1000)
+UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
+CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
+INSIDE = frozenset({Role.MEDIA, Role.MATTERMOST, Role.TURN})
+PAIRED_PHASES = frozenset({Phase.PRE})
+
+
+async def type_probe(context: Context) -> Finding:
+    """One socket asks several STUN servers, or one of them at two ports: is it seen by one address or by several?"""
+    from calls_doctor.net.mapping import mappings
+
+    seen = await mappings(context.site.stun)
+    rows = [{"server": f"{host}:{port}", "mapped": list(mapped)} for (host, port), mapped in seen]
+    evidence: Evidence = {"mapped": rows}
+    if len(seen) < 2:
+        summary = f"{len(seen)} STUN servers answered one socket; two are needed to compare"
+        return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
+    ports = {mapped[1] for _, mapped in seen}
+    addresses = {mapped[0] for _, mapped in seen}
+    symmetric = len(ports) > 1 or len(addresses) > 1
+    evidence["mapping"] = "address-dependent" if symmetric else "endpoint-independent"
+    words = "a new mapping for each destination (symmetric NAT)" if symmetric else "one mapping for all destinations"
+    # A caller behind a symmetric NAT calls a server with a public address as well as any other (RFC 5780 section 3).
+    status = Status.WARN if symmetric and context.site.vantage in INSIDE else Status.PASS
+    return Finding(status=status, summary=words, evidence=evidence)
+
+
+async def advertised_class_probe(context: Context) -> Finding:
+    """Is there a candidate among those that callers would be handed which reaches as far as this caller is?"""
+    facts = context.facts
+    if facts is None:
+        return UNTOLD
+    rows = _candidates(facts)
+    evidence: Evidence = {"candidates": rows, "needs_stun": facts.needs_stun, "users": context.site.users}
+    evidence["caller_is_public"] = _caller_is_public(context)
+    if not rows:
+        return Finding(status=Status.FAIL, summary="callers would be handed no address at all", evidence=evidence)
+    public = [row for row in rows if not row["private"]]
+    named = ", ".join(dict.fromkeys(f"{row['address']} ({row['class']}, {row['kind']})" for row in rows))
+    if public or context.site.users == "private" or not evidence["caller_is_public"]:
+        return Finding(status=Status.PASS, summary=f"callers would be handed {named}", evidence=evidence)
+    summary = f"callers would be handed private addresses only: {named}"
+    return Finding(status=Status.FAIL, summary=summary, evidence=evidence)
+
+
+async def advertised_reachable_probe(context: Context) -> Finding:
+    """An echo to each address and port that callers would be handed."""
+    facts, paired = context.facts, context.paired
+    if facts is None or paired is None:
+        return UNTOLD
+    wanted = {(row["address"], row["port"]): row for row in _candidates(facts) if row["protocol"] == "udp"}
+    rows = await asyncio.gather(*(_reached(context, paired, row) for row in wanted.values()))
+    evidence: Evidence = {"candidates": list(rows), "caller_is_public": _caller_is_public(context)}
+    reached = [row for row in rows if row["returned"]]
+    if reached:
+        first = reached[0]
+        summary = f"{first['address']}:{first['port']} ({first['kind']}) is reached"
+        return Finding(status=Status.PASS, summary=summary, evidence=evidence)
+    named = ", ".join(f"{row['address']}:{row['port']}" for row in rows) or "nothing"
+    summary = f"none of what callers would be handed is reached from here: {named}"
+    return Finding(status=Status.FAIL, summary=summary, evidence=evidence)
+
+
+async def _reached(context: Context, paired: PairedHost, row: dict[str, Any]) -> dict[str, Any]:
+    if (row["address"], row["port"]) == (await paired.address(), paired.udp_port):
+        known = context.results["port.rtc-udp-echo"].evidence
+        return row | {"sent": known["sent"], "returned": known["returned"], "answered_by": "port.rtc-udp-echo"}
+    outcome = await paired.at(row["address"], row["port"]).echo_once(Transport.UDP)
+    return row | {"sent": outcome.sent, "returned": len(outcome.returned)}
+
+
+async def hairpin_probe(context: Context) -> Finding:
+    """From inside the servers' network, or the host itself: the public address that callers use."""
+    facts, paired = context.facts, context.paired
+    if facts is None or paired is None:
+        return UNTOLD
+    public = [one for one in facts.public_addresses if not address_class(one).is_private]
+    needed = context.site.users == "hybrid" or bool(context.site.turn)
+    evidence: Evidence = {"public_addresses": public, "needed": needed, "users": context.site.users}
+    if not public:
+        return Finding(status=Status.SKIP, summary="the media host has no public address", evidence=evidence)
+    rows = []
+    for address in public:
+        host = paired.at(address, paired.udp_port)
+        udp, tcp = await asyncio.gather(host.echo_once(Transport.UDP), host.echo_once(Transport.TCP))
+        rows.append({"address": address, "udp": len(udp.returned), "tcp": len(tcp.returned)})
+    evidence["rows"] = rows
+    target = ", ".join(f"{row['address']}:{paired.udp_port}" for row in rows)
+    if all(row["udp"] and row["tcp"] for row in rows):
+        summary = "the public address works from inside too"
+        return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
+    silent = ", ".join(f"{row['address']} ({'UDP' if row['tcp'] else 'UDP and TCP'})" for row in rows if not row["udp"])
+    summary = f"the public address does not work from inside: {silent or 'TCP'}"
+    return Finding(status=Status.FAIL if needed else Status.WARN, summary=summary, target=target, evidence=evidence)
+
+
+def _candidates(facts: Facts) -> list[dict[str, Any]]:
+    rows = []
+    for one in facts.announced:
+        kind = address_class(one.address)
+        rows.append({
+            "kind": one.kind, "protocol": one.protocol, "address": one.address, "port": one.port,
+            "class": str(kind), "private": kind.is_private,
+        })  # fmt: skip
+    return rows
+
+
+def _caller_is_public(context: Context) -> bool:
+    """True where the far end, or a STUN server, sees this caller by a public address."""
+    names = ("port.rtc-udp-echo", "stun.public-ip")
+    seen = [context.results[name].evidence for name in names if name in context.results]
+    addresses = [evidence["mapped"][0] for evidence in seen if isinstance(evidence.get("mapped"), list)]
+    addresses += [address for evidence in seen for address in evidence.get("addresses", ())]
+    return any(not address_class(address).is_private for address in addresses)
+
+
+def _unpaired(site: Site) -> str:
+    return "" if site.paired else "no stand-in tells what it would announce: give its link with --peer"
+
+
+def _no_stun(site: Site) -> str:
+    return "" if site.stun else "no STUN server was named: give it with --stun"
+
+
+CHECKS = (
+    CheckSpec(
+        id="nat.type",
+        title="It is known how this machine's NAT maps",
+        probe=type_probe,
+        needs=("stun.reach",),
+        nothing_to_do=_no_stun,
+        targets=lambda site: [str(uri) for uri in site.stun],
+        phases=frozenset(Phase) - {Phase.OFFLINE, Phase.SELF_TEST},
+        packets_max=12,
+        timeout_s=8.0,
+        fails_when="A symmetric NAT before the media host maps its port anew for each caller: callers then send to a"
+        " port that nothing leads to. At a caller it does no harm.",
+    ),
+    CheckSpec(
+        id="nat.advertised-class",
+        title="Callers are handed an address that reaches as far as they are",
+        probe=advertised_class_probe,
+        uses=("port.rtc-udp-echo", "stun.public-ip"),
+        vantages=CALLERS,
+        phases=PAIRED_PHASES,
+        nothing_to_do=_unpaired,
+        fails_when="Only private addresses, or none: the media host sits behind NAT, no ICE host override is set and"
+        " STUN does not answer it.",
+    ),
+    CheckSpec(
+        id="nat.advertised-reachable",
+        title="What callers are handed is reached from here",
+        probe=advertised_reachable_probe,
+        needs=("nat.advertised-class",),
+        uses=("port.rtc-udp-echo",),
+        vantages=CALLERS,
+        phases=PAIRED_PHASES,
+        nothing_to_do=_unpaired,
+        targets=lambda site: [f"{one.host}:{one.udp_port}/udp" for one in site.media],
+        packets_max=18,
+        timeout_s=8.0,
+        fails_when="The address or port that is announced is not the one that leads to the media host.",
+    ),
+    CheckSpec(
+        id="nat.hairpin",
+        title="The public address of the media host works from inside its own network",
+        probe=hairpin_probe,
+        vantages=INSIDE,
+        phases=PAIRED_PHASES,
+        nothing_to_do=_unpaired,
+        targets=lambda site: [f"{one.host}:{one.udp_port}/udp" for one in site.media],
+        packets_max=24,
+        timeout_s=8.0,
+        fails_when="The firewall does not reflect: callers in the servers' network, and a TURN server there, cannot "
+        "use the public address (needed where `users` is hybrid, or TURN stands in the same network).",
+    ),
+)
