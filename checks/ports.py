@@ -63,7 +63,7 @@ async def _echo(context: Context, transport: Transport) -> Finding:
 def echo_evidence(outcome: EchoOutcome) -> Evidence:
     """What the near end knows of its probes."""
     rtts = sorted(echo.rtt_s for echo in outcome.returned)
-    evidence: Evidence = {"sent": outcome.sent, "returned": len(outcome.returned)}
+    evidence: Evidence = {"sent": outcome.sent, "returned": len(outcome.returned), "session": outcome.session}
     if rtts:
         evidence["rtt_p50_s"] = round(median(rtts), 6)
         evidence["rtt_p95_s"] = round(rtts[min(len(rtts) - 1, int(len(rtts) * 0.95))], 6)

@@ -108,7 +108,10 @@ def evidence(outcome: CallOutcome) -> Evidence:
         "dtls_retransmissions": sum(books.dtls_retransmissions for books in outcome.near),
     }
     if outcome.rtts_s:
-        rows["rtt_p50_s"] = round(median(outcome.rtts_s), 6)
+        in_order = sorted(outcome.rtts_s)
+        rows["rtts"] = len(in_order)
+        rows["rtt_p50_s"] = round(median(in_order), 6)
+        rows["rtt_p95_s"] = round(in_order[min(len(in_order) - 1, int(len(in_order) * 0.95))], 6)
     if outcome.warning is not None:
         rows["icmp"] = str(outcome.warning)
     return rows
