@@ -25,6 +25,9 @@ LONGER_S = 12.0
 SESSIONS = 2
 RTTS_MIN = 10
 """So many round trips of a call say more than the echo's."""
+BUSY_S = 0.010
+"""A machine that is so late with its own packets cannot tell the network's delays from its own."""
+TIMED = ("latency", "jitter")
 Z_99 = 2.326
 """One-sided 99 % quantile of the normal distribution."""
 WAYS = {
@@ -76,15 +79,23 @@ async def path_probe(context: Context) -> Finding:
     faults = [fault for name, row in measured.directions.items() for fault in _direction_faults(name, row)]
     if measured.rtt_p95_s > RTT_LIMIT_S:
         faults.append(("latency", "", f"round trip {measured.rtt_p95_s * 1000:.0f} ms"))
+    by_ourselves = [fault for fault in faults if fault[0] in TIMED] if measured.late_p95_s > BUSY_S else []
+    faults = [fault for fault in faults if fault not in by_ourselves]
     evidence: Evidence = {
         **measured.directions,
         "rtt_p50_s": round(measured.rtt_p50_s, 6),
         "rtt_p95_s": round(measured.rtt_p95_s, 6),
         "window_s": window_s,
+        "late_p95_s": measured.late_p95_s,
         "faults": [{"what": what, "direction": direction} for what, direction, _ in faults],
     }
     if faults:
         return Finding(status=Status.WARN, summary="; ".join(said for _, _, said in faults), evidence=evidence)
+    if by_ourselves:
+        said = "; ".join(said for _, _, said in by_ourselves)
+        late_ms = measured.late_p95_s * 1000
+        summary = f"this machine was too busy to tell ({late_ms:.0f} ms late itself): {said}"
+        return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
     jitter_s = max((row["jitter_s"] for row in measured.directions.values()), default=0.0)
     summary = (
         f"{measured.lost} of {measured.sent} packets lost, round trip {measured.rtt_p50_s * 1000:.1f} ms, "

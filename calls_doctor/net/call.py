@@ -43,6 +43,8 @@ class CallOutcome:
     """Round trips that RTCP reports told while media flowed."""
     warning: NetworkError | None
     """The last ICMP error that did not end the call."""
+    lateness_s: Sequence[float] = ()
+    """How late this machine sent its packets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +110,19 @@ def evidence(outcome: CallOutcome) -> Evidence:
         "dtls_retransmissions": sum(books.dtls_retransmissions for books in outcome.near),
     }
     if outcome.rtts_s:
-        in_order = sorted(outcome.rtts_s)
-        rows["rtts"] = len(in_order)
-        rows["rtt_p50_s"] = round(median(in_order), 6)
-        rows["rtt_p95_s"] = round(in_order[min(len(in_order) - 1, int(len(in_order) * 0.95))], 6)
+        rows["rtts"] = len(outcome.rtts_s)
+        rows["rtt_p50_s"] = round(median(outcome.rtts_s), 6)
+        rows["rtt_p95_s"] = round(percentile_95(outcome.rtts_s), 6)
+    if outcome.lateness_s:
+        rows["late_p95_s"] = round(percentile_95(outcome.lateness_s), 6)
     if outcome.warning is not None:
         rows["icmp"] = str(outcome.warning)
     return rows
+
+
+def percentile_95(values: Sequence[float]) -> float:
+    """The value that 95 % do not exceed; of few values the largest."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
 
 
 def _row(direction: Direction) -> Evidence:
@@ -154,6 +162,7 @@ async def hold(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, m
             failure=failure,
             rtts_s=[rtt_s for peer in peers for rtt_s in peer.rtts_s],
             warning=next((peer.warning for peer in peers if peer.warning), None),
+            lateness_s=[late_s for peer in peers for late_s in peer.lateness_s],
         )
     finally:
         for peer in peers:

@@ -64,6 +64,8 @@ class Peer:
         """The last ICMP error that did not end the call."""
         self.rtts_s: list[float] = []
         """Round trips that RTCP reports told."""
+        self.lateness_s: list[float] = []
+        """How much later than due each packet of ours was sent: what this machine itself adds to any measurement."""
         self._news = asyncio.Event()
         self._received_rtp = 0
 
@@ -114,7 +116,9 @@ class Peer:
         sequence = int.from_bytes(self._random(2), "big")
         timestamp = int.from_bytes(self._random(4), "big")
         for number in range(round(duration_s * packets_per_s)):
-            await asyncio.sleep(began_at + number / packets_per_s - self._loop.time())
+            due_at = began_at + number / packets_per_s
+            await asyncio.sleep(due_at - self._loop.time())
+            self.lateness_s.append(self._loop.time() - due_at)
             self._raise_failure()
             packet = RtpPacket(
                 payload_type=self._settings.payload_type,
