@@ -54,6 +54,8 @@ class _Measured:
     directions: dict[str, Evidence] = field(default_factory=dict)
     rtt_p50_s: float = 0.0
     rtt_p95_s: float = 0.0
+    late_p95_s: float = 0.0
+    """How late this machine itself was with its packets."""
     told_by_call: bool = False
     """False: the round trips are an echo's."""
 
