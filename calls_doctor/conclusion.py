@@ -10,6 +10,7 @@ from calls_doctor.diagnosis.cover import diagnose
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.flow import address_class
 from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NextStep, NotTested, Report, Vantage, Verdict
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.spec import CheckSpec
@@ -73,13 +74,20 @@ def versions(results: Sequence[CheckResult]) -> dict[str, str]:
     return {"rtcd": str(said)} if said else {}
 
 
+ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
+
+
 def seen_as(site: Site, results: Sequence[CheckResult]) -> tuple[str, str]:
-    """The address by which the STUN servers see this machine, and its class; "" where they do not agree, or none
-    was asked, or all is on loopback."""
+    """The address by which the STUN servers see this machine, and its class; where none was asked or answered, the one
+    by which the media host does, if that is public; "" where they do not agree, or all is on loopback."""
     if site.phase is Phase.SELF_TEST:
         return "", ""
-    shown = next((r.evidence for r in results if r.id == "stun.public-ip" and r.evidence.get("servers_agree")), None)
-    return (shown["addresses"][0], str(shown["address_class"])) if shown else ("", "")
+    told = next((r.evidence for r in results if r.id == "stun.public-ip" and "servers_agree" in r.evidence), None)
+    if told is not None:
+        return (told["addresses"][0], str(told["address_class"])) if told["servers_agree"] else ("", "")
+    # A media host in the same network sees a private address, by which nobody else knows this machine.
+    seen = next((mapped[0] for r in results if r.id in ECHOES and (mapped := r.evidence.get("mapped"))), "")
+    return (seen, str(address_class(seen))) if seen and not address_class(seen).is_private else ("", "")
 
 
 def guide(site: Site, results: Sequence[CheckResult]) -> list[GuideStep]:

@@ -23,9 +23,9 @@ from calls_doctor.errors import CallsDoctorError, UsageError
 from calls_doctor.model.books import RunBooks, SessionBooks
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
-from calls_doctor.model.report import NotTested, Report, Tool, Vantage
+from calls_doctor.model.report import NotTested, Report, Tool, Vantage, Verdict
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
-from calls_doctor.saved.merge import merge
+from calls_doctor.saved.merge import WHOLE_RUN, merge
 from calls_doctor.site import secrecy
 from calls_doctor.site.gather import Gathered, gather
 from calls_doctor.site.request import Request
@@ -48,6 +48,8 @@ BOOKS_WAIT_S = 1.0
 PORT_TO_BE_PICKED = 65536
 """In a plan of the self-test, for a port that is not known before it starts; no port has this number."""
 
+PHASES_MERGED = (Phase.PRE, Phase.POST, Phase.UNDETERMINED, Phase.OFFLINE, Phase.SELF_TEST)
+"""What reports together say of the phase: that a stand-in or a service was recognised once is enough."""
 TIME_DIGITS = 6
 FLOWS = {
     "u": "echo over UDP",
@@ -344,12 +346,10 @@ def with_hosts(site: Site, hosts: Sequence[MediaAddress]) -> Site:
 def merged(reports: Sequence[Report], books: RunBooks | None = None, site: Site | None = None) -> Report:
     """One report of several vantages' and one diagnosis drawn from all; `books` are those of a stand-in that collected
     them. Raises UsageError."""
-    found = merge(reports)
-    far = [{"run_id": books.run, "end": "far", **_as_fields(one)} for one in books.sessions] if books else []
-    known = {(book["end"], book.get("session")) for book in found.books}
-    all_books = found.books + [book for book in far if (book["end"], book["session"]) not in known]
-    first = next(iter(reports), None)
-    phase = next((one.phase for one in reports if one.phase is Phase.PRE), first.phase if first else Phase.PRE)
+    reports = sorted(reports, key=lambda one: (one.started, one.run_id))
+    found = merge([*reports, _collected(books)] if books else reports)
+    phases = {one.phase for one in reports}
+    phase = next((one for one in PHASES_MERGED if one in phases), Phase.PRE)
     concluded = Site(phase=phase, vantage=site.vantage if site else Site().vantage)
     diagnosis = conclusion.diagnosis(concluded, found.checks, found.vantages)
     return Report(
@@ -369,8 +369,23 @@ def merged(reports: Sequence[Report], books: RunBooks | None = None, site: Site 
         checks=found.checks,
         guide=conclusion.merged_guide(reports),
         versions={key: value for one in reports for key, value in one.versions.items()},
-        books=all_books,
+        books=found.books,
     )
+
+
+def _collected(books: RunBooks) -> Report:
+    """A stand-in's own part: its books, and one row of its whole run, by which it is known that they are complete."""
+    whole = {
+        "run_id": books.run, "end": "far", "session": WHOLE_RUN, "flow": "the whole run", "probes": 0,
+        "foreign_runs": books.foreign_runs, "bad_integrity": books.bad_integrity,
+        "unauthenticated": books.unauthenticated,
+    }  # fmt: skip
+    rows = [{"run_id": books.run, "end": "far", **_as_fields(one)} for one in books.sessions]
+    return Report(
+        tool=Tool(version=__version__), run_id=books.run, started=_rfc3339(datetime.now(UTC)), duration_s=0.0,
+        complete=True, command="calls-doctor serve", phase=Phase.PRE, mode=None, vantages=[], verdict=Verdict.OK,
+        books=[whole, *rows],
+    )  # fmt: skip
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -18,14 +18,13 @@ from calls_doctor.model.check import CheckResult, Evidence
 from calls_doctor.model.flow import address_class
 from calls_doctor.model.report import Report, Vantage
 from calls_doctor.model.site import Phase
+from calls_doctor.wire.direct import RUN_CHARS
 
 Books = dict[str, Any]
 """What one end counted of one session, as reports carry it."""
 WHOLE_RUN = ""
 """The session's name in the row of a stand-in's books that speaks of its whole run: with it at hand, a session that no
 row names is one of which nothing arrived."""
-RUN_CHARS = 8
-"""A session's name begins with its run's (wire/direct.py, which reports can be read without)."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +126,10 @@ class _FarBooks:
     def beside(self, result: CheckResult) -> CheckResult:
         """The result with what arrived, where that is not known yet and these books tell."""
         evidence = result.evidence
-        rows = evidence.get("ports") if "ports" in evidence else [evidence]
-        if evidence.get("arrived") is not None or not rows:
+        if evidence.get("arrived") is not None:
             return result
-        counts = [self._arrived(row) for row in rows if row.get("session")]
+        rows = [evidence, *evidence.get("ports", ())]  # a check of the relay has a session for each of its ports
+        counts = [self._arrived(row) for row in rows if isinstance(row, dict) and row.get("session")]
         told = [count for count in counts if count is not None]
         if not told or len(told) < len(counts):
             return result
@@ -148,7 +147,7 @@ class _FarBooks:
         """The public address from which these results' packets came, as the far end saw it; "" where none is known."""
         for result in results:
             seen = self._sessions.get(str(result.evidence.get("session") or ""), {})
-            for remote in [path["remote"] for path in seen.get("paths", ()) if path["transport"] != "relay"]:
-                if not address_class(remote[0]).is_private:
-                    return str(remote[0])
+            for path in seen.get("paths", ()):
+                if not address_class(path["remote"][0]).is_private:
+                    return str(path["remote"][0])
         return ""
