@@ -6,8 +6,10 @@ The stand-in tells what rtcd would hand to callers with this site's settings; wh
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
+from calls_doctor.errors import FarEndError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Role, Transport, address_class
 from calls_doctor.model.site import Phase, Site
@@ -89,28 +91,66 @@ async def _reached(context: Context, paired: PairedHost, row: dict[str, Any]) ->
 
 
 async def hairpin_probe(context: Context) -> Finding:
-    """From inside the servers' network, or the host itself: the public address that callers use."""
-    facts, paired = context.facts, context.paired
-    if facts is None or paired is None:
+    """From inside the servers' network, or the host itself: the public address that callers use.
+
+    A caller is inside where the media host answers it by a private address, and only there is it asked.
+    """
+    paired, facts = context.paired, context.facts
+    if paired is None:
         return UNTOLD
-    public = [one for one in facts.public_addresses if not address_class(one).is_private]
-    needed = context.site.users == "hybrid" or bool(context.site.turn)
-    evidence: Evidence = {"public_addresses": public, "needed": needed, "users": context.site.users}
+    public, private = await _addresses(context, paired)
+    evidence: Evidence = {"public_addresses": public, "users": context.site.users}
+    direct = [row for row in await _echoes(paired, private) if row["udp"] or row["tcp"]]
+    evidence["inside"] = bool(direct) or context.site.vantage in INSIDE
+    evidence["direct"] = [row["address"] for row in direct]
+    if not evidence["inside"]:
+        return Finding(status=Status.SKIP, summary="this caller is not in the servers' network", evidence=evidence)
     if not public:
         return Finding(status=Status.SKIP, summary="the media host has no public address", evidence=evidence)
-    rows = []
-    for address in public:
-        host = paired.at(address, paired.udp_port)
-        udp, tcp = await asyncio.gather(host.echo_once(Transport.UDP), host.echo_once(Transport.TCP))
-        rows.append({"address": address, "udp": len(udp.returned), "tcp": len(tcp.returned)})
-    evidence["rows"] = rows
+    here_are_callers = context.site.vantage in CALLERS or context.site.users == "hybrid"
+    evidence["needed"] = here_are_callers or bool(context.site.turn)
+    rows = evidence["rows"] = await _echoes(paired, public)
     target = ", ".join(f"{row['address']}:{paired.udp_port}" for row in rows)
     if all(row["udp"] and row["tcp"] for row in rows):
         summary = "the public address works from inside too"
         return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
     silent = ", ".join(f"{row['address']} ({'UDP' if row['tcp'] else 'UDP and TCP'})" for row in rows if not row["udp"])
     summary = f"the public address does not work from inside: {silent or 'TCP'}"
-    return Finding(status=Status.FAIL if needed else Status.WARN, summary=summary, target=target, evidence=evidence)
+    if facts is None and not direct:  # nothing of the media host was heard at all
+        return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
+    status = Status.FAIL if evidence["needed"] else Status.WARN
+    return Finding(status=status, summary=summary, target=target, evidence=evidence)
+
+
+async def _addresses(context: Context, paired: PairedHost) -> tuple[list[str], list[str]]:
+    """The media host's public and private addresses: as it says itself, else the link's and what the site puts behind
+    it (another media host's stand-in has another key, and would be silent)."""
+    if context.facts is not None:
+        every = [*context.facts.public_addresses, *context.facts.local_addresses]
+    else:
+        here = await paired.address()
+        every = [here, *(private for public, private in context.site.nat if public == here)]
+    usable = [one for one in dict.fromkeys(every) if not address_class(one).is_loopback]
+    private = [one for one in usable if address_class(one).is_private]
+    return [one for one in usable if one not in private], private
+
+
+async def _echoes(paired: PairedHost, addresses: Sequence[str]) -> list[dict[str, Any]]:
+    """What comes back of a few probes to each, over UDP and TCP."""
+
+    async def one(address: str) -> dict[str, Any]:
+        host = paired.at(address, paired.udp_port)
+        udp, tcp = await asyncio.gather(_came_back(host, Transport.UDP), _came_back(host, Transport.TCP))
+        return {"address": address, "udp": udp, "tcp": tcp}
+
+    return list(await asyncio.gather(*(one(address) for address in addresses)))
+
+
+async def _came_back(host: PairedHost, transport: Transport) -> int:
+    try:
+        return len((await host.echo_once(transport)).returned)
+    except FarEndError:  # it is full, and has said so
+        return 1
 
 
 def _candidates(facts: Facts) -> list[dict[str, Any]]:
@@ -184,7 +224,6 @@ CHECKS = (
         id="nat.hairpin",
         title="The public address of the media host works from inside its own network",
         probe=hairpin_probe,
-        vantages=INSIDE,
         phases=PAIRED_PHASES,
         nothing_to_do=_unpaired,
         targets=lambda site: [f"{one.host}:{one.udp_port}/udp" for one in site.media],
