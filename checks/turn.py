@@ -13,7 +13,7 @@ from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Refuse
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Address, address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
-from calls_doctor.net import relay, resolver, turn_client
+from calls_doctor.net import echo, relay, resolver, turn_client
 from calls_doctor.spec import CheckSpec, Context
 
 if TYPE_CHECKING:
@@ -180,7 +180,11 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
     uri = str(_allocating(context))
     rows = await asyncio.gather(*(_one_port(context, paired) for _ in range(RELAY_PORTS_SAMPLED)))
     # What a quota did not give is not sampled: that the user has fewer relays than we ask for at once breaks no call.
-    rows = [row for row in rows if row["code"] != relay.ALLOCATION_QUOTA_REACHED] or rows
+    # Nor is what a stand-in that is full refused: it came there through the relay, and its refusal came back.
+    rows = [row for row in rows if row["code"] != relay.ALLOCATION_QUOTA_REACHED and not row["full"]] or rows
+    if all(row["full"] for row in rows):
+        summary = "the stand-in had no room for one session more; try again when fewer check at once"
+        return Finding(status=Status.UNKNOWN, summary=summary, target=uri, evidence={"ports": rows})
     good = [row for row in rows if row["returned"]]
     evidence: Evidence = {"between": "relay and media host", "ports": rows, "sampled": len(rows), "carried": len(good)}
     evidence["sent"] = sum(row["sent"] for row in rows)
@@ -201,10 +205,15 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
 
 async def _one_port(context: Context, paired: PairedHost) -> dict[str, Any]:
     row: dict[str, Any] = {"relayed": None, "sent": 0, "returned": 0, "session": "", "detail": "", "code": None}
+    row["full"] = False
     try:
         async with await _open(context) as allocation:
             row["relayed"] = list(allocation.relayed)
-            outcome = await paired.echo(paired.through(allocation), (200, 1200))
+            try:
+                outcome = await paired.echo(paired.through(allocation), (200, 1200))
+            except FarEndError as error:
+                row |= {"full": error.what == echo.WHAT, "code": error.code, "detail": str(error)}
+                return row
             row |= {"sent": outcome.sent, "returned": len(outcome.returned), "session": outcome.session}
             row["detail"] = str(outcome.trouble or "")
     except (NetworkError, ProtocolError, FarEndError) as error:

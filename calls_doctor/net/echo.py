@@ -16,6 +16,8 @@ from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.sockets import shown
 from calls_doctor.wire import stun
 
+WHAT = "an echo at the media port"
+"""In a refusal of the stand-in's, which tells it from a relay's."""
 PACE_S = 0.025
 """Between two probes: two echoes at once stay below 100 packets/s to one host."""
 LOOPBACK_PACE_S = 0.002
@@ -56,7 +58,7 @@ async def run(exchange: Exchange, sizes_bytes: Sequence[int], session: str) -> E
     if await probes.first():
         await probes.others()
     if exchange.refusal is not None:
-        raise FarEndError("an echo at the media port", exchange.refusal.code, exchange.refusal.reason)
+        raise FarEndError(WHAT, exchange.refusal.code, exchange.refusal.reason)
     return probes.outcome(session)
 
 

@@ -184,17 +184,17 @@ class Peer:
                 self.rtts_s.append(self._connection.rtt_s)
             case DtlsConnected():
                 self._connected.set()
-            case Failed(stage, reason):
-                self._fail(stage, f"{reason}; {self.warning}" if self.warning else reason)
+            case Failed(stage, reason, code):
+                self._fail(stage, f"{reason}; {self.warning}" if self.warning else reason, code=code)
             case Closed():
                 self._fail(self._connection.stage, "the far end ended the session")
             case _:
                 pass  # it is in the books
 
-    def _fail(self, stage: str, reason: str, trouble: NetworkError | None = None) -> None:
+    def _fail(self, stage: str, reason: str, trouble: NetworkError | None = None, code: int | None = None) -> None:
         if self._failure is None:
             stage = "media" if self._connected.is_set() else stage
-            self._failure = CallFailed(stage, reason, trouble)
+            self._failure = CallFailed(stage, reason, trouble, code)
             self._stop_timer()
             self._connected.set()
             self._news.set()
