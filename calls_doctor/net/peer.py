@@ -95,8 +95,8 @@ class Peer:
     async def connect(self, channel: Channel, timeout_s: float, slow_s: float = 0.0) -> None:
         """Runs ICE and DTLS over the channel, which is this peer's from now on.
 
-        Raises CallFailed with the stage that failed, or that was not done in `timeout_s` of its own; a handshake that the
-        far end has begun to answer by then may take until `slow_s`: each lost flight costs it a second and more.
+        Raises CallFailed with the stage that failed, or that was not done in `timeout_s` of its own; a handshake that
+        the far end has begun to answer by then may take until `slow_s`: each lost flight costs it a second and more.
         """
         self._channel = channel
         self._connection.add_path(channel.path, self._loop.time())
