@@ -48,12 +48,20 @@ async def fetch(exchange: Exchange, document: Document) -> bytes | None:
 
 
 async def hand_in(exchange: Exchange, document: Document, whole: bytes) -> bool:
-    """True where every page was acknowledged; False where one stays unanswered for SILENCE_S."""
-    values = [(stun.DOCUMENT_PAGE, documents.pack_page(document, page)) for page in pages_of(whole)]
+    """True where the far end has it whole and could read it; False where a page stays unanswered for SILENCE_S, or
+    no receipt comes, or it is too large to travel."""
+    try:
+        pages = pages_of(whole)
+    except BooksError:
+        return False
+    values = [(stun.DOCUMENT_PAGE, documents.pack_page(document, page)) for page in pages]
+    answers: list[Answer] = []
     for at in range(0, len(values), WINDOW):
-        if await _asked(exchange, values[at : at + WINDOW]) is None:
+        some = await _asked(exchange, values[at : at + WINDOW])
+        if some is None:
             return False
-    return True
+        answers = some
+    return any(answer.message.get(stun.BOOKS) == documents.RECEIPT for answer in answers)
 
 
 async def _asked(exchange: Exchange, attributes: Sequence[tuple[AttributeType[bytes], bytes]]) -> list[Answer] | None:

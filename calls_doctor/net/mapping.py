@@ -18,6 +18,7 @@ from calls_doctor.wire.stun import Message, MessageClass, Method
 SERVERS_MAX = 4
 SCHEDULE_S = (0.0, 0.1, 0.3, 0.7)
 DECIDED_S = 1.2
+ANSWERS = (MessageClass.SUCCESS, MessageClass.ERROR)
 
 
 async def mappings(servers: Sequence[ServerUri]) -> list[tuple[Address, Address]]:
@@ -34,7 +35,7 @@ async def mappings(servers: Sequence[ServerUri]) -> list[tuple[Address, Address]
         others = {other: None for message in answers.values() if (other := message.get(stun.OTHER_ADDRESS))}
         others |= {(other[0], server[1]): None for server, message in answers.items()
                    if (other := message.get(stun.OTHER_ADDRESS))}  # fmt: skip
-        more = [one for one in others if one not in answers][: SERVERS_MAX - len(answers)]
+        more = [one for one in others if one not in answers and one[1] and "." in one[0]][: SERVERS_MAX - len(answers)]
         answers |= await _ask(sock, more) if more else {}
     found = [(server, message.get(stun.XOR_MAPPED_ADDRESS)) for server, message in answers.items()]
     return [(server, mapped) for server, mapped in found if mapped is not None]
@@ -54,10 +55,11 @@ async def _ask(sock: socket.socket, servers: Sequence[Address]) -> dict[Address,
             async with asyncio.timeout_at(began + until_s):
                 while len(answers) < len(requests):
                     with contextlib.suppress(OSError, StunError):
-                        data, _ = await loop.sock_recvfrom(sock, 2048)
+                        data, source = await loop.sock_recvfrom(sock, 2048)
                         message = stun.parse(data)
-                        if message.transaction_id in requests:
-                            answers[requests[message.transaction_id]] = message
+                        # Believed from the address that was asked only: anything else would be a mapping of its own.
+                        if requests.get(message.transaction_id) == source and message.message_class in ANSWERS:
+                            answers[source] = message
         if len(answers) == len(requests):
             break
     return answers

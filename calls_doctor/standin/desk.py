@@ -12,12 +12,14 @@ from calls_doctor.model.report import Report
 from calls_doctor.wire import books as wire_books
 from calls_doctor.wire import envelope
 from calls_doctor.wire.direct import Keys
-from calls_doctor.wire.documents import Document
-from calls_doctor.wire.pages import PageReader
+from calls_doctor.wire.documents import RECEIPT, Document
+from calls_doctor.wire.pages import PageReader, version_of
 from calls_doctor.wire.seal import NONCE_BYTES
 
 UNFINISHED_MAX = 16
 """Reports that are being handed in at once; what is begun beyond that pushes out the oldest."""
+FINISHED_MAX = 256
+"""How many reports are known by their checksum to have come already."""
 
 
 class ReportDesk:
@@ -31,8 +33,10 @@ class ReportDesk:
         received: Callable[[Report], None],
     ) -> None:
         self._keys, self._books, self._facts, self._received = keys, books, facts, received
-        self._unfinished: dict[str, PageReader] = {}
-        """Session -> what it has handed in so far."""
+        self._unfinished: dict[bytes, PageReader] = {}
+        """Version (wire/pages.py) -> its pages so far, by whichever sessions they come: a client tries several ways."""
+        self._finished: dict[bytes, None] = {}
+        """Versions that were read, the latest last: their pages still come by slower ways, and again."""
 
     def document(self, document: Document) -> bytes:
         """As it stands now; b"" where there is none."""
@@ -41,18 +45,34 @@ class ReportDesk:
         facts = self._facts() if document is Document.FACTS else None
         return envelope.seal_facts(facts, self._keys, secrets.token_bytes(NONCE_BYTES)) if facts else b""
 
-    def hand_in(self, session: str, document: Document, page: bytes) -> None:
-        """One page of a report; the last one makes it whole."""
+    def hand_in(self, document: Document, page: bytes) -> bytes:
+        """One page of a report; the last one makes it whole. RECEIPT once it is read, b"" before."""
         if document is not Document.REPORT:
-            return
-        reader = self._unfinished.setdefault(session, PageReader())
-        if len(self._unfinished) > UNFINISHED_MAX:
-            del self._unfinished[next(iter(self._unfinished))]
+            return b""
         try:
+            version = version_of(page)
+            if version in self._finished:
+                return RECEIPT
+            reader = self._reader(version)
             reader.feed(page)
             if reader.missing():
-                return
-            del self._unfinished[session]
-            self._received(envelope.open_report(reader.whole(), self._keys))
+                return b""
+            del self._unfinished[version]
+            report = envelope.open_report(reader.whole(), self._keys)
         except (BooksError, SealError):
-            self._unfinished.pop(session, None)
+            return b""
+        self._finish(version)
+        self._received(report)
+        return RECEIPT
+
+    def _reader(self, version: bytes) -> PageReader:
+        if version not in self._unfinished:
+            if len(self._unfinished) >= UNFINISHED_MAX:
+                del self._unfinished[next(iter(self._unfinished))]
+            self._unfinished[version] = PageReader()
+        return self._unfinished[version]
+
+    def _finish(self, version: bytes) -> None:
+        if len(self._finished) >= FINISHED_MAX:
+            del self._finished[next(iter(self._finished))]
+        self._finished[version] = None

@@ -28,14 +28,16 @@ NOMINATED_STALE_S = 2 * ice.CONSENT_INTERVAL_S[1]
 """A nominated path that missed two consent checks gives way to one that is checked: a NAT has forgotten it, and not
 every client nominates again (aioice does not)."""
 
+
 class Desk(Protocol):
     """Where a session asks for documents and hands some in; one desk serves all sessions of a run."""
 
     def document(self, document: Document) -> bytes:
         """The whole document as it stands now; b"" where there is none."""
 
-    def hand_in(self, session: str, document: Document, page: bytes) -> None:
-        """Takes one page of a document from this session. Never raises on what a client sends."""
+    def hand_in(self, document: Document, page: bytes) -> bytes:
+        """Takes one page of a document, perhaps again. Gives a receipt (wire/documents.py) once the document is whole
+        and could be read; b"" before. Never raises on what a client sends."""
 
 
 class LiteAgent:
@@ -163,16 +165,15 @@ class LiteAgent:
             return wire_books.pack_counters(self._leg, self._books)
         try:
             if brought is not None:
-                self._desk.hand_in(self._books.session, *documents.parse_page(brought))
-                return b""
+                return self._desk.hand_in(*documents.parse_page(brought))
             return self._page(*documents.parse_request(asked or b""), message.transaction_id)
         except BooksError:
             return b""
 
     def _page(self, document: Document, page: int, transaction_id: bytes) -> bytes:
         assert self._desk is not None, "seen by whoever asks"
-        taken = self._taken.get(document)
-        if taken is None or (page == 0 and taken[0] != transaction_id):
+        taken = self._taken.get(document, (b"", b""))
+        if page == 0 and taken[0] != transaction_id:
             # A retransmission gets the version that the first answer was cut from: the pages must fit together.
             taken = self._taken[document] = (transaction_id, self._desk.document(document))
         return page_of(taken[1], page) or b""

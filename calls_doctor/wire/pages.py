@@ -32,6 +32,13 @@ def page_of(whole: bytes, page: int) -> bytes | None:
     return _PAGE.pack(PAGE_FORM, page, pages, zlib.crc32(whole)) + chunk
 
 
+def version_of(value: bytes) -> bytes:
+    """What the pages of one version of a document have in common. Raises BooksError on what is no page."""
+    if len(value) <= _PAGE.size or value[0] != PAGE_FORM:
+        raise BooksError("no page")
+    return value[3:PAGE_HEADER_BYTES]
+
+
 def pages_of(whole: bytes) -> list[bytes]:
     """Every page, in order. Raises BooksError where there would be more than PAGES_MAX."""
     pages = -(-len(whole) // CHUNK_BYTES)
@@ -52,8 +59,7 @@ class PageReader:
     def feed(self, value: bytes) -> None:
         """Takes one page. Raises BooksError on anything that is no page of what was begun: then start over with
         page 0."""
-        if len(value) <= _PAGE.size or value[0] != PAGE_FORM:
-            raise BooksError("no page")
+        version_of(value)
         _, page, pages, checksum = _PAGE.unpack_from(value)
         if page >= pages or pages > PAGES_MAX or len(value) > _PAGE.size + CHUNK_BYTES:
             raise BooksError(f"page {page} of {pages} with {len(value)} bytes is none")

@@ -15,7 +15,7 @@ import pytest
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri
-from calls_doctor.net import aiortc_peer, books_client, call
+from calls_doctor.net import aiortc_peer, call, documents_client
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options, Ready, StandInProcess
@@ -35,8 +35,8 @@ PACKETS = 15
 @pytest.fixture
 def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A far end whose books do not come in a fifth of a second has none."""
-    monkeypatch.setattr(books_client, "SILENCE_S", 0.2)
-    monkeypatch.setattr(books_client, "SCHEDULE_S", (0.0, 0.1))
+    monkeypatch.setattr(documents_client, "SILENCE_S", 0.2)
+    monkeypatch.setattr(documents_client, "SCHEDULE_S", (0.0, 0.1))
 
 
 def counts(evidence: Evidence, way: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import pytest
 
 from calls_doctor.model.check import Status
 from calls_doctor.model.site import MediaAddress, Phase
-from calls_doctor.net import books_client
+from calls_doctor.net import documents_client
 from calls_doctor.net import paired as paired_module
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.sfu import sfu
@@ -32,8 +32,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of every silence; test_paired holds the real ones."""
     monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", tuple(at / 10 for at in stun.PROBE_SCHEDULE_S))
     monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
-    monkeypatch.setattr(books_client, "SCHEDULE_S", (0.0, 0.05))
-    monkeypatch.setattr(books_client, "SILENCE_S", 0.1)
+    monkeypatch.setattr(documents_client, "SCHEDULE_S", (0.0, 0.05))
+    monkeypatch.setattr(documents_client, "SILENCE_S", 0.1)
 
 
 async def test_a_healthy_port_passes_over_udp_and_tcp() -> None:

@@ -67,7 +67,13 @@ def spec(
 
 def context(results: Mapping[str, CheckResult]) -> Context:
     return Context(
-        site=SITE, credentials=Credentials(), results=results, paired=None, media_time_s=0.3, thorough=False
+        site=SITE,
+        credentials=Credentials(),
+        results=results,
+        paired=None,
+        facts=None,
+        media_time_s=0.3,
+        thorough=False,
     )  # fmt: skip
 
 

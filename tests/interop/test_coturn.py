@@ -47,7 +47,13 @@ async def checked(
         if any(need is None or need.status in (Status.FAIL, Status.SKIP) for need in needed):
             continue
         context = Context(
-            site=site, credentials=credentials, results=results, paired=host, media_time_s=0.3, thorough=False
+            site=site,
+            credentials=credentials,
+            results=results,
+            paired=host,
+            facts=None,
+            media_time_s=0.3,
+            thorough=False,
         )
         finding = await spec.probe(context)
         results[name] = CheckResult(

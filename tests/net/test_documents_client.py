@@ -8,7 +8,7 @@ import time
 import pytest
 
 from calls_doctor.model.flow import Transport
-from calls_doctor.net import books_client
+from calls_doctor.net import documents_client
 from tests.servers.media_host import box_before, media_host, paired
 from tests.servers.middlebox import Tcp, delay, drop, lose
 
@@ -81,7 +81,7 @@ async def test_a_way_that_another_was_faster_than_was_not_silent() -> None:
 
 
 async def test_tcp_is_left_out_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(books_client, "SILENCE_S", 0.2)
-    monkeypatch.setattr(books_client, "SCHEDULE_S", (0.0, 0.1))
+    monkeypatch.setattr(documents_client, "SILENCE_S", 0.2)
+    monkeypatch.setattr(documents_client, "SCHEDULE_S", (0.0, 0.1))
     async with media_host() as stand_in, box_before(stand_in, drop(), tcp=Tcp.PASS) as box:
         assert await paired(stand_in.ready, box.port, tcp_port=0).books() is None

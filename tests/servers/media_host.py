@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from calls_doctor.model.check import CheckResult, Finding
 from calls_doctor.model.credentials import Credentials
+from calls_doctor.model.facts import Facts
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.spec import Context
@@ -62,13 +63,16 @@ def context(
     thorough: bool = False,
     turn: tuple[ServerUri, ...] = (),
     credentials: Credentials | None = None,
+    facts: Facts | None = None,
+    site: Site | None = None,
 ) -> Context:
-    """What a check against this host is given."""
+    """What a check against this host is given; `site` instead of the one that phase and TURN make."""
     return Context(
-        site=Site(phase=phase, media=(MediaAddress(host=HOST),), turn=turn),
+        site=site or Site(phase=phase, media=(MediaAddress(host=HOST),), turn=turn),
         credentials=credentials or Credentials(),
         results=results or {},
         paired=host,
+        facts=facts,
         media_time_s=media_time_s,
         thorough=thorough,
     )

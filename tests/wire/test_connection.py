@@ -12,7 +12,7 @@ import pytest
 from calls_doctor.model.books import RunBooks, SessionBooks
 from calls_doctor.model.flow import Path, Transport
 from calls_doctor.wire import books as wire_books
-from calls_doctor.wire import ice, rtp, stun
+from calls_doctor.wire import documents, ice, rtp, stun
 from calls_doctor.wire.connection import (
     Closed,
     Connection,
@@ -25,9 +25,11 @@ from calls_doctor.wire.connection import (
     RtpReceived,
     SessionSettings,
 )
+from calls_doctor.wire.documents import Document
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.framing import PacketKind, packet_kind
 from calls_doctor.wire.ice import Attributes, IceRole
+from calls_doctor.wire.pages import PageReader
 from calls_doctor.wire.rtp import RtpPacket
 from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 from tests.servers.made_up_network import TO_FAR, TO_NEAR, MadeUpNetwork, Weather
@@ -114,6 +116,19 @@ class Call:
         ]
 
 
+@dataclass(frozen=True)
+class OneDocument:
+    """A desk at which only the books are to be had, and nothing may be handed in."""
+
+    books: bytes
+
+    def document(self, document: Document) -> bytes:
+        return self.books if document is Document.BOOKS else b""
+
+    def hand_in(self, document: Document, page: bytes) -> bytes:
+        raise AssertionError(f"{len(page)} bytes of {document} are handed in")
+
+
 def call(
     *ways: tuple[Path, Path],
     settings: tuple[SessionSettings, SessionSettings] = (NEAR, FAR),
@@ -125,7 +140,7 @@ def call(
     """A call over the ways, whose checks are on their way."""
     ways = ways or (FIRST,)
     near = Connection(settings[0], Random(seed).randbytes, 0.0)
-    far = Connection(settings[1], Random(seed + 1).randbytes, 0.0, snapshot=lambda: snapshot)
+    far = Connection(settings[1], Random(seed + 1).randbytes, 0.0, desk=OneDocument(snapshot))
     network = MadeUpNetwork(near, far, list(ways), weather or Weather(), seed)
     made = Call(near, far, network)
 
@@ -500,15 +515,15 @@ def test_the_books_of_the_run_are_given_to_who_asks() -> None:
     run = RunBooks(run="run", sessions=[SessionBooks(session="x" * 17)])
     made = call(snapshot=wire_books.encode(run))
     made.connect()
-    page_0 = (stun.BOOKS_REQUEST, wire_books.pack_request(0))
+    page_0 = (stun.DOCUMENT_REQUEST, documents.pack_request(Document.BOOKS, 0))
     listed: Attributes = [(stun.USERNAME, f"{'f' * 60}:near"), page_0, (stun.PADDING, bytes(800))]
     message = Message(Method.BINDING, MessageClass.REQUEST, bytes(12), listed)
     made.network.inject(TO_FAR, FIRST[1], message.encode(integrity_key=FAR_PASSWORD.encode(), fingerprint=True))
     value = stun.parse(made.network.captured[-1][2]).get(stun.BOOKS)
     assert value is not None
-    reader = wire_books.BooksReader()
+    reader = PageReader()
     reader.feed(value)
-    assert reader.books() == run
+    assert wire_books.decode(reader.whole()) == run
 
 
 def test_what_cannot_be_sent_is_dropped() -> None:

@@ -9,9 +9,11 @@ import pytest
 from calls_doctor.model.books import PROBES_MAX, RunBooks, SessionBooks
 from calls_doctor.model.flow import Path, Transport
 from calls_doctor.wire import books as wire_books
-from calls_doctor.wire import stun
+from calls_doctor.wire import documents, stun
+from calls_doctor.wire.documents import Document
 from calls_doctor.wire.ice import IceCredentials
-from calls_doctor.wire.ice_lite import TRANSACTIONS_MAX, LiteAgent, Snapshot
+from calls_doctor.wire.ice_lite import TRANSACTIONS_MAX, Desk, LiteAgent
+from calls_doctor.wire.pages import PageReader
 from calls_doctor.wire.path_books import PATHS_MAX, PathTable
 from calls_doctor.wire.stun import AttributeType, Message, MessageClass, Method
 
@@ -32,11 +34,11 @@ FIRST, SECOND = path_from(1), path_from(2)
 class Asked:
     """An agent, and a client that asks it."""
 
-    def __init__(self, *, snapshot: Snapshot | None = None, consent_expiry_s: float = 30.0) -> None:
+    def __init__(self, *, desk: Desk | None = None, consent_expiry_s: float = 30.0) -> None:
         self.books = SessionBooks(session="run")
         self.paths = PathTable(self.books)
         self.agent = LiteAgent(
-            CREDENTIALS, self.books, self.paths, 0.0, leg="u", snapshot=snapshot, consent_expiry_s=consent_expiry_s
+            CREDENTIALS, self.books, self.paths, 0.0, leg="u", desk=desk, consent_expiry_s=consent_expiry_s
         )
         self.asked = 0
 
@@ -265,19 +267,32 @@ def test_more_paths_than_fit_are_told_so_until_others_expire() -> None:
 
 
 class Run:
-    """A run whose books grow with every look."""
+    """A run whose books grow with every look, and which has no facts; it keeps what is handed in."""
 
     def __init__(self) -> None:
         self.looks = 0
+        self.handed_in: list[tuple[Document, bytes]] = []
 
-    def __call__(self) -> bytes:
+    def document(self, document: Document) -> bytes:
+        if document is not Document.BOOKS:
+            return b""
         self.looks += 1
         probes = [SessionBooks(session=f"{n:017d}", timeline={"stun": float(self.looks)}) for n in range(60)]
         return wire_books.encode(RunBooks(run="run", sessions=probes))
 
+    def hand_in(self, document: Document, page: bytes) -> bytes:
+        self.handed_in.append((document, page))
+        return b"\x01"
 
-def page(lite: Asked, number: int, transaction: int | None = None, pad_to: int = 1200) -> bytes | None:
-    request = (stun.BOOKS_REQUEST, wire_books.pack_request(number))
+
+def page(
+    lite: Asked,
+    number: int,
+    transaction: int | None = None,
+    pad_to: int = 1200,
+    document: Document = Document.BOOKS,
+) -> bytes | None:
+    request = (stun.DOCUMENT_REQUEST, documents.pack_request(document, number))
     answer = lite.ask(FIRST, 0.0, lite.request(CONTROLLING, request, transaction=transaction, pad_to=pad_to))
     assert answer is not None
     return answer.get(stun.BOOKS)
@@ -285,19 +300,19 @@ def page(lite: Asked, number: int, transaction: int | None = None, pad_to: int =
 
 def test_the_books_of_the_run_come_page_by_page_from_one_snapshot() -> None:
     run = Run()
-    lite = Asked(snapshot=run)
-    reader = wire_books.BooksReader()
+    lite = Asked(desk=run)
+    reader = PageReader()
     while missing := reader.missing():
         value = page(lite, missing[0])
         assert value is not None
         reader.feed(value)
     assert run.looks == 1
-    assert len(reader.books().sessions) == 60
+    assert len(wire_books.decode(reader.whole()).sessions) == 60
 
 
 def test_page_0_asked_for_again_is_a_new_snapshot_unless_it_is_a_retransmission() -> None:
     run = Run()
-    lite = Asked(snapshot=run)
+    lite = Asked(desk=run)
     first = page(lite, 0, transaction=1)
     assert page(lite, 0, transaction=1) == first
     assert page(lite, 0, transaction=2) != first
@@ -305,19 +320,62 @@ def test_page_0_asked_for_again_is_a_new_snapshot_unless_it_is_a_retransmission(
 
 
 def test_a_page_that_is_not_there_or_was_never_begun_is_left_out() -> None:
-    lite = Asked(snapshot=Run())
+    lite = Asked(desk=Run())
     assert page(lite, 1) is None
     assert page(lite, 0) is not None
     assert page(lite, 999) is None
 
 
 def test_a_page_is_left_out_where_the_request_has_no_room_for_it() -> None:
-    lite = Asked(snapshot=Run())
+    lite = Asked(desk=Run())
     assert page(lite, 0, pad_to=400) is None
 
 
 def test_a_garbled_request_for_books_is_an_ordinary_check() -> None:
-    lite = Asked(snapshot=Run())
-    answer = lite.check(FIRST, 0.0, (stun.BOOKS_REQUEST, b"three bytes"))
+    lite = Asked(desk=Run())
+    answer = lite.check(FIRST, 0.0, (stun.DOCUMENT_REQUEST, b"three"))
     assert answer is not None
     assert answer.get(stun.BOOKS) is None
+
+
+def test_each_document_keeps_a_snapshot_of_its_own_and_one_that_is_not_there_has_no_page() -> None:
+    lite = Asked(desk=Run())
+    first = page(lite, 0)
+    assert page(lite, 0, document=Document.FACTS) is None
+    assert first is not None and page(lite, 1) is not None
+
+
+def test_a_page_that_is_handed_in_reaches_the_desk_and_its_receipt_the_client() -> None:
+    run = Run()
+    lite = Asked(desk=run)
+    answer = lite.check(FIRST, 0.0, (stun.DOCUMENT_PAGE, documents.pack_page(Document.REPORT, b"page")))
+    assert answer is not None and answer.get(stun.BOOKS) == b"\x01"
+    assert run.handed_in == [(Document.REPORT, b"page")]
+
+
+@pytest.mark.parametrize("value", [b"", b"\xffpage"])
+def test_a_page_of_no_document_reaches_nobody_and_is_answered_as_a_check(value: bytes) -> None:
+    run = Run()
+    answer = Asked(desk=run).check(FIRST, 0.0, (stun.DOCUMENT_PAGE, value))
+    assert answer is not None and answer.get(stun.BOOKS) is None
+    assert run.handed_in == []
+
+
+def test_nothing_is_handed_in_by_who_does_not_authenticate() -> None:
+    run = Run()
+    lite = Asked(desk=run)
+    brought = (stun.DOCUMENT_PAGE, documents.pack_page(Document.REPORT, b"page"))
+    assert lite.ask(FIRST, 0.0, lite.request(CONTROLLING, brought, password="x" * 43)) is None
+    assert run.handed_in == []
+
+
+def test_without_a_desk_documents_are_neither_given_nor_taken() -> None:
+    lite = Asked()
+    for attribute in (
+        (stun.DOCUMENT_REQUEST, documents.pack_request(Document.BOOKS, 0)),
+        (stun.DOCUMENT_PAGE, documents.pack_page(Document.REPORT, b"page")),
+    ):
+        answer = lite.check(FIRST, 0.0, attribute)
+        assert answer is not None
+        value = answer.get(stun.BOOKS)
+        assert value is not None and wire_books.parse_counters(value).leg == "u"

@@ -226,7 +226,8 @@ def unseen_by_aioice() -> list[tuple[stun.AttributeType[Any], Any]]:
         (stun.PADDING, bytes(10)),
         (stun.RESPONSE_PORT, 5000),
         (stun.BOOKS, b"abc"),
-        (stun.BOOKS_REQUEST, b"\x00\x01"),
+        (stun.DOCUMENT_REQUEST, b"\x00\x00\x01"),
+        (stun.DOCUMENT_PAGE, b"\x02page"),
         (stun.PROBE_NUMBER, 77),
     ]
 
