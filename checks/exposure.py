@@ -162,17 +162,6 @@ CHECKS = (
         "listens: no TCP connect from here proves anything.",
     ),
     CheckSpec(
-        id="client.udp-egress",
-        title="This network lets UDP out and back",
-        probe=udp_egress_probe,
-        uses=(*UDP_SIGNS, "port.rtc-tcp-echo"),
-        vantages=CALLERS,
-        phases=NETWORK_PHASES,
-        nothing_to_do=lambda site: "" if site.media or site.stun or site.turn else "nothing was named that speaks UDP",
-        fails_when="No UDP datagram was answered, whoever was asked: this network blocks UDP. Calls from here need "
-        "TCP 8443, or TURN over TCP or TLS.",
-    ),
-    CheckSpec(
         id="port.api-exposure",
         title="rtcd's API is not reached by callers",
         probe=api_exposure_probe,
@@ -199,5 +188,16 @@ CHECKS = (
         timeout_s=8.0,
         fails_when="No STUN Binding is answered at the TURN server's address over a transport: blocked, not running,"
         " or something else that listens.",
+    ),
+    CheckSpec(
+        id="client.udp-egress",
+        title="This network lets UDP out and back",
+        probe=udp_egress_probe,
+        uses=(*UDP_SIGNS, "port.rtc-tcp-echo"),
+        vantages=CALLERS,
+        phases=NETWORK_PHASES,
+        nothing_to_do=lambda site: "" if site.media or site.stun or site.turn else "nothing was named that speaks UDP",
+        fails_when="No UDP datagram was answered, whoever was asked: this network blocks UDP. Calls from here need "
+        "TCP 8443, or TURN over TCP or TLS.",
     ),
 )

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from calls_doctor.model.check import Status
+from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role, Transport
-from calls_doctor.model.site import Phase, Site
+from calls_doctor.model.site import Mode, Phase, Site
 from checks import environment
 from tests.servers.media_host import context
 
@@ -23,6 +24,8 @@ def standard_ports(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
     numbers = {8443: media, 8045: api, 3478: stun}
     rows = tuple((transport, numbers[port], use) for transport, port, use in environment.STANDARD_PORTS)
     monkeypatch.setattr(environment, "STANDARD_PORTS", rows)
+    for name, number in (("MEDIA_PORT", media), ("API_PORT", api), ("STUN_PORT", stun)):
+        monkeypatch.setattr(environment, name, number)
     return media, api, stun
 
 
@@ -66,7 +69,7 @@ async def test_free_ports_pass() -> None:
 async def test_a_taken_port_names_its_owner_and_matters_before_the_install_only(
     phase: Phase, status: Status, taken: int
 ) -> None:
-    finding = await environment.port_free_probe(context(None, phase=phase))
+    finding = await environment.port_free_probe(context(None, site=Site(phase=phase, vantage=Role.MEDIA)))
     (row,) = finding.evidence["taken"]
     assert finding.status is status
     assert (row["transport"], row["port"], row["use"]) == ("udp", taken, "media")
@@ -85,3 +88,47 @@ def test_a_callers_machine_serves_none_of_these_ports() -> None:
     assert spec.nothing_to_do(Site(vantage=Role.CLIENT, phase=Phase.PRE)) != ""
     assert spec.nothing_to_do(Site(vantage=Role.MEDIA, phase=Phase.PRE)) == ""
     assert spec.nothing_to_do(Site(vantage=Role.CLIENT, phase=Phase.SELF_TEST)) == ""
+
+
+@pytest.mark.parametrize(
+    ("vantage", "mode", "ports"),
+    [
+        (Role.MEDIA, None, (8443, 8045)),
+        (Role.MEDIA, Mode.RTCD, (8443, 8045)),
+        (Role.MEDIA, Mode.INTEGRATED, (8443,)),
+        (Role.MATTERMOST, Mode.INTEGRATED, (8443,)),
+        (Role.MATTERMOST, Mode.HA_CLUSTERED, (8443,)),
+        (Role.MATTERMOST, Mode.RTCD, ()),
+        (Role.TURN, Mode.RTCD, (3478,)),
+        (Role.CLIENT, Mode.RTCD, ()),
+        (Role.OFFLOADER, Mode.RTCD, ()),
+    ],
+)
+async def test_only_what_this_machine_will_serve_must_be_free(
+    vantage: Role, mode: Mode | None, ports: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[int] = set()
+
+    def bind(_transport: Transport, _host: str, port: int) -> None:
+        asked.add(port)
+
+    monkeypatch.setattr(environment, "can_bind", bind)
+    spec = next(one for one in environment.CHECKS if one.id == "env.port-free")
+    site = Site(phase=Phase.PRE, vantage=vantage, mode=mode)
+    assert bool(spec.nothing_to_do(site)) is not bool(ports)
+    await environment.port_free_probe(context(None, site=site))
+    assert asked == set(ports)
+
+
+async def test_a_port_that_the_stand_in_here_holds_is_in_nobodys_way(taken: int) -> None:
+    """On the very machine on which `serve` runs; the stand-in of another machine excuses nothing here."""
+    site = Site(phase=Phase.PRE, vantage=Role.MEDIA)
+    here, elsewhere = (
+        Facts(local_addresses=[address], public_addresses=[], media_port=taken, announced=[], needs_stun=False,
+              stun=[], control_port=0)
+        for address in ("127.0.0.1", "192.0.2.77")
+    )  # fmt: skip
+    finding = await environment.port_free_probe(context(None, site=site, facts=here))
+    assert (finding.status, finding.evidence["stand_in"]) == (Status.PASS, True)
+    finding = await environment.port_free_probe(context(None, site=site, facts=elsewhere))
+    assert finding.status is Status.FAIL

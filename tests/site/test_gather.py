@@ -30,7 +30,7 @@ def test_nothing_named_is_the_self_test() -> None:
     found = gather(Request(), {})
     assert found.self_test
     assert not found.names_a_target
-    assert found.link is None
+    assert found.links == ()
 
 
 def test_a_mode_alone_is_neither_a_self_test_nor_something_to_run() -> None:
@@ -65,7 +65,7 @@ def test_every_value_knows_where_it_came_from() -> None:
         "mode": ("rtcd", "--mode"),
         "from": ("media", "--from"),
         "phase": ("post", "--phase"),
-        "media.hosts": (["192.0.2.7:8443"], "--peer"),
+        "peers": (["192.0.2.7:8443"], "--peer"),
         "rtcd.url": ("http://rtcd:8045", "--rtcd-url"),
         "stun.servers": (["stun:a:3478"], "--stun"),
         "turn.servers": (["turn:b:3478?transport=udp"], "--turn"),
@@ -107,10 +107,10 @@ def test_a_server_that_is_named_twice_is_asked_once() -> None:
 
 def test_a_link_comes_from_the_environment_and_an_option_goes_before_it() -> None:
     from_environment = gather(Request(), {"CALLS_DOCTOR_PEER": f" {LINK}\n"})
-    assert from_environment.link and from_environment.link.address == "192.0.2.7"
-    assert from_environment.site.settings["media.hosts"].origin == "CALLS_DOCTOR_PEER"
+    assert [link.address for link in from_environment.links] == ["192.0.2.7"]
+    assert from_environment.site.settings["peers"].origin == "CALLS_DOCTOR_PEER"
     from_option = gather(Request(peers=(OTHER,)), {"CALLS_DOCTOR_PEER": LINK})
-    assert from_option.link and from_option.link.address == "192.0.2.8"
+    assert [link.address for link in from_option.links] == ["192.0.2.8"]
 
 
 def test_a_link_comes_from_a_file_or_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_a_link_comes_from_a_file_or_standard_input(tmp_path: Path, monkeypatch:
     for peer in (f"@{path}", "-"):
         monkeypatch.setattr("sys.stdin", io.StringIO(f"\n  {LINK}\n"))
         found = gather(Request(peers=(peer,)), {})
-        assert found.link and str(found.link) == LINK
+        assert [str(link) for link in found.links] == [LINK]
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,13 @@ def test_a_damaged_link_of_the_environment_is_named_by_its_variable() -> None:
     assert refusal(Request(), {"CALLS_DOCTOR_PEER": LINK[:-1]}).startswith("CALLS_DOCTOR_PEER: ")
 
 
-def test_the_same_link_twice_is_one_and_two_are_too_many() -> None:
-    assert gather(Request(peers=(LINK, LINK)), {}).link
-    assert "give one link" in refusal(Request(peers=(LINK, OTHER)))
+def test_the_same_link_twice_is_one_and_several_are_kept_in_their_order() -> None:
+    assert len(gather(Request(peers=(LINK, LINK)), {}).links) == 1
+    both = gather(Request(peers=(OTHER, LINK)), {})
+    assert [str(link) for link in both.links] == [OTHER, LINK]
+    assert [media.host for media in both.site.media] == ["192.0.2.8", "192.0.2.7"]
+    assert both.site.settings["peers"].value == ["192.0.2.8:8443", "192.0.2.7:8443"]
+    assert gather(Request(), {"CALLS_DOCTOR_PEER": f"{OTHER} {LINK}"}).links == both.links
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_the_self_test_can_be_forced_where_the_environment_names_a_stand_in() ->
     """A variable stays set where it is useful; the option says what is wanted now."""
     found = gather(Request(self_test=True), {"CALLS_DOCTOR_PEER": LINK})
     assert found.self_test
-    assert found.link is None
+    assert found.links == ()
 
 
 def test_what_has_no_effect_is_said() -> None:
