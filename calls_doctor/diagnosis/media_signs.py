@@ -1,221 +1,150 @@
-"""How each cause on the way to the media port is read from the evidence; `media` declares them. Pure.
-
-A sign is read per vantage: what a fault here explains is never what failed elsewhere.
-"""
+"""How each cause on the way to the media port is read from the evidence; `media` declares them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
+from calls_doctor.diagnosis.callers import blamed, blamed_somewhere
 from calls_doctor.diagnosis.cause import Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.place import (
-    Place,
-    at_the_far_end,
-    flow_of,
-    host_and_port,
-    on_the_path,
-    own_machine,
-    role_of,
-    vantages_of,
+from calls_doctor.diagnosis.media_evidence import (
+    API,
+    CLOSED,
+    ENOUGH_RATIO,
+    GONE,
+    RELAY,
+    RELAY_CALL,
+    TCP_CALL,
+    TCP_ECHO,
+    THROUGH_RELAY,
+    UDP_CALLS,
+    UDP_ECHO,
+    after_udp,
+    answers,
+    bad,
+    comes_up,
+    found,
+    host,
+    inside_too,
+    is_shut,
+    is_unusable,
+    listens,
+    lost_way,
+    never_opened,
+    possibly,
+    protocol_of,
+    silent,
+    stage,
+    trouble,
 )
+from calls_doctor.diagnosis.place import Place, at_the_far_end, own_machine, role_of, vantages_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence
-from calls_doctor.model.site import Phase
-from calls_doctor.modes import MEDIA_PORT
 
-UDP_ECHO, TCP_ECHO, API = "port.rtc-udp-echo", "port.rtc-tcp-echo", "port.api-tcp"
-UDP_CALLS, TCP_CALL, RELAY_CALL = ("media.self", "media.call-udp"), "media.call-tcp", "media.call-relay"
-THROUGH_RELAY = ("turn.relay-range", RELAY_CALL)
-STREAM_LOST_RATIO = 0.3
-"""More than this share of a media-rate stream lost, while single probes pass, is a limit and not a lossy path."""
-ENOUGH_RATIO = 0.8
-"""The share of probes that must come back over TCP, which loses nothing by itself."""
-CLOSED, GONE = ("refused", "unreachable"), ("refused", "cut")
-SERVE_RUNS = "On the media host, see whether `calls-doctor serve` still runs: nothing here was ever answered by it"
-
-
-def _found(
-    evidence: Evidence,
-    shown: list[CheckResult],
-    place: Place,
-    protocol: str,
-    lost: Lost | None,
-    summary: str,
-    also: Iterable[CheckResult] = (),
-) -> Prediction:
-    """`shown` are the results that show the fault, `also` what follows from it."""
-    doubt = not _recognised(evidence)
-    return Prediction(
-        explains=outcomes([*shown, *also]),
-        flow=flow_of(evidence, shown[0], Role.MEDIA, protocol, MEDIA_PORT, lost),
-        summary=summary,
-        subject=shown[0].target,
-        party=place.party,
-        confidence=Confidence.LIKELY if doubt and place.confidence is Confidence.CERTAIN else place.confidence,
-        steps_first=(SERVE_RUNS,) if doubt else (),
-    )
-
-
-def _recognised(evidence: Evidence) -> bool:
-    """False where a stand-in should answer and never did: it may have ended (contract section 1, "phase")."""
-    if evidence.phase is not Phase.PRE:
-        return True
-    echoes = (*evidence.of(UDP_ECHO), *evidence.of(TCP_ECHO))
-    return any(_listens(evidence, vantage) for vantage in vantages_of(echoes))
-
-
-def _trouble(result: CheckResult | None) -> str:
-    return str(result.evidence.get("trouble", "")) if result else ""
-
-
-def _stage(result: CheckResult) -> str:
-    return str(result.evidence.get("stage", ""))
-
-
-def _answers(evidence: Evidence, check: str, vantage: str) -> bool:
-    result = evidence.at(check, vantage)
-    return bool(result and result.evidence.get("returned"))
-
-
-def _listens(evidence: Evidence, vantage: str) -> bool:
-    """The service is known to run: it answered, or its books were had by some path."""
-    there = [r for check in (UDP_ECHO, TCP_ECHO) if (r := evidence.at(check, vantage))]
-    return any(r.evidence.get("returned") or r.evidence.get("arrived") is not None for r in there)
-
-
-def _silent(evidence: Evidence, holds: Callable[[CheckResult], bool]) -> list[CheckResult]:
-    """Vantages whose UDP probes were never answered, and not refused either, of which `holds`."""
-    echoes = evidence.bad(UDP_ECHO)
-    return [r for r in echoes if _trouble(r) == "silent" and not r.evidence.get("returned") and holds(r)]
-
-
-def _never_opened(result: CheckResult) -> bool:
-    """A TCP connection that was never established: nothing could be sent on it."""
-    return not result.evidence.get("sent")
-
-
-def _shut(result: CheckResult | None) -> bool:
-    """Nothing was ever heard of this port, and it is not known on which way packets are lost."""
-    return (
-        result is not None
-        and _trouble(result) in ("silent", "unreachable")
-        and not result.evidence.get("returned")
-        and result.evidence.get("arrived") is None
-        and (result.id != TCP_ECHO or _never_opened(result))
-    )
-
-
-def _after_udp(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:
-    """What else fails where UDP to the media port does."""
-    return evidence.bad_at(vantages_of(shown), *UDP_CALLS, *THROUGH_RELAY)
-
-
-def _udp_lost(evidence: Evidence, shown: list[CheckResult], lost: Lost, summary: str) -> Prediction:
-    return _found(evidence, shown, on_the_path(evidence), "udp", lost, summary, _after_udp(evidence, shown))
+CONVINCING = 4
+"""So many datagrams of a handshake that bring no answer are no accident where single probes pass."""
+CHANCE = 0.01
 
 
 def udp_blocked_inbound(evidence: Evidence) -> Prediction | None:
     """Probes were sent and the far end, reached by another path, saw none of them."""
-    shown = _silent(evidence, lambda r: r.evidence.get("arrived") == 0)
-    if not shown:
-        return _one_way_or_other(evidence)
-    summary = f"none of {shown[0].evidence['sent']} UDP datagrams to {shown[0].target} arrived there"
-    return _udp_lost(evidence, shown, Lost.REQUEST, summary)
+    return _udp_lost(evidence, Lost.REQUEST)
 
 
 def udp_blocked_return(evidence: Evidence) -> Prediction | None:
     """Probes arrived at the far end and none of its answers came back."""
-    shown = _silent(evidence, lambda r: bool(r.evidence.get("arrived")))
-    if not shown:
-        return _one_way_or_other(evidence)
-    sent, arrived = shown[0].evidence["sent"], shown[0].evidence["arrived"]
-    summary = f"{arrived} of {sent} UDP datagrams arrived at {shown[0].target}, none of its answers came back"
-    return _udp_lost(evidence, shown, Lost.REPLY, summary)
+    return _udp_lost(evidence, Lost.REPLY)
 
 
-def _one_way_or_other(evidence: Evidence) -> Prediction | None:
-    """UDP alone is silent and no path brought the far end's books: either way may be the one that is blocked."""
-    shown = _silent(evidence, lambda r: _shut(r) and not _shut(evidence.at(TCP_ECHO, r.vantage)))
-    if not shown:
+def _udp_lost(evidence: Evidence, lost: Lost) -> Prediction | None:
+    """Silence, with the far end's books beside it. Where one vantage had them and another had not, they speak for both;
+    where none had, either way may be the one that is blocked."""
+    asked = [r for r in silent(evidence) if not (_both_shut(evidence, r))]
+    counted = [r for r in asked if r.evidence.get("arrived") is not None]
+    proving = [r for r in counted if bool(r.evidence["arrived"]) is (lost is Lost.REPLY)]
+    shown = [*proving, *(r for r in asked if r not in counted)] if proving or not counted else []
+    place = blamed(evidence, shown, answers(evidence, UDP_ECHO)) if shown else None
+    if place is None:
         return None
-    summary = f"UDP to {shown[0].target} is never answered, and the far end's books could not be had"
-    return _udp_lost(evidence, shown, Lost.BOTH, summary)
+    if not proving:
+        lost = Lost.BOTH
+        summary = f"UDP to {shown[0].target} is never answered, and the far end's books could not be had"
+    elif lost is Lost.REQUEST:
+        summary = f"none of {shown[0].evidence['sent']} UDP datagrams to {shown[0].target} arrived there"
+    else:
+        sent, arrived = shown[0].evidence["sent"], shown[0].evidence["arrived"]
+        summary = f"{arrived} of {sent} UDP datagrams arrived at {shown[0].target}, none of its answers came back"
+    return found(evidence, shown, place, "udp", lost, summary, after_udp(evidence, shown))
+
+
+def _both_shut(evidence: Evidence, result: CheckResult) -> bool:
+    return is_shut(result) and is_shut(evidence.at(TCP_ECHO, result.vantage))
 
 
 def udp_rejected(evidence: Evidence) -> Prediction | None:
     """An ICMP error came back although the service listens."""
-    rejected = [r for r in evidence.bad(UDP_ECHO) if _trouble(r) in CLOSED]
-    shown = [r for r in rejected if _listens(evidence, r.vantage)]
+    rejected = [r for r in bad(evidence, UDP_ECHO) if trouble(r) in CLOSED]
+    shown = [r for r in rejected if listens(evidence, r.vantage)]
     if shown:
+        place = blamed(evidence, shown, answers(evidence, UDP_ECHO))
         summary = f"UDP to {shown[0].target} is answered with an ICMP error, though the service listens"
-        return _udp_lost(evidence, shown, Lost.REQUEST, summary)
+        return (
+            found(evidence, shown, place, "udp", Lost.REQUEST, summary, after_udp(evidence, shown)) if place else None
+        )
     # A router said so, and nothing says whether anything listens behind it.
-    shown = [r for r in rejected if _trouble(r) == "unreachable" and not _shut(evidence.at(TCP_ECHO, r.vantage))]
+    shown = [r for r in rejected if trouble(r) == "unreachable" and not is_shut(evidence.at(TCP_ECHO, r.vantage))]
     if not shown:
         return None
-    place = Place((own_machine(evidence) or on_the_path(evidence)).party, Confidence.POSSIBLE)
+    place = possibly(blamed(evidence, shown, answers(evidence, UDP_ECHO)))
     summary = f"UDP to {shown[0].target} is answered with an ICMP error"
-    return _found(evidence, shown, place, "udp", Lost.REQUEST, summary, _after_udp(evidence, shown))
+    return found(evidence, shown, place, "udp", Lost.REQUEST, summary, after_udp(evidence, shown))
 
 
 def udp_rate_limited(evidence: Evidence) -> Prediction | None:
     """Single probes passed, and then a media-rate stream did not."""
-    calls = [r for r in evidence.bad(*UDP_CALLS) if _answers(evidence, UDP_ECHO, r.vantage)]
-    shown = [r for r in calls if _stage(r) == "media" and _trouble(r) not in GONE and _unusable(r)]
+    works = answers(evidence, UDP_ECHO)
+    calls = [r for r in bad(evidence, *UDP_CALLS) if works(r.vantage)]
+    shown = [r for r in calls if stage(r) == "media" and trouble(r) not in GONE and is_unusable(r)]
     if not shown:
-        return _probes_only(evidence, [r for r in calls if _stage(r) == "ice" and _trouble(r) not in GONE])
-    lost = _lost_way(shown[0])
+        return _probes_only(evidence, [r for r in calls if stage(r) == "ice" and trouble(r) not in GONE])
+    lost = lost_way(shown[0])
     way = {Lost.REQUEST: " to the media host", Lost.REPLY: " back from the media host", Lost.BOTH: " both ways"}
-    relayed = [r for r in evidence.bad_at(vantages_of(shown), RELAY_CALL) if _unusable(r)]
+    relayed = [r for r in evidence.bad_at(vantages_of(shown), RELAY_CALL) if is_unusable(r)]
     summary = f"single datagrams pass, but a stream at voice rate is lost{way[lost] if lost else ''}"
-    return _found(evidence, shown, on_the_path(evidence), "udp", lost, summary, relayed)
+    place = blamed_somewhere(evidence, shown, comes_up(evidence, *UDP_CALLS))
+    return found(evidence, shown, place, "udp", lost, summary, relayed)
 
 
 def _probes_only(evidence: Evidence, shown: list[CheckResult]) -> Prediction | None:
     """Probes were answered, and a call's connectivity checks, packets of the same kind, were not: at most possible."""
     if not shown:
         return None
-    place = Place((own_machine(evidence) or on_the_path(evidence)).party, Confidence.POSSIBLE)
     summary = f"single datagrams to {shown[0].target} pass, the connectivity checks of a call right after them do not"
-    relayed = [r for r in evidence.bad_at(vantages_of(shown), RELAY_CALL) if _stage(r) == "ice"]
-    return _found(evidence, shown, place, "udp", Lost.BOTH, summary, relayed)
-
-
-def _too_lossy(result: CheckResult, way: str) -> bool:
-    return float((result.evidence.get(way) or {}).get("loss_ratio", 0.0)) > STREAM_LOST_RATIO
-
-
-def _unusable(result: CheckResult) -> bool:
-    """Most of the call's media was lost on some way, as far as the books at hand tell."""
-    return any(_too_lossy(result, way) for way in ("to_far", "from_far", "there_and_back"))
-
-
-def _lost_way(result: CheckResult) -> Lost | None:
-    """None where only this end counted: what did not come back may have been lost on either way."""
-    there, back = _too_lossy(result, "to_far"), _too_lossy(result, "from_far")
-    return {(True, True): Lost.BOTH, (True, False): Lost.REQUEST, (False, True): Lost.REPLY}.get((there, back))
+    relayed = [r for r in evidence.bad_at(vantages_of(shown), RELAY_CALL) if stage(r) == "ice"]
+    place = possibly(blamed(evidence, shown, comes_up(evidence, *UDP_CALLS)))
+    return found(evidence, shown, place, "udp", Lost.BOTH, summary, relayed)
 
 
 def tcp_blocked(evidence: Evidence) -> Prediction | None:
     """The TCP connection is never established."""
-    shown = [r for r in evidence.bad(TCP_ECHO) if _trouble(r) == "silent" and _never_opened(r)]
-    return _tcp(evidence, shown, Lost.BOTH, "is never answered")
+    shown = [r for r in bad(evidence, TCP_ECHO) if trouble(r) == "silent" and never_opened(r)]
+    place = blamed(evidence, shown, answers(evidence, TCP_ECHO))
+    return _tcp(evidence, shown, place, Lost.BOTH, "is never answered")
 
 
 def tcp_rejected(evidence: Evidence) -> Prediction | None:
     """The TCP connection is reset although the service listens."""
-    bad = [r for r in evidence.bad(TCP_ECHO) if _trouble(r) in CLOSED and _never_opened(r)]
-    shown = [r for r in bad if _listens(evidence, r.vantage)]
-    return _tcp(evidence, shown, Lost.REQUEST, "is refused, though the service listens")
+    closed = [r for r in bad(evidence, TCP_ECHO) if trouble(r) in CLOSED and never_opened(r)]
+    shown = [r for r in closed if listens(evidence, r.vantage)]
+    place = blamed(evidence, shown, answers(evidence, TCP_ECHO))
+    return _tcp(evidence, shown, place, Lost.REQUEST, "is refused, though the service listens")
 
 
 def tcp_stalled(evidence: Evidence) -> Prediction | None:
     """TCP connects, and what is sent on it is not answered, or media on it does not arrive."""
-    shown = [r for r in evidence.bad(TCP_ECHO) if not _never_opened(r) and _too_few(r)]
-    stuck = [r for r in evidence.bad(TCP_CALL) if _stage(r) != "dtls" or _trouble(r) in GONE]
+    shown = [r for r in bad(evidence, TCP_ECHO) if not never_opened(r) and _too_few(r)]
+    stuck = [r for r in bad(evidence, TCP_CALL) if stage(r) != "dtls" or trouble(r) in GONE]
     calls = [r for r in stuck if not _some_media(r)]
-    return _tcp(evidence, [*shown, *calls], Lost.BOTH, "is established and then carries nothing")
+    place = blamed_somewhere(evidence, [*shown, *calls], comes_up(evidence, TCP_ECHO))
+    return _tcp(evidence, [*shown, *calls], place, Lost.BOTH, "is established and then carries nothing")
 
 
 def _too_few(result: CheckResult) -> bool:
@@ -223,87 +152,93 @@ def _too_few(result: CheckResult) -> bool:
 
 
 def _some_media(result: CheckResult) -> bool:
-    return _stage(result) == "media" and _trouble(result) not in GONE and not _unusable(result)
+    return stage(result) == "media" and trouble(result) not in GONE and not is_unusable(result)
 
 
-def _tcp(evidence: Evidence, shown: list[CheckResult], lost: Lost, what: str) -> Prediction | None:
-    if not shown:
+def _tcp(evidence: Evidence, shown: list[CheckResult], place: Place | None, lost: Lost, what: str) -> Prediction | None:
+    if not shown or place is None:
         return None
     summary = f"a TCP connection to {shown[0].target} {what}"
     calls = evidence.bad_at(vantages_of(shown), TCP_CALL)
-    return _found(evidence, shown, on_the_path(evidence), "tcp", lost, summary, calls)
+    return found(evidence, shown, place, "tcp", lost, summary, [*calls, *inside_too(evidence, TCP_ECHO)])
 
 
 def blocked(evidence: Evidence) -> Prediction | None:
-    """Both protocols are shut, so the far end's books could not be had."""
-    shown = [r for r in evidence.bad(UDP_ECHO) if _shut(r) and _shut(evidence.at(TCP_ECHO, r.vantage))]
-    if not shown:
+    """Both protocols are shut: silent, or refused in the name of a service that is known to listen."""
+
+    def shut(result: CheckResult | None) -> bool:
+        running = result is not None and listens(evidence, result.vantage)
+        return is_shut(result, ("silent", *CLOSED) if running else ("silent", "unreachable"))
+
+    shown = [r for r in bad(evidence, UDP_ECHO) if shut(r) and shut(evidence.at(TCP_ECHO, r.vantage))]
+    place = blamed(evidence, shown, lambda vantage: _reached(evidence, vantage)) if shown else None
+    if place is None:
         return None
     alive = all(_host_alive(evidence, r) for r in shown)
-    place = on_the_path(evidence) if alive else Place(Party.UNDECIDED, Confidence.POSSIBLE)
-    host = shown[0].target.removesuffix("/udp")
-    summary = f"neither UDP nor TCP to {host} is answered{', though the host is alive' if alive else ''}"
-    also = evidence.bad_at(vantages_of(shown), TCP_ECHO, TCP_CALL)
-    return _found(evidence, shown, place, "udp", Lost.BOTH, summary, [*also, *_after_udp(evidence, shown)])
+    place = place if alive else Place(Party.UNDECIDED, Confidence.POSSIBLE)
+    summary = f"neither UDP nor TCP to {shown[0].target.removesuffix('/udp')} is answered"
+    summary += ", though the host is alive" if alive else ""
+    also = [*evidence.bad_at(vantages_of(shown), TCP_ECHO, TCP_CALL), *inside_too(evidence, UDP_ECHO, TCP_ECHO)]
+    return found(evidence, shown, place, "udp", Lost.BOTH, summary, [*also, *after_udp(evidence, shown)])
+
+
+def _reached(evidence: Evidence, vantage: str) -> bool:
+    return any(answers(evidence, check)(vantage) for check in (UDP_ECHO, TCP_ECHO))
 
 
 def _host_alive(evidence: Evidence, result: CheckResult) -> bool:
-    """Something else on the media host answered there: its API, or the relay carried packets to it and back."""
-    if own_machine(evidence) or evidence.passed(THROUGH_RELAY[0], result.vantage):
+    """Something of the media host answered: the service itself elsewhere, its API, or the relay carried packets to it
+    and back."""
+    if own_machine(evidence) or evidence.passed(RELAY, result.vantage) or listens(evidence, result.vantage):
         return True
     api = evidence.at(API, result.vantage)
-    return api is not None and _same_host(api, result) and (api.status is Status.PASS or _stage(api) != "connect")
-
-
-def _same_host(one: CheckResult, other: CheckResult) -> bool:
-    return host_and_port(one.target)[0] == host_and_port(other.target)[0]
+    return api is not None and host(api) == host(result) and (api.status is Status.PASS or stage(api) != "connect")
 
 
 def not_running(evidence: Evidence) -> Prediction | None:
     """UDP and TCP are both refused: nothing listens; or the far end died in the middle of a call."""
-    echoes = [r for r in evidence.bad(UDP_ECHO, TCP_ECHO) if _trouble(r) == "refused" or _shut(r)]
+    echoes = [r for r in bad(evidence, UDP_ECHO, TCP_ECHO) if trouble(r) == "refused" or is_shut(r)]
     shown = [r for r in echoes if _dead(evidence, r.vantage)]
     if not shown:
         return _died(evidence)
     where = vantages_of(shown)
-    refused = {(r.id, r.vantage) for r in shown if _trouble(r) == "refused"}
+    refused = {(r.id, r.vantage) for r in shown if trouble(r) == "refused"}
     both = all({(UDP_ECHO, v), (TCP_ECHO, v)} <= refused for v in where)
-    place = at_the_far_end(evidence) if both else on_the_path(evidence)
-    host = shown[0].target.rsplit("/", 1)[0]
+    undecided = blamed(evidence, shown, lambda vantage: _reached(evidence, vantage))
+    place = at_the_far_end(evidence) if both or undecided is None else undecided
     also = [*evidence.bad_at(where, *UDP_CALLS, TCP_CALL, *THROUGH_RELAY), *_api_gone(evidence, shown)]
-    summary = f"neither rtcd nor a stand-in listens at {host}"
-    return _found(evidence, shown, place, _protocol(shown), Lost.REQUEST, summary, also)
+    summary = f"neither rtcd nor a stand-in listens at {shown[0].target.rsplit('/', 1)[0]}"
+    return found(evidence, shown, place, protocol_of(shown), Lost.REQUEST, summary, also)
 
 
 def _dead(evidence: Evidence, vantage: str) -> bool:
-    """One protocol is refused there and neither was ever answered."""
-    refused = any(_trouble(evidence.at(check, vantage)) == "refused" for check in (UDP_ECHO, TCP_ECHO))
-    return refused and not _listens(evidence, vantage)
+    """One protocol is refused there, and neither was ever answered there or elsewhere."""
+    refused = any(trouble(evidence.at(check, vantage)) == "refused" for check in (UDP_ECHO, TCP_ECHO))
+    return refused and not listens(evidence, vantage)
 
 
 def _died(evidence: Evidence) -> Prediction | None:
     """Probes were answered, and then a call over UDP was refused."""
-    shown = [r for r in evidence.bad(*UDP_CALLS) if _trouble(r) in GONE]
+    shown = [r for r in bad(evidence, *UDP_CALLS) if trouble(r) in GONE]
     if not shown:
         return None
     where = vantages_of(shown)
-    calls = [r for r in evidence.bad_at(where, *UDP_CALLS, TCP_CALL, RELAY_CALL) if _trouble(r) in GONE]
+    calls = [r for r in evidence.bad_at(where, *UDP_CALLS, TCP_CALL, RELAY_CALL) if trouble(r) in GONE]
     also = [*calls, *evidence.bad_at(where, TCP_CALL, *THROUGH_RELAY), *_api_gone(evidence, shown)]
     summary = f"what listened at {shown[0].target.removesuffix('/udp')} went away during the run"
-    return _found(evidence, shown, at_the_far_end(evidence), "udp", Lost.REQUEST, summary, also)
+    return found(evidence, shown, at_the_far_end(evidence), "udp", Lost.REQUEST, summary, also)
 
 
 def _api_gone(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:
-    """rtcd's API on the same host is refused as well: one program serves both."""
-    return [
-        r
-        for r in evidence.bad_at(vantages_of(shown), API)
-        if _stage(r) == "connect" and _trouble(r) == "refused" and _same_host(r, shown[0])
-    ]
+    """rtcd's API is refused as well: one program serves both. At a Mattermost node it has a name of its own, and a
+    caller cannot tell whether that is the same host's."""
+    refused = [r for r in evidence.bad(API) if stage(r) == "connect" and trouble(r) == "refused"]
+    where = vantages_of(shown)
+    return [r for r in refused if (host(r) == host(shown[0]) if r.vantage in where else _is_server(evidence, r))]
 
 
-def _protocol(shown: list[CheckResult]) -> str:
-    return "tcp" if all(r.id in (TCP_ECHO, TCP_CALL) for r in shown) else "udp"
+def _is_server(evidence: Evidence, result: CheckResult) -> bool:
+    return role_of(evidence, result) in (Role.MATTERMOST, Role.MEDIA)
 
 
 def port_taken(evidence: Evidence) -> Prediction | None:
@@ -325,13 +260,26 @@ def port_taken(evidence: Evidence) -> Prediction | None:
 
 
 def dtls_blocked(evidence: Evidence) -> Prediction | None:
-    """Connectivity checks pass and the DTLS handshake never completes."""
-    calls = [r for r in evidence.bad(*UDP_CALLS, TCP_CALL) if _stage(r) == "dtls" and _trouble(r) not in GONE]
+    """Connectivity checks pass and the DTLS handshake never completes, by no accident."""
+    hung = [r for r in bad(evidence, *UDP_CALLS, TCP_CALL) if stage(r) == "dtls" and trouble(r) not in GONE]
+    calls = [r for r in hung if not _by_chance(evidence, r)]
     if not calls:
         return None
     # A relayed call alone that hangs here says something of the relay's path, not of the media port's.
     direct = [r for r in calls if r.id in UDP_CALLS]
-    relayed = [r for r in evidence.bad_at(vantages_of(direct), RELAY_CALL) if _stage(r) == "dtls"]
+    relayed = [r for r in evidence.bad_at(vantages_of(direct), RELAY_CALL) if stage(r) == "dtls"]
     detail = str(calls[0].evidence.get("detail", "no answer"))
     summary = f"connectivity checks to {calls[0].target} pass, the DTLS handshake does not: {detail}"
-    return _found(evidence, calls, on_the_path(evidence), _protocol(calls), Lost.BOTH, summary, relayed)
+    checks = UDP_CALLS if direct else (TCP_CALL,)
+    place = blamed_somewhere(evidence, calls, comes_up(evidence, *checks))
+    return found(evidence, calls, place, protocol_of(calls), Lost.BOTH, summary, relayed)
+
+
+def _by_chance(evidence: Evidence, result: CheckResult) -> bool:
+    """The path loses so much that a handshake may fail on it, or hardly any of it was sent."""
+    near = result.evidence.get("near") or {}
+    sent, came = near.get("dtls_out", CONVINCING), near.get("dtls_in", 0)
+    echo = evidence.at(UDP_ECHO if result.id in UDP_CALLS else TCP_ECHO, result.vantage)
+    probes = int(echo.evidence.get("sent") or 0) if echo else 0
+    lost = (probes - int(echo.evidence.get("returned") or 0)) / probes if echo and probes else 0.0
+    return bool(sent < CONVINCING or lost ** (1 if came else sent) > CHANCE)

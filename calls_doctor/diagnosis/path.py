@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcome_of, outcomes
-from calls_doctor.diagnosis.media_signs import UDP_CALLS, UDP_ECHO
+from calls_doctor.diagnosis.media_evidence import UDP_CALLS, UDP_ECHO
 from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role

@@ -12,7 +12,7 @@ from calls_doctor.diagnosis import cover as cover_module
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.cover import LOOK_HERE, Candidate, cover, diagnose
-from calls_doctor.diagnosis.media_signs import SERVE_RUNS
+from calls_doctor.diagnosis.media_evidence import SERVE_RUNS
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy

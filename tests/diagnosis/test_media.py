@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from calls_doctor.diagnosis.media_signs import SERVE_RUNS
+from calls_doctor.diagnosis.media_evidence import SERVE_RUNS
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party
 from calls_doctor.model.report import Confidence

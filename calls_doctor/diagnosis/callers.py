@@ -1,0 +1,82 @@
+"""Who else tried: from which networks something works and from which it does not, and whose fault that makes it. Pure.
+
+What fails from several networks and works from none outside is the servers' side. What fails from one network and works
+from another is the caller's. One network alone decides nothing (contract section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from calls_doctor.diagnosis.cause import Evidence
+from calls_doctor.diagnosis.place import Place, own_machine, vantages_of
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.flow import Party, Role
+from calls_doctor.model.report import Confidence
+
+HAIRPIN, EGRESS = "nat.hairpin", "client.udp-egress"
+OVER_TCP = ("port.rtc-tcp-echo", "media.call-tcp", "port.api-tcp")
+SERVERS = (Role.MEDIA, Role.MATTERMOST, Role.TURN)
+"""Vantages in the servers' network, by what they are."""
+Works = Callable[[str], bool]
+"""Whether the thing in question works at a vantage."""
+
+
+def is_inside(evidence: Evidence, vantage: str) -> bool:
+    """In the servers' network: a server, or a caller whom the media host answers by its private address."""
+    found = evidence.at(HAIRPIN, vantage)
+    return _role(evidence, vantage) in SERVERS or bool(found and found.evidence.get("inside"))
+
+
+def outside(evidence: Evidence) -> list[str]:
+    """Callers that are not known to be in the servers' network."""
+    every = dict.fromkeys([*evidence.vantages, *(r.vantage for r in evidence.results)])
+    return [one for one in every if not is_inside(evidence, one)]
+
+
+def works_outside(evidence: Evidence, works: Works, but: Iterable[CheckResult] = ()) -> bool:
+    """True where it works for some caller outside, other than those of these results."""
+    failing = vantages_of(but)
+    return any(works(vantage) for vantage in outside(evidence) if vantage not in failing)
+
+
+def blamed(evidence: Evidence, shown: Iterable[CheckResult], works: Works) -> Place | None:
+    """Whose firewall it is; None where these callers' networks alone are to blame, since it works for another.
+
+    Two networks that fail beside one that works are undecided: a rule for some sources, or two networks with the same.
+    """
+    if own := own_machine(evidence):
+        return own
+    results = list(shown)
+    fails, well = _networks(evidence, results), works_outside(evidence, works, but=results)
+    if len(fails) > 1:
+        return Place(Party.UNDECIDED, Confidence.LIKELY) if well else Place(None, Confidence.CERTAIN)
+    return None if well else Place(Party.UNDECIDED, Confidence.LIKELY)
+
+
+def caller(evidence: Evidence) -> Place:
+    """A caller's own network; in the self-test this machine."""
+    return own_machine(evidence) or Place(Party.CALLER_NETWORK, Confidence.CERTAIN)
+
+
+def blamed_somewhere(evidence: Evidence, shown: Iterable[CheckResult], works: Works) -> Place:
+    """The same for a fault that has one name wherever it sits."""
+    return blamed(evidence, shown, works) or caller(evidence)
+
+
+def _networks(evidence: Evidence, shown: Iterable[CheckResult]) -> set[str]:
+    """The public addresses of the callers outside that these results speak for. A network that lets no UDP out at all
+    has a fault of its own, and says nothing of what else may keep UDP from the far end."""
+    counting = {r.vantage for r in shown if r.id in OVER_TCP or not _lets_no_udp_out(evidence, r.vantage)}
+    known = [evidence.vantages[one] for one in counting if one in evidence.vantages]
+    return {one.public_address for one in known if one.public_address and not is_inside(evidence, one.id)}
+
+
+def _lets_no_udp_out(evidence: Evidence, vantage: str) -> bool:
+    egress = evidence.at(EGRESS, vantage)
+    return egress is not None and egress.status is Status.FAIL
+
+
+def _role(evidence: Evidence, vantage: str) -> str:
+    found = evidence.vantages.get(vantage)
+    return found.role if found else vantage

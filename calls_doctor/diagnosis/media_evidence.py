@@ -1,0 +1,172 @@
+"""What the checks of the media port have found, in the words that its causes are read by. Pure.
+
+A sign is read per vantage: what a fault here explains is never what failed elsewhere. Whose fault it is, all vantages
+tell together (`callers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from calls_doctor.diagnosis.callers import HAIRPIN, works_outside
+from calls_doctor.diagnosis.cause import Evidence, Prediction, outcomes
+from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, vantages_of
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.flow import Lost, Party, Role
+from calls_doctor.model.report import Confidence
+from calls_doctor.model.site import Phase
+from calls_doctor.modes import MEDIA_PORT
+
+UDP_ECHO, TCP_ECHO, API = "port.rtc-udp-echo", "port.rtc-tcp-echo", "port.api-tcp"
+UDP_CALLS, TCP_CALL, RELAY_CALL = ("media.self", "media.call-udp"), "media.call-tcp", "media.call-relay"
+RELAY = "turn.relay-range"
+THROUGH_RELAY = (RELAY, RELAY_CALL)
+ADVERTISED = "nat.advertised-reachable"
+STREAM_LOST_RATIO = 0.3
+"""More than this share of a media-rate stream lost, while single probes pass, is a limit and not a lossy path."""
+ENOUGH_RATIO = 0.8
+"""The share of probes that must come back over TCP, which loses nothing by itself."""
+NO_ROOM = 508
+"""What a stand-in says that has too many sessions: it is no finding about the network."""
+CLOSED, GONE = ("refused", "unreachable"), ("refused", "cut")
+SERVE_RUNS = "On the media host, see whether `calls-doctor serve` still runs: nothing here was ever answered by it"
+
+
+def found(
+    evidence: Evidence,
+    shown: list[CheckResult],
+    place: Place,
+    protocol: str,
+    lost: Lost | None,
+    summary: str,
+    also: Iterable[CheckResult] = (),
+) -> Prediction:
+    """`shown` are the results that show the fault, `also` what follows from it."""
+    doubt = not _recognised(evidence)
+    return Prediction(
+        explains=outcomes([*shown, *also]),
+        flow=flow_of(evidence, shown[0], Role.MEDIA, protocol, MEDIA_PORT, lost),
+        summary=summary,
+        subject=shown[0].target,
+        party=place.party,
+        confidence=Confidence.LIKELY if doubt and place.confidence is Confidence.CERTAIN else place.confidence,
+        steps_first=(SERVE_RUNS,) if doubt else (),
+    )
+
+
+def possibly(place: Place | None) -> Place:
+    """The same party, and no more than possible."""
+    return Place(place.party if place else Party.UNDECIDED, Confidence.POSSIBLE)
+
+
+def _recognised(evidence: Evidence) -> bool:
+    """False where a stand-in should answer and never did: it may have ended (contract section 1, "phase")."""
+    if evidence.phase is not Phase.PRE:
+        return True
+    echoes = (*evidence.of(UDP_ECHO), *evidence.of(TCP_ECHO))
+    return any(listens(evidence, vantage) for vantage in vantages_of(echoes))
+
+
+def bad(evidence: Evidence, *checks: str) -> list[CheckResult]:
+    """Failures and warnings, but for those of a far end that had no room for one session more."""
+    return [r for r in evidence.bad(*checks) if r.evidence.get("code") != NO_ROOM]
+
+
+def trouble(result: CheckResult | None) -> str:
+    """The word that the check gave; "" for none."""
+    return str(result.evidence.get("trouble", "")) if result else ""
+
+
+def stage(result: CheckResult) -> str:
+    """How far a call came, or an exchange with the API."""
+    return str(result.evidence.get("stage", ""))
+
+
+def answers(evidence: Evidence, check: str) -> Callable[[str], bool]:
+    """Whether a vantage had any answer from this check's port."""
+
+    def works(vantage: str) -> bool:
+        result = evidence.at(check, vantage)
+        return bool(result and result.evidence.get("returned"))
+
+    return works
+
+
+def comes_up(evidence: Evidence, *checks: str) -> Callable[[str], bool]:
+    """Whether a call came up for a vantage and carried media."""
+    return lambda vantage: any(evidence.passed(check, vantage) for check in checks)
+
+
+def listens(evidence: Evidence, vantage: str) -> bool:
+    """The service that this vantage asked for is known to run: it answered somebody, or its books were had."""
+    echoes = [r for check in (UDP_ECHO, TCP_ECHO) for r in evidence.of(check)]
+    asked = {host(r) for r in echoes if r.vantage == vantage}
+    same = [r for r in echoes if host(r) in asked]
+    return any(r.evidence.get("returned") or r.evidence.get("arrived") is not None for r in same)
+
+
+def host(result: CheckResult) -> str:
+    """Whom it asked."""
+    return host_and_port(result.target)[0]
+
+
+def never_opened(result: CheckResult) -> bool:
+    """A TCP connection that was never established: nothing could be sent on it."""
+    return not result.evidence.get("sent")
+
+
+def is_shut(result: CheckResult | None, words: Iterable[str] = ("silent", "unreachable")) -> bool:
+    """Nothing was ever heard of this port, and nothing that was sent is known to have arrived."""
+    return (
+        result is not None
+        and result.status in (Status.FAIL, Status.WARN)
+        and trouble(result) in words
+        and not result.evidence.get("returned")
+        and not result.evidence.get("arrived")
+        and (result.id != TCP_ECHO or never_opened(result))
+    )
+
+
+def silent(evidence: Evidence) -> list[CheckResult]:
+    """Vantages whose UDP probes were never answered, and not refused either."""
+    return [r for r in bad(evidence, UDP_ECHO) if trouble(r) == "silent" and not r.evidence.get("returned")]
+
+
+def after_udp(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:
+    """What else fails where UDP to the media port does."""
+    where = vantages_of(shown)
+    return [*evidence.bad_at(where, *UDP_CALLS, *THROUGH_RELAY, ADVERTISED), *inside_too(evidence, UDP_ECHO)]
+
+
+def inside_too(evidence: Evidence, *echoes: str) -> list[CheckResult]:
+    """Servers that fail at the public address as well, over what is shut for everybody outside: no missing hairpin."""
+    shut = {check for check in echoes if not works_outside(evidence, answers(evidence, check))}
+    return [r for r in evidence.bad(HAIRPIN) if not own_machine(evidence) and failing_inside(r) <= shut]
+
+
+def failing_inside(result: CheckResult) -> set[str]:
+    """The echoes that correspond to what failed from inside the servers' network."""
+    rows = result.evidence.get("rows", ())
+    names = {"udp": UDP_ECHO, "tcp": TCP_ECHO}
+    return {check for name, check in names.items() if not any(row[name] for row in rows)}
+
+
+def too_lossy(result: CheckResult, way: str) -> bool:
+    """More of the call's media was lost on this way than a limit leaves."""
+    return float((result.evidence.get(way) or {}).get("loss_ratio", 0.0)) > STREAM_LOST_RATIO
+
+
+def is_unusable(result: CheckResult) -> bool:
+    """Most of the call's media was lost on some way, as far as the books at hand tell."""
+    return any(too_lossy(result, way) for way in ("to_far", "from_far", "there_and_back"))
+
+
+def lost_way(result: CheckResult) -> Lost | None:
+    """None where only this end counted: what did not come back may have been lost on either way."""
+    there, back = too_lossy(result, "to_far"), too_lossy(result, "from_far")
+    return {(True, True): Lost.BOTH, (True, False): Lost.REQUEST, (False, True): Lost.REPLY}.get((there, back))
+
+
+def protocol_of(shown: list[CheckResult]) -> str:
+    """What a firewall team must look at."""
+    return "tcp" if all(r.id in (TCP_ECHO, TCP_CALL) for r in shown) else "udp"
