@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calls_doctor.spec import CheckSpec
-from checks import environment, exposure, media, nat, ports, quality, stun, turn
+from checks import environment, exposure, media, mtu, nat, ports, quality, stun, turn
 
 CHECKS: tuple[CheckSpec, ...] = (
     *environment.CHECKS,
@@ -14,4 +14,5 @@ CHECKS: tuple[CheckSpec, ...] = (
     *exposure.CHECKS,
     *media.CHECKS,
     *quality.CHECKS,
+    *mtu.CHECKS,
 )

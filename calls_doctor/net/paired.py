@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,10 +20,11 @@ from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress
-from calls_doctor.net import documents_client, echo, resolver
+from calls_doctor.net import documents_client, echo, payload_size, resolver
 from calls_doctor.net.echo import Echo, EchoOutcome
 from calls_doctor.net.exchange import Exchange
-from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp
+from calls_doctor.net.payload_size import SizesSeen
+from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp, open_whole_udp
 from calls_doctor.wire import books as wire_books
 from calls_doctor.wire import direct, envelope, sdp, stun
 from calls_doctor.wire.connection import SessionSettings
@@ -181,6 +182,20 @@ class PairedHost:
         exchange.begin(channel, session.credentials)
         try:
             return await echo.run(exchange, sizes_bytes, session.name)
+        finally:
+            await exchange.close()
+
+    async def sizes(self, sizes_bytes: Sequence[int]) -> SizesSeen:
+        """Which of these UDP payloads come back whole. Raises NetworkError where there is no route, and FarEndError
+        where the stand-in refuses. Only where CAN_KEEP_WHOLE (net/sockets.py)."""
+        exchange = Exchange(secrets.token_bytes)
+        listening = _Listening(exchange, Transport.UDP, self._silent_since)
+        channel = await open_whole_udp((await self.address(), self._media.udp_port), listening)
+        session = self._new_session(ECHO_LEGS[Transport.UDP], direct.NO_CERTIFICATE)
+        exchange.begin(channel, session.credentials)
+        try:
+            seen = await payload_size.run(exchange, sizes_bytes, session.name)
+            return replace(seen, mtu_bytes=channel.mtu_bytes)
         finally:
             await exchange.close()
 

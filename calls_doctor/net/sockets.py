@@ -24,14 +24,17 @@ from calls_doctor.net.local_ports import PortOwner, can_bind, local_addresses, p
 from calls_doctor.wire.framing import Deframer, frame
 
 __all__ = [
+    "CAN_KEEP_WHOLE",
     "Channel",
     "ChannelOpener",
     "PortOwner",
     "Receiver",
+    "WholeChannel",
     "can_bind",
     "local_addresses",
     "open_tcp",
     "open_udp",
+    "open_whole_udp",
     "port_owner",
     "shown",
     "trouble_word",
@@ -53,6 +56,14 @@ _ORIGIN_ICMP, _ORIGIN_ICMP6 = 2, 3
 _PORT_UNREACHABLE = {_ORIGIN_ICMP: (3, 3), _ORIGIN_ICMP6: (1, 4)}
 _TOO_BIG = {_ORIGIN_ICMP: (3, 4), _ORIGIN_ICMP6: (2, 0)}
 """The kernel learns from it and sends smaller: no trouble."""
+_ORIGIN_LOCAL = 1
+_MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
+"""IP_MTU_DISCOVER and IPV6_MTU_DISCOVER (ip(7)), which Python does not name."""
+_PMTUDISC_PROBE = 3
+"""Don't Fragment always, whatever the kernel has learnt of the path."""
+_NO_TROUBLE = (errno.ENOBUFS, errno.EMSGSIZE) if _HAS_ERROR_QUEUE else (errno.ENOBUFS,)
+CAN_KEEP_WHOLE = _HAS_ERROR_QUEUE
+"""Whether this platform sends datagrams that no router may cut, and tells who would have had to."""
 
 
 class Receiver(Protocol):
@@ -79,12 +90,32 @@ class Channel(Protocol):
         """Hands the last packets to the kernel and closes. May be called twice."""
 
 
+class WholeChannel(Channel, Protocol):
+    """A UDP channel whose datagrams are never cut."""
+
+    @property
+    def mtu_bytes(self) -> int | None:
+        """The least MTU that this machine or a router on the path (ICMP 3/4, ICMPv6 2) has named; None: nobody did."""
+
+
 ChannelOpener = Callable[[Receiver], Awaitable[Channel]]
 """Opens a channel for this receiver. Raises NetworkError."""
 
 
 async def open_udp(remote: Address, receiver: Receiver, *, local: Address | None = None) -> Channel:
     """A connected UDP socket. Raises Unreachable where there is no route, or `local` cannot be bound."""
+    return _opened_udp(remote, receiver, local)
+
+
+async def open_whole_udp(remote: Address, receiver: Receiver) -> WholeChannel:
+    """The same where CAN_KEEP_WHOLE, with datagrams that are never cut into fragments: one that is too large for the
+    path is lost, and `mtu_bytes` says whether anybody told. Raises Unreachable."""
+    channel = _opened_udp(remote, receiver, None)
+    channel.keep_whole()
+    return channel
+
+
+def _opened_udp(remote: Address, receiver: Receiver, local: Address | None) -> _UdpChannel:
     what = f"UDP to {shown(remote)}"
     sock = _socket(remote, socket.SOCK_DGRAM, what)
     try:
@@ -155,15 +186,29 @@ def _ask_for_errors(sock: socket.socket, wanted: bool) -> None:
 
 
 def _queued_errors(sock: socket.socket, what: str) -> list[NetworkError]:
-    """Empties the error queue: as long as something lies in it, epoll reports the socket, and a core burns."""
-    found: list[NetworkError] = []
+    """Empties the error queue of all that is trouble."""
+    return [error for data in _error_queue(sock) if (error := _from_queue(data, what))]
+
+
+def _error_queue(sock: socket.socket) -> list[bytes]:
+    """Empties it: as long as something lies in it, epoll reports the socket, and a core burns."""
+    found: list[bytes] = []
     while _HAS_ERROR_QUEUE:
         try:
             _, control, _, _ = sock.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
         except OSError:  # most often BlockingIOError: the queue is empty
             break
-        found += [error for _, _, data in control if (error := _from_queue(data, what))]
+        found += [data for _, _, data in control]
     return found
+
+
+def _mtu_from_queue(data: bytes) -> int | None:
+    """The MTU that one sock_extended_err names; None where it is about something else."""
+    if len(data) < _EXTENDED_ERROR.size:
+        return None
+    number, origin, kind, code, _, info, _ = _EXTENDED_ERROR.unpack_from(data)
+    told = origin == _ORIGIN_LOCAL or _TOO_BIG.get(origin) == (kind, code)
+    return info if told and number == errno.EMSGSIZE else None
 
 
 def _from_queue(data: bytes, what: str) -> NetworkError | None:
@@ -208,8 +253,14 @@ class _UdpChannel:
         self.path = Path(Transport.UDP, sock.getsockname()[:2], remote)
         self._told: set[tuple[type, str]] = set()
         self._closed = False
+        self.mtu_bytes: int | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._readable)
+
+    def keep_whole(self) -> None:
+        """Sets Don't Fragment for good."""
+        level, option = _MTU_DISCOVER[self._sock.family]
+        self._sock.setsockopt(level, option, _PMTUDISC_PROBE)
 
     def send(self, data: bytes) -> None:
         if self._closed:
@@ -222,7 +273,8 @@ class _UdpChannel:
                 return  # no room: lost, as it might have been further on
             except OSError as error:
                 pending = error
-        if pending.errno != errno.ENOBUFS and not (_HAS_ERROR_QUEUE and pending.errno == errno.ECONNREFUSED):
+        # What is too large for a link of this machine's (EMSGSIZE) is in the queue too, with that link's MTU.
+        if pending.errno not in _NO_TROUBLE and not (_HAS_ERROR_QUEUE and pending.errno == errno.ECONNREFUSED):
             # Not from here: the receiver may be in the middle of what made it send.
             self._loop.call_soon(self._tell, _trouble_of(pending, self._what))
 
@@ -246,8 +298,11 @@ class _UdpChannel:
                     self._tell(_trouble_of(error, self._what))
                 continue
             self._receiver.packet(data)
-        for queued in [] if self._closed else _queued_errors(self._sock, self._what):
-            self._tell(queued)
+        for data in [] if self._closed else _error_queue(self._sock):
+            if mtu := _mtu_from_queue(data):
+                self.mtu_bytes = min(mtu, self.mtu_bytes or mtu)
+            elif queued := _from_queue(data, self._what):
+                self._tell(queued)
 
     def _tell(self, error: NetworkError) -> None:
         if self._closed or (type(error), error.detail) in self._told:

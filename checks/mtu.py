@@ -1,0 +1,136 @@
+"""quality.mtu: how large a datagram may be, each way.
+
+Media and DTLS go up to 1200 bytes of UDP payload; where large packets vanish and nobody says so (a black hole), small
+probes pass and calls, tunnels and TCP on the same path stall.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from calls_doctor.errors import FarEndError, NetworkError
+from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.flow import Role, Transport
+from calls_doctor.model.site import Phase, Site
+from calls_doctor.spec import CheckSpec, Context
+
+if TYPE_CHECKING:
+    from calls_doctor.net.paired import PairedHost
+
+SIZES_BYTES = (200, 600, 1000, 1172, 1200, 1228, 1252, 1280, 1372, 1452, 1472)
+"""UDP payloads; 1472 is what an Ethernet MTU of 1500 carries over IPv4, 1452 over IPv6."""
+NEEDED_BYTES = 1200
+"""As large as WebRTC's packets get."""
+ROOMY_BYTES = 1280
+"""Below it, what vanishes without a word is a black hole (contract section 6)."""
+HOPELESS_BYTES = 1000
+AGAIN_AFTER_S = 0.7
+"""Before the repetition, so that one bad moment does not count twice."""
+CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
+
+
+async def mtu_probe(context: Context) -> Finding:
+    """The largest payload that came back, and that arrived; a limit is measured once more, alone, before it counts."""
+    from calls_doctor.net.sockets import CAN_KEEP_WHOLE
+
+    paired = context.paired
+    assert paired is not None, "selected only where a link was given"
+    target = paired.target(Transport.UDP)
+    if not CAN_KEEP_WHOLE:
+        summary = "this system does not let a program forbid that its datagrams are cut; only Linux does"
+        return Finding(status=Status.SKIP, summary=summary, target=target)
+    try:
+        evidence = await _measured(paired)
+        if _status(evidence) is not Status.PASS:
+            await asyncio.sleep(AGAIN_AFTER_S)
+            evidence = _better(evidence, await _measured(paired))
+    except (NetworkError, FarEndError) as error:
+        return Finding(status=Status.UNKNOWN, summary=str(error), target=target)
+    return Finding(status=_status(evidence), summary=_summary(evidence), target=target, evidence=evidence)
+
+
+async def _measured(paired: PairedHost) -> Evidence:
+    seen = await paired.sizes(SIZES_BYTES)
+    largest = max(seen.returned_bytes, default=0)
+    evidence: Evidence = {
+        "payload_max_bytes": largest,
+        "payload_max_to_far_bytes": largest,
+        "tried_max_bytes": max(seen.sent_bytes),
+        "icmp": seen.mtu_bytes is not None,
+        "session": seen.session,
+    }
+    if seen.mtu_bytes is not None:
+        evidence["mtu_bytes"] = seen.mtu_bytes
+    if largest < max(seen.sent_bytes):
+        books = await paired.books()
+        session = next((s for s in books.sessions if s.session == seen.session), None) if books else None
+        arrived = [probe.size_bytes for probe in session.probes] if session else []
+        evidence["payload_max_to_far_bytes"] = max(arrived, default=0) if books else None
+    return evidence | _judged(evidence)
+
+
+def _judged(evidence: Evidence) -> Evidence:
+    """`stage`: "black-hole" where larger ones vanish and nobody says so, "small" where somebody does; `lost` names the
+    direction where the books could be had."""
+    largest, there = evidence["payload_max_bytes"], evidence["payload_max_to_far_bytes"]
+    way = None if there is None else "reply" if there > largest else "request"
+    # An ICMP message is about the way there: it says nothing of answers that were lost.
+    told = evidence["icmp"] and way != "reply"
+    if not largest or largest >= (NEEDED_BYTES if told else ROOMY_BYTES):
+        return {"stage": "", "lost": None}
+    return {"stage": "small" if told else "black-hole", "lost": way}
+
+
+def _better(first: Evidence, second: Evidence) -> Evidence:
+    """What both found: a limit that was found once only is none."""
+    return max(first, second, key=lambda evidence: int(evidence["payload_max_bytes"]))
+
+
+def _status(evidence: Evidence) -> Status:
+    if not evidence["payload_max_bytes"]:
+        return Status.UNKNOWN
+    if not evidence["stage"]:
+        return Status.PASS
+    return Status.FAIL if evidence["payload_max_bytes"] < HOPELESS_BYTES else Status.WARN
+
+
+def _summary(evidence: Evidence) -> str:
+    largest = evidence["payload_max_bytes"]
+    if not largest:
+        return "none of the padded probes came back"
+    if largest == evidence["tried_max_bytes"]:
+        return f"UDP payloads of {largest} bytes pass both ways"
+    mtu = f", as ICMP says (MTU {evidence['mtu_bytes']})" if evidence["icmp"] else ""
+    if evidence["stage"] != "black-hole":
+        return f"UDP payloads pass up to {largest} bytes{mtu}"
+    where = {"request": " to the far end", "reply": " from the far end"}.get(evidence["lost"], "")
+    return f"UDP payloads over {largest} bytes vanish{where}, and nothing says so"
+
+
+def _no_link(site: Site) -> str:
+    return "" if site.media else "no stand-in to test against: give its link with --peer"
+
+
+CHECKS = (
+    CheckSpec(
+        id="quality.mtu",
+        title="Datagrams as large as media's pass whole",
+        probe=mtu_probe,
+        needs=("port.rtc-udp-echo",),
+        uses=(
+            "media.call-udp",
+            "media.call-tcp",
+            "media.call-relay",
+        ),  # large packets would disturb them on a thin link
+        vantages=CALLERS,
+        phases=frozenset(Phase) - {Phase.OFFLINE, Phase.SELF_TEST},
+        nothing_to_do=_no_link,
+        targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
+        packets_max=80,
+        timeout_s=14.0,
+        fails_when="UDP payloads over a size below 1280 bytes vanish in a named direction and no ICMP message says so"
+        " (a black hole), or none of 1200 bytes passes: DTLS, video and TCP stall where small packets pass. A limit is"
+        " measured twice.",
+    ),
+)

@@ -1,0 +1,101 @@
+"""quality.mtu: real probes through a path on which large datagrams vanish, and what is made of their sizes."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from calls_doctor.model.check import Status
+from calls_doctor.model.site import Phase
+from checks import mtu
+from tests.servers.media_host import behind, context
+from tests.servers.middlebox import Rule, Way, lose
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps datagrams whole for a program")
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mtu, "AGAIN_AFTER_S", 0.0)
+
+
+def vanish(over_bytes: int, way: Way, first: int | None = None) -> Rule:
+    """Loses datagrams whose payload is larger, one way; with `first` only so many of them."""
+    left = first
+
+    def rule(going: Way, data: bytes) -> list[float] | None:
+        nonlocal left
+        if going is not way or len(data) <= over_bytes or left == 0:
+            return None
+        left = None if left is None else left - 1
+        return []
+
+    return rule
+
+
+async def test_a_path_that_carries_all_sizes_passes() -> None:
+    async with behind() as host:
+        found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
+    assert found.status is Status.PASS
+    assert found.evidence["payload_max_bytes"] == found.evidence["payload_max_to_far_bytes"] == max(mtu.SIZES_BYTES)
+    assert found.evidence["stage"] == ""
+
+
+@pytest.mark.parametrize(
+    ("over_bytes", "way", "status", "largest", "there", "lost"),
+    [
+        (1300, Way.OUT, Status.PASS, 1280, 1280, None),
+        (1260, Way.OUT, Status.WARN, 1252, 1252, "request"),
+        (1260, Way.BACK, Status.WARN, 1252, 1472, "reply"),
+        (1190, Way.OUT, Status.WARN, 1172, 1172, "request"),
+        (990, Way.BACK, Status.FAIL, 600, 1472, "reply"),
+    ],
+)
+async def test_where_large_ones_vanish_the_size_and_the_direction_are_named(
+    over_bytes: int, way: Way, status: Status, largest: int, there: int, lost: str | None
+) -> None:
+    async with behind(vanish(over_bytes, way)) as host:
+        found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
+    assert found.status is status, found.summary
+    assert found.evidence["payload_max_bytes"] == largest
+    assert found.evidence["payload_max_to_far_bytes"] == there
+    assert found.evidence["lost"] == lost
+    assert found.evidence["stage"] == ("" if status is Status.PASS else "black-hole")
+    assert found.evidence["icmp"] is False
+
+
+async def test_a_limit_that_was_there_once_only_is_none() -> None:
+    """The path of the first measurement, three rounds of it, loses what the second brings."""
+    large = sum(size > 1100 for size in mtu.SIZES_BYTES)
+    async with behind(vanish(1100, Way.OUT, first=3 * large)) as host:
+        found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
+    assert found.status is Status.PASS, found.summary
+
+
+async def test_loss_is_not_taken_for_a_limit() -> None:
+    async with behind(lose(0.2, Way.OUT), lose(0.2, Way.BACK, seed=2)) as host:
+        found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
+    assert found.status is Status.PASS, found.summary
+
+
+async def test_where_nothing_comes_back_no_size_is_judged() -> None:
+    async with behind(vanish(100, Way.BACK)) as host:
+        found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
+    assert found.status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("largest", "there", "icmp", "stage", "lost"),
+    [
+        (1280, 1280, False, "", None),
+        (1252, 1252, True, "", None),  # somebody says so: senders make their packets smaller
+        (1252, 1252, False, "black-hole", "request"),
+        (1252, None, False, "black-hole", None),
+        (1172, 1172, True, "small", "request"),
+        (1172, 1472, True, "black-hole", "reply"),  # what was said is about the way there
+    ],
+)
+def test_what_is_made_of_the_sizes(largest: int, there: int | None, icmp: bool, stage: str, lost: str | None) -> None:
+    evidence = {"payload_max_bytes": largest, "payload_max_to_far_bytes": there, "icmp": icmp}
+    assert mtu._judged(evidence) == {"stage": stage, "lost": lost}
