@@ -8,6 +8,7 @@ from typing import Any  # click hands over its options by name
 
 from calls_doctor import run as runs
 from calls_doctor.cli import output as out
+from calls_doctor.errors import UsageError
 from calls_doctor.model.report import Report
 from calls_doctor.saved.load import load
 from reports import FORMATS
@@ -15,6 +16,8 @@ from reports import FORMATS
 
 def show(files: Sequence[str], asked: dict[str, Any]) -> int:
     """Each report as it was saved; the worst exit code of them. Raises UsageError."""
+    if len(files) > 1 and (asked["outputs"] or asked["format_name"] == "json"):
+        raise UsageError("a file, and JSON, holds one report; make one of several with calls-doctor report merge")
     targets = out.targets(asked["format_name"], asked["outputs"])
     return max(_write(load(path), targets, asked) for path in files)
 

@@ -10,16 +10,18 @@ import sys
 from typing import Any  # click hands over its options by name
 
 import click
+from msgspec import structs
 
 from calls_doctor import run as runs
 from calls_doctor.cli import output as out
 from calls_doctor.cli.interrupt import run_interruptible
 from calls_doctor.errors import UsageError
-from calls_doctor.model.flow import Transport, address_class
+from calls_doctor.model.flow import Role, Transport, address_class
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress, Mode
 from calls_doctor.net.local_ports import can_bind, local_addresses, port_owner
 from calls_doctor.site import options
+from calls_doctor.site.environment import PEER
 from calls_doctor.site.gather import gather
 from calls_doctor.site.request import Request
 from calls_doctor.standin.serving import Served, Serving
@@ -28,6 +30,8 @@ from reports import FORMATS
 PARTS = ("media", "api", "turn")
 WITHOUT_RTCD = (Mode.INTEGRATED, Mode.HA_CLUSTERED, Mode.HA_HANDLER)
 FOREVER = "forever"
+RECEIPT_AGAIN_S = 0.6
+"""A client whose receipt was lost asks again for half a second; then the last report may end it."""
 
 
 def run(asked: dict[str, Any]) -> int:
@@ -58,17 +62,21 @@ async def _serve(served: Served, duration_s: float | None, *, once: bool) -> tup
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(duration_s):
                     await (came.wait() if once else asyncio.Event().wait())
+                    await asyncio.sleep(RECEIPT_AGAIN_S)
             books = serving.books()
             if books.foreign_runs or books.bad_integrity:
                 _tell(f"{books.foreign_runs} requests with another run's link, {books.bad_integrity} with a wrong key")
             return serving.reports, books
     except OSError as error:
         raise UsageError(f"the stand-in could not start: {error.strerror or error}") from None
+    except asyncio.CancelledError:  # ended before it stood
+        return [], None
 
 
 def _served(asked: dict[str, Any]) -> Served:
-    gathered = gather(Request(site=asked["site"], vantage="media"), os.environ)
-    site = gathered.site
+    own = {name: value for name, value in os.environ.items() if name != PEER}  # a link of a check made here
+    gathered = gather(Request(site=asked["site"]), own)
+    site = structs.replace(gathered.site, vantage=Role.MEDIA)
     for note in gathered.notes:
         _tell(note)
     parts = tuple(out.one_of(part, PARTS, "--as") for part in asked["parts"])

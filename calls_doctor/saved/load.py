@@ -23,7 +23,8 @@ def load(path: str) -> Report:
         schema = msgspec.json.decode(told.get("schema", msgspec.Raw(b'""')), type=str)
         if not schema.startswith(f"{_FAMILY}/"):
             raise UsageError(f"{path} is no report of calls-doctor")
-        return msgspec.json.decode(data, type=Report)
+        told["schema"] = msgspec.Raw(msgspec.json.encode(SCHEMA))  # a newer one grows by addition only
+        return msgspec.json.decode(msgspec.json.encode(told), type=Report)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is no report that this version can read: {error}") from None
 

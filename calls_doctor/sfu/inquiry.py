@@ -14,6 +14,7 @@ from calls_doctor.wire import stun
 from calls_doctor.wire.stun import Message, MessageClass
 
 Send = Callable[[Path, bytes], None]
+ANSWERS = (MessageClass.SUCCESS, MessageClass.ERROR)
 
 
 class Inquiries:
@@ -26,7 +27,7 @@ class Inquiries:
     def answered(self, message: Message, path: Path) -> bool:
         """True where this is the answer to an inquiry; it is taken."""
         asked = self._asked.get(message.transaction_id)
-        if asked is None or asked[0].remote != path.remote or message.message_class is MessageClass.REQUEST:
+        if asked is None or asked[0].remote != path.remote or message.message_class not in ANSWERS:
             return False
         if not asked[1].done():
             asked[1].set_result(message)

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any  # TOML holds values of every type
 
 from calls_doctor.errors import UsageError
-from calls_doctor.model.site import Mode, Setting, SettingValue
+from calls_doctor.model.site import Mode, ServerUri, Setting, SettingValue
 from calls_doctor.model.words import did_you_mean
 from calls_doctor.site import options
 
 SITE_FILE_MAX_BYTES = 262_144
 DEFAULT_NAME = "calls-doctor.toml"
-_HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_.-]+)\s*\]")
-_KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
+_HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_.-]+)\s*\]")
+_KEY = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 
 Parse = Callable[[Any, str], SettingValue]
 
@@ -63,13 +63,11 @@ def _number(least: int, most: int) -> Parse:
 
 
 def _optional(parse: Callable[[str, str], Any]) -> Parse:
-    """"" where nothing is set, else the text as it stands, judged by `parse`."""
+    """"" where nothing is set, else the text as `parse` has it."""
 
     def judge(value: Any, origin: str) -> str:
         text = _text(value, origin)
-        if text:
-            parse(text, origin)
-        return text
+        return _as_text(parse(text, origin), text) if text else text
 
     return judge
 
@@ -79,11 +77,14 @@ def _list(parse: Callable[[str, str], Any]) -> Parse:
         if not isinstance(value, list):
             raise UsageError(f'{origin}: a list belongs here, such as ["one", "two"]')
         texts = [_text(item, origin) for item in value]
-        for text in texts:
-            parse(text, origin)
-        return texts
+        return list(dict.fromkeys(_as_text(parse(text, origin), text) for text in texts))
 
     return judge
+
+
+def _as_text(parsed: Any, text: str) -> str:
+    """The one spelling of what was parsed; the text itself where that is no text (a range of ports)."""
+    return str(parsed) if isinstance(parsed, str | ServerUri) else text
 
 
 def _address(text: str, origin: str) -> str:
@@ -155,8 +156,9 @@ def read(path: Path) -> dict[str, Setting]:
     try:
         with path.open("rb") as file:
             data = file.read(SITE_FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: the site file cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such path"
+        raise UsageError(f"{path}: the site file cannot be read: {reason}") from None
     if len(data) > SITE_FILE_MAX_BYTES:
         raise UsageError(f"{path}: larger than {SITE_FILE_MAX_BYTES} bytes, so it is no site file")
     try:
@@ -164,8 +166,10 @@ def read(path: Path) -> dict[str, Setting]:
         tree = tomllib.loads(text)
     except UnicodeDecodeError:
         raise UsageError(f"{path}: the site file is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, and a number of more digits than Python reads
         raise UsageError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not TOML: nested too deeply") from None
     lines = _lines(text)
     return {
         name: Setting(value=KEYS[name].parse(value, f"{path}:{line} ({name})"), origin=f"{path.name}:{line}")
@@ -194,7 +198,11 @@ def _flat(tree: Mapping[str, Any], path: Path, lines: Mapping[str, int]) -> list
             found.append((name, value))
     for name, _ in found:
         if name not in KEYS:
-            raise UsageError(f'{path}:{lines.get(name, 1)}: "{name}" is not known; {did_you_mean(name, KEYS)}')
+            place = f"{path}:{lines.get(name, 1)}"
+            if name in tables:
+                raise UsageError(f"{place}: {name} is a table: write [{name}] and its keys below")
+            hint = did_you_mean(name, [*KEYS, *sorted(tables)])
+            raise UsageError(f"{place}: {options.shown(name)} is not known; {hint}")
     return found
 
 
@@ -205,6 +213,7 @@ def _lines(text: str) -> dict[str, int]:
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             table = f"{header[1]}."
+            lines.setdefault(header[1], number)
         elif key := _KEY.match(line):
             lines.setdefault(f"{table}{key[1]}", number)
     return lines
