@@ -20,7 +20,7 @@ NEXT_MAX = 3
 
 def diagnosis(site: Site, results: Sequence[CheckResult], vantages: Sequence[Vantage]) -> list[Diagnosis]:
     """The fewest causes that explain the results."""
-    return diagnose(Evidence(site.phase, results, {v.id: v for v in vantages}), CAUSES)
+    return diagnose(Evidence(site.phase, results, {v.id: v for v in vantages}, site.mode), CAUSES)
 
 
 def verdict(results: Sequence[CheckResult], specs: Sequence[CheckSpec], *, complete: bool = True) -> Verdict:

@@ -15,6 +15,8 @@ MEDIA_PORT = 8443
 API_PORT = 8045
 STUN_PORT = 3478
 STUNS_PORT = 5349
+WITHOUT_RTCD = (Mode.INTEGRATED, Mode.HA_CLUSTERED, Mode.HA_HANDLER)
+"""Modes in which the plugin serves media itself."""
 
 
 class Need(StrEnum):

@@ -350,7 +350,8 @@ def merged(reports: Sequence[Report], books: RunBooks | None = None, site: Site 
     found = merge([*reports, _collected(books)] if books else reports)
     phases = {one.phase for one in reports}
     phase = next((one for one in PHASES_MERGED if one in phases), Phase.PRE)
-    concluded = Site(phase=phase, vantage=site.vantage if site else Site().vantage)
+    mode = next((one.mode for one in reports if one.mode), site.mode if site else None)
+    concluded = Site(mode=mode, phase=phase, vantage=site.vantage if site else Site().vantage)
     diagnosis = conclusion.diagnosis(concluded, found.checks, found.vantages)
     return Report(
         tool=Tool(version=__version__),
@@ -360,7 +361,7 @@ def merged(reports: Sequence[Report], books: RunBooks | None = None, site: Site 
         complete=all(one.complete for one in reports),
         command="calls-doctor report merge",
         phase=phase,
-        mode=next((one.mode for one in reports if one.mode), site.mode if site else None),
+        mode=mode,
         site=next((one.site for one in reports if one.site), site.settings if site else {}),
         vantages=found.vantages,
         verdict=conclusion.verdict(found.checks, CHECKS, complete=all(one.complete for one in reports)),

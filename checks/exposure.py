@@ -8,11 +8,12 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any  # evidence is JSON
 
-from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError
+from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Role, address_class
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.modes import API_PORT
+from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import CheckSpec, Context
 
 UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
@@ -115,15 +116,17 @@ async def turn_listener_probe(context: Context) -> Finding:
     from calls_doctor.net.stun_client import binding
 
     async def one(uri: Any) -> dict[str, Any]:
-        row: dict[str, Any] = {"uri": str(uri), "transport": uri.transport, "ok": False, "detail": ""}
+        row: dict[str, Any] = {"uri": str(uri), "transport": uri.transport, "ok": False, "trouble": "", "detail": ""}
         try:
             tls_name = uri.host if uri.transport == "tls" else ""
             answer = await binding(await relay.address_of(uri), transport=uri.transport, tls_name=tls_name)
             row |= {"ok": True, "mapped": list(answer.mapped), "rtt_s": round(answer.rtt_s, 6)}
         except FarEndError as error:
             row |= {"ok": True, "detail": str(error)}  # it refuses, so it is there
-        except (NetworkError, ProtocolError) as error:
-            row["detail"] = str(error)
+        except NetworkError as error:
+            row |= {"trouble": trouble_word(error), "detail": str(error)}
+        except ProtocolError as error:
+            row |= {"trouble": "tls" if isinstance(error, TlsError) else "not-turn", "detail": str(error)}
         return row
 
     rows = await asyncio.gather(*(one(uri) for uri in context.site.turn))

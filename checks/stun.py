@@ -8,8 +8,9 @@ from typing import Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Refused, Silence
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import address_class
-from calls_doctor.model.site import ServerUri, Site
+from calls_doctor.model.flow import Role, address_class
+from calls_doctor.model.site import Phase, ServerUri, Site
+from calls_doctor.modes import WITHOUT_RTCD
 from calls_doctor.net import resolver
 from calls_doctor.net.stun_client import binding
 from calls_doctor.spec import CheckSpec, Context
@@ -21,7 +22,7 @@ TRIES = 3
 async def reach_probe(context: Context) -> Finding:
     """Binding requests to every STUN server, each address of a name by itself."""
     rows = await asyncio.gather(*(_server(uri) for uri in context.site.stun))
-    evidence: Evidence = {"servers": rows}
+    evidence: Evidence = {"servers": rows, "needed": _is_needed(context.site)}
     answering = [row for row in rows if row["answered"]]
     target = ", ".join(str(uri) for uri in context.site.stun)
     if not answering:
@@ -34,6 +35,15 @@ async def reach_probe(context: Context) -> Finding:
     )
     complete = all(row["answered"] == row["tries"] for row in rows)
     return Finding(status=Status.PASS if complete else Status.WARN, summary=summary, target=target, evidence=evidence)
+
+
+def _is_needed(site: Site) -> bool:
+    """A server needs STUN to learn its public address where it serves media, no override tells it, and callers are
+    outside. A caller is told by it how others see him; and the self-test wants every stage."""
+    if site.vantage not in (Role.MEDIA, Role.MATTERMOST) or site.phase is Phase.SELF_TEST:
+        return True
+    serves_media = site.vantage is Role.MEDIA or site.mode in WITHOUT_RTCD
+    return serves_media and not site.host_override and site.users != "private"
 
 
 async def _server(uri: ServerUri) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.place import at_the_far_end, flow_of, on_the_path
-from calls_doctor.model.check import CheckResult
+from calls_doctor.diagnosis.media_evidence import TCP_ECHO, UDP_ECHO, listens
+from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, on_the_path, role_of
+from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import API_PORT
 
-CHECK = "port.api-tcp"
+CHECK, EXPOSURE = "port.api-tcp", "port.api-exposure"
 
 
 def _when(
@@ -23,7 +24,7 @@ def _when(
         shown = [r for r in evidence.bad(CHECK) if holds(r)]
         if not shown:
             return None
-        place = at_the_far_end(evidence) if answered else on_the_path(evidence)
+        place = at_the_far_end(evidence) if answered else _between_servers(evidence, shown)
         return Prediction(
             explains=outcomes(shown),
             flow=flow_of(evidence, shown[0], Role.MEDIA, "tcp", API_PORT, lost),
@@ -34,6 +35,26 @@ def _when(
         )
 
     return predicts
+
+
+def _between_servers(evidence: Evidence, shown: list[CheckResult]) -> Place:
+    """Between a Mattermost node and a media host that is known to run, only the servers' own network can be silent."""
+    runs = any(listens(evidence, r.vantage) for check in (UDP_ECHO, TCP_ECHO) for r in evidence.of(check))
+    nodes = all(role_of(evidence, r) is Role.MATTERMOST for r in shown)
+    return at_the_far_end(evidence) if runs and nodes else on_the_path(evidence)
+
+
+def exposed(evidence: Evidence) -> Prediction | None:
+    """The API answers a caller who may not reach it."""
+    shown = evidence.of(EXPOSURE, Status.FAIL)
+    if not shown:
+        return None
+    return Prediction(
+        explains=outcomes(shown),
+        flow=flow_of(evidence, shown[0], Role.MEDIA, "tcp", API_PORT),
+        summary=shown[0].summary,
+        subject=shown[0].target,
+    )
 
 
 def _trouble(result: CheckResult, stage: str, *words: str) -> bool:
@@ -161,6 +182,21 @@ CAUSES = (
                 "A store on a temporary folder forgets every client at a restart: set store.data_source",
             ],
             guide_steps=["2B.3.4"],
+        ),
+    ),
+    Cause(
+        id="api.exposed",
+        party=Party.SERVER_NETWORK,
+        impact=Impact.SECURITY,
+        meaning="rtcd's API answers callers on the media host's public address.",
+        predicts=exposed,
+        remedy=Remedy(
+            summary="Let TCP 8045 through from the Mattermost nodes alone",
+            steps=[
+                "Close TCP 8045 at the firewall for all but the Mattermost nodes, or bind it to an internal address",
+                "It limits no rate, and serves profiles and metrics without credentials",
+            ],
+            firewall_rows=["FW-20"],
         ),
     ),
 )

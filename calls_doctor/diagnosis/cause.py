@@ -12,7 +12,7 @@ from typing import Any  # rows of evidence are JSON
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Flow, Party
 from calls_doctor.model.report import Confidence, Impact, Remedy, Vantage
-from calls_doctor.model.site import Phase
+from calls_doctor.model.site import Mode, Phase
 
 Row = dict[str, Any]
 """One row of a check's evidence: a server, or a fault."""
@@ -30,6 +30,8 @@ class Evidence:
     phase: Phase
     results: Sequence[CheckResult]
     vantages: Mapping[str, Vantage] = field(default_factory=dict)
+    mode: Mode | None = None
+    """None: nobody said."""
 
     def of(self, check: str, *statuses: Status) -> list[CheckResult]:
         """Results of one check, of these statuses where any is named."""

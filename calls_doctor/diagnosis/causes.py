@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from calls_doctor.diagnosis import api, host, media, path, stun, turn
+from calls_doctor.diagnosis import advertise, api, client, host, media, nat, path, stun, turn
 from calls_doctor.diagnosis.cause import Cause
 
 CAUSES: tuple[Cause, ...] = (
     *media.CAUSES,
+    *client.CAUSES,
+    *advertise.CAUSES,
+    *nat.CAUSES,
     *api.CAUSES,
     *stun.CAUSES,
     *turn.CAUSES,

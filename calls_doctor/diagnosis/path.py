@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcome_of, outcomes
-from calls_doctor.diagnosis.media_evidence import UDP_CALLS, UDP_ECHO
+from calls_doctor.diagnosis.media_evidence import ADVERTISED, TCP_CALL, TCP_ECHO, THROUGH_RELAY, UDP_CALLS, UDP_ECHO
 from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
 
-QUALITY = "quality.path"
+SUFFERING = (*UDP_CALLS, TCP_ECHO, TCP_CALL, *THROUGH_RELAY, ADVERTISED)
+"""What a path that loses packets may break beside the probes themselves: TCP stalls, a handshake takes too long."""
+NEARLY_ALL_RATIO = 0.9
+QUALITY, MTU = "quality.path", "quality.mtu"
+NEEDED_BYTES = 1200
+"""As large as WebRTC's packets get: a limit from there on hits no call so far."""
 
 
 def _fault(what: str) -> Callable[[Evidence], Prediction | None]:
@@ -23,7 +28,7 @@ def _fault(what: str) -> Callable[[Evidence], Prediction | None]:
         if not shown:
             return None
         rows = [outcome_of(r, row) for r in shown for row in r.evidence["faults"] if row["what"] == what]
-        lossy = evidence.bad_at(vantages_of(shown), UDP_ECHO, *UDP_CALLS) if what == "loss" else []
+        lossy = evidence.bad_at(vantages_of(shown), UDP_ECHO, *SUFFERING) if what == "loss" else []
         echo = next(iter(evidence.bad_at(vantages_of(shown), UDP_ECHO)), evidence.at(UDP_ECHO, shown[0].vantage))
         place = own_machine(evidence)
         return Prediction(
@@ -52,13 +57,49 @@ def loss(evidence: Evidence) -> Prediction | None:
         return None
     place = own_machine(evidence)
     return Prediction(
-        explains=outcomes([*shown, *evidence.bad_at(vantages_of(shown), *UDP_CALLS)]),
-        flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT),
+        explains=outcomes([*shown, *evidence.bad_at(vantages_of(shown), *SUFFERING)]),
+        flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT, _counted(shown[0])),
         summary=f"{shown[0].summary}, the others were lost",
         subject=shown[0].target,
         party=place.party if place else None,
         confidence=Confidence.LIKELY,
     )
+
+
+def _counted(result: CheckResult) -> Lost | None:
+    """On which way most of an echo was lost, by the far end's books; None where they could not be had."""
+    sent, arrived, returned = (result.evidence.get(name) for name in ("sent", "arrived", "returned"))
+    if arrived is None or not sent or sent == returned:
+        return None
+    there = (sent - arrived) / (sent - returned)
+    return Lost.REQUEST if there >= NEARLY_ALL_RATIO else Lost.REPLY if there <= 1 - NEARLY_ALL_RATIO else Lost.BOTH
+
+
+def mtu_blackhole(evidence: Evidence) -> Prediction | None:
+    """Large packets vanish where small ones pass: with them what sends packets of full size, as TCP and DTLS do."""
+    shown = [r for r in evidence.bad(MTU) if r.evidence.get("stage")]
+    if not shown:
+        return None
+    at = vantages_of(shown)
+    # A connection that came up, and then went silent; one that never did has another reason.
+    stalled = [r for r in evidence.bad_at(at, TCP_ECHO, TCP_CALL) if _stalled(r)]
+    short = vantages_of(r for r in shown if r.evidence["payload_max_bytes"] < NEEDED_BYTES)
+    lossy = [r for r in evidence.bad_at(short, UDP_ECHO, *UDP_CALLS) if r.evidence.get("trouble", "silent") == "silent"]
+    lost = {"request": Lost.REQUEST, "reply": Lost.REPLY}.get(shown[0].evidence.get("lost") or "")
+    place = own_machine(evidence)
+    return Prediction(
+        explains=outcomes([*shown, *stalled, *lossy]),
+        flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT, lost),
+        summary=shown[0].summary,
+        subject=shown[0].target,
+        party=place.party if place else None,
+        impact=None if short or stalled else Impact.NONE_NOW,
+    )
+
+
+def _stalled(result: CheckResult) -> bool:
+    evidence = result.evidence
+    return evidence.get("trouble") in ("silent", None) and bool(evidence.get("sent") or evidence.get("stage"))
 
 
 def _lost(directions: set[str]) -> Lost | None:
@@ -103,5 +144,12 @@ CAUSES = (
         "Packets arrive out of order.",
         _fault("reordering"),
         "Look for load balancing per packet over several links",
+    ),
+    _cause(
+        "mtu-blackhole",
+        "Large packets vanish on the path, and small ones pass.",
+        mtu_blackhole,
+        "Allow ICMP 3/4 (fragmentation needed) and ICMPv6 2 (packet too big) at every firewall on the path",
+        "Set the MTU of the VPN or tunnel right, or clamp TCP's MSS to it",
     ),
 )

@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.place import flow_of, on_the_path, own_machine, role_of
+from calls_doctor.diagnosis.callers import caller
+from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
+from calls_doctor.diagnosis.media_evidence import UDP_ECHO, answers
+from calls_doctor.diagnosis.place import (
+    Place,
+    at_the_far_end,
+    flow_of,
+    host_and_port,
+    on_the_path,
+    own_machine,
+    role_of,
+    vantages_of,
+)
+from calls_doctor.diagnosis.turn_signs import LISTENERS, kind_of, port_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import STUN_PORT
 
+REACH = "stun.reach"
 SERVER_SIDE = (Role.MEDIA, Role.MATTERMOST)
 
 
-def _blocked(server_side: bool) -> Callable[[Evidence], Prediction | None]:
-    """No STUN server answers at all: a caller, or the media host."""
+def blocked_client(evidence: Evidence) -> Prediction | None:
+    """No STUN server answers a caller; nor does TURN over UDP, where it stands on the same port."""
+    shown = _unanswered(evidence, of_servers=False)
+    if not shown:
+        return None
+    where, ports = vantages_of(shown), {_port(r) for r in shown}
+    # Who reaches nobody over UDP has another fault, and so has a TURN server that no caller reaches.
+    well = {v for v in where if answers(evidence, UDP_ECHO)(v)}
+    turn = frozenset(
+        outcome_of(r, row)
+        for r in evidence.bad_at(well, *LISTENERS)
+        for row in bad_rows(r)
+        if row["trouble"] == "silent" and kind_of(row) == "udp" and port_of(row) in ports
+    )
+    return _silent(evidence, shown, turn, answered_elsewhere=caller(evidence))
 
-    def predicts(evidence: Evidence) -> Prediction | None:
-        failed = evidence.of("stun.reach", Status.FAIL)
-        shown = [r for r in failed if (role_of(evidence, r) in SERVER_SIDE) is server_side]
-        if not shown:
-            return None
-        place = on_the_path(evidence)
-        return Prediction(
-            explains=outcomes(shown),
-            flow=flow_of(evidence, shown[0], Role.STUN, "udp", STUN_PORT, Lost.BOTH),
-            summary=shown[0].summary,
-            subject=shown[0].target,
-            party=place.party,
-            confidence=place.confidence,
-        )
 
-    return predicts
+def blocked_server(evidence: Evidence) -> Prediction | None:
+    """No STUN server answers the media host, which has no other way to know its public address."""
+    shown = [r for r in _unanswered(evidence, of_servers=True) if r.evidence.get("needed", True)]
+    return _silent(evidence, shown, answered_elsewhere=at_the_far_end(evidence)) if shown else None
+
+
+def _unanswered(evidence: Evidence, of_servers: bool) -> list[CheckResult]:
+    rows = [r for r in evidence.bad(REACH) if not any(row.get("answered") for row in r.evidence.get("servers", ()))]
+    failed = [r for r in rows if r.evidence.get("servers") or r.status is Status.FAIL]
+    return [r for r in failed if (role_of(evidence, r) in SERVER_SIDE) is of_servers]
+
+
+def _silent(
+    evidence: Evidence, shown: list[CheckResult], also: frozenset[Outcome] = frozenset(), *, answered_elsewhere: Place
+) -> Prediction:
+    """Where the same servers answer another network, this one keeps them from answering here."""
+    mine = vantages_of(shown)
+    elsewhere = any(r.vantage not in mine for r in evidence.of(REACH, Status.PASS))
+    place = own_machine(evidence) or (answered_elsewhere if elsewhere else on_the_path(evidence))
+    return Prediction(
+        explains=outcomes(shown) | also,
+        flow=flow_of(evidence, shown[0], Role.STUN, "udp", STUN_PORT, Lost.BOTH),
+        summary=shown[0].summary,
+        subject=shown[0].target,
+        party=place.party,
+        confidence=place.confidence,
+    )
+
+
+def _port(result: CheckResult) -> int:
+    return host_and_port(result.target)[1] or STUN_PORT
 
 
 def wrong_answer(evidence: Evidence) -> Prediction | None:
@@ -81,7 +121,7 @@ CAUSES = (
         party=Party.CALLER_NETWORK,
         impact=Impact.NONE_NOW,
         meaning="A caller gets no STUN answer; nothing to mend while 8443 works.",
-        predicts=_blocked(server_side=False),
+        predicts=blocked_client,
         remedy=_REMEDY,
         deciding_test=_DECIDES,
     ),
@@ -90,7 +130,7 @@ CAUSES = (
         party=Party.SERVER_NETWORK,
         impact=Impact.NO_CALLS,
         meaning="The media host gets no STUN answer and needs one.",
-        predicts=_blocked(server_side=True),
+        predicts=blocked_server,
         remedy=_REMEDY,
         deciding_test=_DECIDES,
     ),

@@ -9,21 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from calls_doctor.diagnosis.callers import Works, blamed, blamed_somewhere, is_inside, works_outside
 from calls_doctor.diagnosis.cause import Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
-from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port, on_the_path
+from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port
 from calls_doctor.model.check import CheckResult
-from calls_doctor.model.flow import Endpoint, Flow, Lost, Role
+from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
+from calls_doctor.model.report import Confidence
 from calls_doctor.modes import STUN_PORT
 
 LISTENER, ALLOCATE, PERMISSION, RELAY, RELAY_CALL = (
     "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "media.call-relay",
 )  # fmt: skip
+LISTENERS = (LISTENER, "port.turn-listener")
+"""Both ask each URI whether anybody is there: for credentials, and for nothing but an answer."""
 RELAY_STAGES = ("allocate", "permit")
 """Stages of a relayed call that the TURN server itself refuses."""
 SILENT = ("silent", "unreachable")
 QUOTA_CODES = (486, 508)
 """RFC 8656: Allocation Quota Reached, Insufficient Capacity."""
 WRONG_CREDENTIALS_CODES = (401, 441)
+DTLS_CONVINCING = 4
+"""So many datagrams of a handshake that bring no answer are no accident."""
 
 
 class Seen(NamedTuple):
@@ -41,9 +47,24 @@ def _seen(results: Iterable[CheckResult], holds: Callable[[Row], bool] = lambda 
     return [Seen(result, row) for result in results for row in bad_rows(result) if "uri" in row and holds(row)]
 
 
-def _kind(row: Row) -> str:
+def kind_of(row: Row) -> str:
     """What a firewall sees: TLS is TCP."""
     return "udp" if row.get("transport", "udp") == "udp" else "tcp"
+
+
+def port_of(row: Row) -> int:
+    """The server's."""
+    return host_and_port(str(row["uri"]))[1] or STUN_PORT
+
+
+def reaches(evidence: Evidence, holds: Callable[[Row], bool]) -> Works:
+    """Whether a vantage had an answer from a server of which `holds`."""
+
+    def works(vantage: str) -> bool:
+        results = [r for check in LISTENERS if (r := evidence.at(check, vantage))]
+        return any(row["ok"] and holds(row) for r in results for row in r.evidence.get("servers", ()))
+
+    return works
 
 
 def _found(
@@ -55,7 +76,7 @@ def _found(
     also: Iterable[Outcome] = (),
 ) -> Prediction:
     first = shown[0]
-    flow = flow_of(evidence, first.result, Role.TURN, _kind(first.row), STUN_PORT, lost)
+    flow = flow_of(evidence, first.result, Role.TURN, kind_of(first.row), STUN_PORT, lost)
     host, port = host_and_port(first.row["uri"])
     return Prediction(
         explains=frozenset((*(one.outcome for one in shown), *also)),
@@ -72,7 +93,7 @@ def _found(
 
 def _by_server(evidence: Evidence) -> Iterator[tuple[CheckResult, list[Row], list[Row]]]:
     """Each server of each vantage whose listener is in trouble: the result, all its rows, those in trouble."""
-    for result in evidence.bad(LISTENER):
+    for result in evidence.bad(*LISTENERS):
         rows = result.evidence.get("servers", ())
         for host in dict.fromkeys(host_and_port(row["uri"])[0] for row in rows):
             its = [row for row in rows if host_and_port(row["uri"])[0] == host]
@@ -84,13 +105,29 @@ def _by_server(evidence: Evidence) -> Iterator[tuple[CheckResult, list[Row], lis
 def _collected(
     evidence: Evidence,
     pick: Callable[[list[Row], list[Row]], list[Row]],
-    place: Callable[[list[Row]], Place],
     summary: Callable[[Row], str],
     lost: Lost,
+    refusal_is_sure: bool = False,
 ) -> Prediction | None:
     """A listener's cause: what `pick` takes of each server's rows and bad rows."""
-    shown = [Seen(result, row) for result, its, bad in _by_server(evidence) for row in pick(its, bad)]
-    return _found(evidence, shown, place([one.row for one in shown]), summary(shown[0].row), lost) if shown else None
+    seen = [Seen(result, row) for result, its, bad in _by_server(evidence) for row in pick(its, bad)]
+    shown = _for_callers(evidence, seen)
+    if not shown:
+        return None
+    uris = {one.row["uri"] for one in shown}
+    place = blamed_somewhere(evidence, [one.result for one in shown], reaches(evidence, lambda row: row["uri"] in uris))
+    if refusal_is_sure and all(one.row["trouble"] == "refused" for one in shown):
+        place = at_the_far_end(evidence)
+    return _found(evidence, shown, place, summary(shown[0].row), lost)
+
+
+def _for_callers(evidence: Evidence, seen: Sequence[Seen]) -> list[Seen]:
+    """Without what servers alone do not reach: TURN is for callers, and a server needs none."""
+
+    def well(uri: str) -> bool:
+        return works_outside(evidence, reaches(evidence, lambda row: row["uri"] == uri))
+
+    return [one for one in seen if not is_inside(evidence, one.result.vantage) or not well(one.row["uri"])]
 
 
 def _answering(rows: Iterable[Row]) -> list[Row]:
@@ -104,11 +141,7 @@ def not_running(evidence: Evidence) -> Prediction | None:
     def pick(its: list[Row], bad: list[Row]) -> list[Row]:
         return bad if not _answering(its) and any(row["trouble"] == "refused" for row in bad) else []
 
-    def place(rows: list[Row]) -> Place:
-        refused = all(row["trouble"] == "refused" for row in rows)
-        return at_the_far_end(evidence) if refused else on_the_path(evidence)
-
-    return _collected(evidence, pick, place, lambda row: f"nothing listens at {row['uri']}", Lost.REQUEST)
+    return _collected(evidence, pick, lambda row: f"nothing listens at {row['uri']}", Lost.REQUEST, True)
 
 
 def blocked(evidence: Evidence) -> Prediction | None:
@@ -116,12 +149,12 @@ def blocked(evidence: Evidence) -> Prediction | None:
 
     def pick(its: list[Row], bad: list[Row]) -> list[Row]:
         silent = len(bad) == len(its) and all(row["trouble"] in SILENT for row in bad)
-        return bad if silent and {_kind(row) for row in bad} == {"udp", "tcp"} else []
+        return bad if silent and {kind_of(row) for row in bad} == {"udp", "tcp"} else []
 
     def summary(row: Row) -> str:
         return f"the TURN server at {host_and_port(row['uri'])[0]} answers neither over UDP nor over TCP"
 
-    return _collected(evidence, pick, lambda _rows: on_the_path(evidence), summary, Lost.BOTH)
+    return _collected(evidence, pick, summary, Lost.BOTH)
 
 
 def listener_blocked(kind: str) -> Callable[[Evidence], Prediction | None]:
@@ -129,14 +162,9 @@ def listener_blocked(kind: str) -> Callable[[Evidence], Prediction | None]:
 
     def pick(its: list[Row], bad: list[Row]) -> list[Row]:
         words = (*SILENT, "refused") if _answering(its) else SILENT
-        return [row for row in bad if _kind(row) == kind and row["trouble"] in words]
+        return [row for row in bad if kind_of(row) == kind and row["trouble"] in words]
 
-    def predicts(evidence: Evidence) -> Prediction | None:
-        return _collected(
-            evidence, pick, lambda _rows: on_the_path(evidence), lambda row: str(row["detail"]), Lost.BOTH
-        )
-
-    return predicts
+    return lambda evidence: _collected(evidence, pick, lambda row: str(row["detail"]), Lost.BOTH)
 
 
 def row_shows(
@@ -212,12 +240,20 @@ def not_allocating(evidence: Evidence) -> Prediction | None:
 
 def relay_blocked(evidence: Evidence) -> Prediction | None:
     """Allocation and permission work, and no data comes through."""
-    shown = [r for r in evidence.bad(RELAY, RELAY_CALL) if r.evidence.get("stage") not in RELAY_STAGES]
-    shown = [r for r in shown if not _codes(r) & set(QUOTA_CODES)]
+    lost = [r for r in evidence.bad(RELAY, RELAY_CALL) if r.evidence.get("stage") not in RELAY_STAGES]
+    shown = [r for r in lost if not _codes(r) & set(QUOTA_CODES) and not _hardly_tried(evidence, r)]
     if not shown:
         return None
     arrived, carried = shown[0].evidence.get("arrived"), shown[0].evidence.get("carried")
-    lost = None if carried else Lost.BOTH if arrived is None else Lost.REPLY if arrived else Lost.REQUEST
-    return _relayed(
-        evidence, shown, on_the_path(evidence), "the relay allocates, and what goes through it is lost", lost
-    )
+    way = None if carried else Lost.BOTH if arrived is None else Lost.REPLY if arrived else Lost.REQUEST
+    # The relay's way to the media host is nobody's but the servers'; who of them, several callers do not tell.
+    place = blamed(evidence, shown, lambda vantage: evidence.passed(RELAY, vantage))
+    where = place or Place(Party.UNDECIDED, Confidence.LIKELY)
+    return _relayed(evidence, shown, where, "the relay allocates, and what goes through it is lost", way)
+
+
+def _hardly_tried(evidence: Evidence, result: CheckResult) -> bool:
+    """A call whose handshake came too late to be tried, through a relay that carried all that it was tried with."""
+    near = result.evidence.get("near") or {}
+    few = near.get("dtls_out", DTLS_CONVINCING) < DTLS_CONVINCING
+    return result.id == RELAY_CALL and few and evidence.passed(RELAY, result.vantage)

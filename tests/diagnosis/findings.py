@@ -13,12 +13,13 @@ from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.cover import diagnose
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.report import Diagnosis, Vantage
-from calls_doctor.model.site import Phase
+from calls_doctor.model.site import Mode, Phase
 
 MEDIA_HOST, SENT = "203.0.113.20", 24
 UDP, TCP = f"{MEDIA_HOST}:8443/udp", f"{MEDIA_HOST}:8443/tcp"
 API = f"http://{MEDIA_HOST}:8045"
 TURN_UDP, TURN_TCP = "turn:turn.example.com:3478?transport=udp", "turn:turn.example.com:3478?transport=tcp"
+TURN_443 = "turn:turn.example.com:443?transport=tcp"
 TURNS = "turns:turn.example.com:5349?transport=tcp"
 CLIENT = "client"
 
@@ -121,6 +122,12 @@ def path(*faults: tuple[str, str], loss_ratio: float = 0.05, at: str = CLIENT) -
     return result("quality.path", Status.WARN, at=at, faults=rows, **ways)
 
 
+def mtu(largest_bytes: int, lost: str | None = "request", stage: str = "black-hole", at: str = CLIENT) -> CheckResult:
+    """quality.mtu where larger payloads vanish."""
+    status = Status.FAIL if largest_bytes < 1000 else Status.WARN
+    return result("quality.mtu", status, UDP, at, payload_max_bytes=largest_bytes, stage=stage, lost=lost, icmp=False)
+
+
 def public_ip(mapped: dict[str, list[str]]) -> CheckResult:
     """stun.public-ip where more than one address was seen."""
     return result("stun.public-ip", Status.WARN, mapped=mapped, servers_agree=False)
@@ -131,17 +138,60 @@ def taken(at: str = "media") -> CheckResult:
     return result("env.port-free", Status.FAIL, at=at, taken=[row])
 
 
-def evidence(results: Iterable[CheckResult], phase: Phase = Phase.PRE) -> Evidence:
+def egress(works: bool, at: str = CLIENT) -> CheckResult:
+    """client.udp-egress."""
+    asked = ["stun.reach", "port.rtc-udp-echo"]
+    status = Status.PASS if works else Status.FAIL
+    return result("client.udp-egress", status, at=at, asked=asked, answered=asked if works else [], tcp_works=True)
+
+
+def stun_reach(works: bool = False, at: str = CLIENT, **more: Any) -> CheckResult:
+    """stun.reach with one server."""
+    uri = "stun:stun.example.com:3478"
+    row = {"uri": uri, "tries": 3, "answered": 3 if works else 0, "mapped": [], "trouble": "" if works else "silent"}
+    return result("stun.reach", Status.PASS if works else Status.FAIL, uri, at, servers=[row], **more)
+
+
+def hairpin(udp: int = 0, tcp: int = 0, at: str = "mattermost", status: Status | None = None) -> CheckResult:
+    """nat.hairpin inside the servers' network; skipped where a caller is not there."""
+    status = status or (Status.PASS if udp and tcp else Status.FAIL)
+    rows = [{"address": MEDIA_HOST, "udp": udp, "tcp": tcp}]
+    return result("nat.hairpin", status, UDP, at, inside=True, direct=["10.0.1.20"], needed=True, rows=rows)
+
+
+def candidate(address: str = MEDIA_HOST, port: int = 8443, kind: str = "override", returned: int = 0) -> dict[str, Any]:
+    """One address that callers would be handed."""
+    private = address.startswith("10.")
+    return {"kind": kind, "protocol": "udp", "address": address, "port": port, "private": private,
+            "class": "private" if private else "public", "sent": 3, "returned": returned}  # fmt: skip
+
+
+def advertised(check: str, *candidates: dict[str, Any], at: str = CLIENT) -> CheckResult:
+    """nat.advertised-class or nat.advertised-reachable that failed."""
+    return result(f"nat.advertised-{check}", Status.FAIL, at=at, candidates=list(candidates), caller_is_public=True)
+
+
+def here(at: str, role: str = "client", address: str = "") -> Vantage:
+    """A vantage of this id."""
+    return Vantage(id=at, label=at, role=role, public_address=address, started="2026-01-01T00:00:00Z")
+
+
+def evidence(
+    results: Iterable[CheckResult], phase: Phase = Phase.PRE, places: Iterable[Vantage] = (), mode: Mode | None = None
+) -> Evidence:
+    """Where `places` names no vantage, its id is its role."""
     found = list(results)
-    roles = {r.vantage: r.vantage for r in found}
-    vantages = {at: Vantage(id=at, role=role, started="2026-01-01T00:00:00Z") for at, role in roles.items()}
-    return Evidence(phase, found, vantages)
+    known = {one.id: one for one in places}
+    vantages = {r.vantage: known.get(r.vantage) or here(r.vantage, r.vantage) for r in found}
+    return Evidence(phase, found, known | vantages, mode)
 
 
-def diagnosed(*results: CheckResult, phase: Phase = Phase.PRE) -> list[Diagnosis]:
+def diagnosed(
+    *results: CheckResult, phase: Phase = Phase.PRE, places: Iterable[Vantage] = (), mode: Mode | None = None
+) -> list[Diagnosis]:
     """What all causes make of these results."""
-    return diagnose(evidence(results, phase), CAUSES)
+    return diagnose(evidence(results, phase, places, mode), CAUSES)
 
 
-def causes(*results: CheckResult, phase: Phase = Phase.PRE) -> list[str]:
-    return [one.cause for one in diagnosed(*results, phase=phase)]
+def causes(*results: CheckResult, phase: Phase = Phase.PRE, places: Iterable[Vantage] = ()) -> list[str]:
+    return [one.cause for one in diagnosed(*results, phase=phase, places=places)]

@@ -174,11 +174,43 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
     "path.latency": [f.udp(24, arrived=24), f.path(("latency", ""))],
     "path.jitter": [f.udp(24, arrived=24), f.path(("jitter", "from_far"))],
     "path.reordering": [f.udp(24, arrived=24), f.path(("reordering", "from_far"))],
+    "path.mtu-blackhole": [f.udp(24, arrived=24), f.mtu(1252)],
+    "client.udp-blocked": [
+        f.egress(works=False),
+        f.stun_reach(),
+        f.udp(trouble="silent", arrived=0),
+        f.tcp(24, arrived=24),
+    ],
+    "client.only-443": [
+        f.egress(works=False),
+        f.udp(trouble="silent"),
+        f.tcp(trouble="silent", sent=0),
+        f.turn("turn.challenge", f.turn_row(f.TURN_TCP, "silent"), f.turn_row(f.TURN_443)),
+    ],
+    "client.port-blocked": [
+        f.udp(trouble="silent", arrived=0),
+        f.tcp(trouble="silent", sent=0),
+        f.udp(24, arrived=24, at="offloader"),
+        f.tcp(24, arrived=24, at="offloader"),
+    ],
+    "client.proxied": [f.result("env.control", Status.FAIL, f.TCP, opened=True)],
+    "advertise.private-address": [*f.good_echoes(), f.advertised("class", f.candidate("10.0.1.20", kind="host"))],
+    "advertise.wrong-address": [*f.good_echoes(), f.advertised("reachable", f.candidate("203.0.113.99"))],
+    "advertise.nothing": [*f.good_echoes(), f.advertised("class")],
+    "nat.hairpin-missing": [*f.good_echoes(), f.hairpin()],
+    "nat.port-not-preserved": [*f.good_echoes(), f.advertised("reachable", f.candidate(port=40123, kind="mapped"))],
+    "api.exposed": [f.result("port.api-exposure", Status.FAIL, f.API, caller_may_not=True, answers="HTTP 200")],
     "host.no-sockets": [f.result("env.platform", Status.FAIL)],
 }
 """Cause -> results that show it and nothing else."""
 ONLY_BEFORE_AN_INSTALL = {"media.port-taken"}
 ONLY_AT_SERVERS = {"stun.blocked-server", "media.port-taken"}
+ONLY_WITH_TWO_HOSTS = {one for one in SHOWN_BY if one.split(".")[0] in ("advertise", "nat")} | {
+    "api.exposed",
+    "client.port-blocked",
+    "client.proxied",
+    "path.mtu-blackhole",
+}
 
 
 def test_every_cause_has_its_case_here() -> None:
@@ -191,7 +223,9 @@ def test_every_cause_is_reached_from_evidence_alone(cause: str) -> None:
     assert f.causes(*SHOWN_BY[cause]) == [cause]
 
 
-@pytest.mark.parametrize("cause", sorted(set(SHOWN_BY) - ONLY_BEFORE_AN_INSTALL - ONLY_AT_SERVERS))
+@pytest.mark.parametrize(
+    "cause", sorted(set(SHOWN_BY) - ONLY_BEFORE_AN_INSTALL - ONLY_AT_SERVERS - ONLY_WITH_TWO_HOSTS)
+)
 def test_in_the_self_test_every_fault_is_this_machines_or_the_settings_and_sure(cause: str) -> None:
     (found,) = f.diagnosed(*SHOWN_BY[cause], phase=Phase.SELF_TEST)
     assert found.cause == cause

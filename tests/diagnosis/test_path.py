@@ -37,3 +37,22 @@ def test_loss_explains_the_probes_and_the_call_that_suffered_from_it_at_the_same
 def test_so_many_probes_lost_that_no_call_was_tried_is_likely_loss() -> None:
     (found,) = f.diagnosed(f.udp(12, arrived=20), f.tcp(24, arrived=24))
     assert (found.cause, found.confidence) == ("path.loss", Confidence.LIKELY)
+
+
+def test_where_large_packets_vanish_what_stalls_for_it_has_no_cause_of_its_own() -> None:
+    stalled = f.tcp(returned=2, trouble="silent", arrived=4)
+    lossy = f.udp(20, arrived=24)
+    (found,) = f.diagnosed(lossy, stalled, f.mtu(1172, "reply"))
+    assert found.cause == "path.mtu-blackhole"
+    assert set(found.because) == {"port.rtc-udp-echo", "port.rtc-tcp-echo", "quality.mtu"}
+    assert (found.flow.lost, found.impact) == (Lost.REPLY, Impact.DEGRADED)
+
+
+def test_a_limit_above_what_calls_need_hits_none_so_far() -> None:
+    (found,) = f.diagnosed(*f.good_echoes(), f.mtu(1252))
+    assert (found.cause, found.impact, found.flow.lost) == ("path.mtu-blackhole", Impact.NONE_NOW, Lost.REQUEST)
+
+
+def test_tcp_that_never_connected_is_not_for_want_of_large_packets() -> None:
+    found = f.diagnosed(f.udp(24, arrived=24), f.tcp(trouble="silent", sent=0), f.mtu(1252))
+    assert {one.cause for one in found} == {"media.tcp-blocked", "path.mtu-blackhole"}

@@ -1,0 +1,111 @@
+"""Causes in what callers are handed: an address that does not lead to the media host from where they are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, Row, outcomes
+from calls_doctor.diagnosis.media_evidence import ADVERTISED, UDP_ECHO, answers
+from calls_doctor.diagnosis.place import flow_of, host_and_port
+from calls_doctor.model.check import CheckResult
+from calls_doctor.model.flow import Party, Role
+from calls_doctor.model.report import Impact, Remedy
+from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD
+
+CLASS = "nat.advertised-class"
+
+
+def settings_of(evidence: Evidence) -> Party:
+    """Where what is announced is set: rtcd's own settings, or the plugin's in the System Console."""
+    return Party.MATTERMOST_SETTINGS if evidence.mode in WITHOUT_RTCD else Party.RTCD_SETTINGS
+
+
+def _handed(holds: Callable[[list[Row]], bool], sentence: str) -> Callable[[Evidence], Prediction | None]:
+    """A cause that the candidates themselves show."""
+
+    def predicts(evidence: Evidence) -> Prediction | None:
+        classes = [r for r in evidence.bad(CLASS) if holds(r.evidence["candidates"])]
+        # Where the port itself does not answer, what is handed out is not to blame.
+        tried = [r for r in evidence.bad(ADVERTISED) if answers(evidence, UDP_ECHO)(r.vantage)]
+        shown = [*classes, *(r for r in tried if holds(r.evidence["candidates"]))]
+        return _prediction(evidence, shown, sentence) if shown else None
+
+    return predicts
+
+
+def _prediction(evidence: Evidence, shown: list[CheckResult], sentence: str) -> Prediction:
+    first = shown[0]
+    named = dict.fromkeys(f"{row['address']}:{row['port']}" for row in first.evidence["candidates"])
+    echo = evidence.at(UDP_ECHO, first.vantage)
+    return Prediction(
+        explains=outcomes(shown),
+        flow=flow_of(evidence, echo or first, Role.MEDIA, "udp", MEDIA_PORT),
+        summary=sentence.format(named=", ".join(named) or "nothing"),
+        subject=", ".join(named),
+        party=settings_of(evidence),
+    )
+
+
+def _all_private(candidates: list[Row]) -> bool:
+    return bool(candidates) and all(row["private"] for row in candidates)
+
+
+def wrong_address(evidence: Evidence) -> Prediction | None:
+    """The media host is reached, and not by a public address that callers are handed."""
+
+    def at_another_host(result: CheckResult) -> bool:
+        echo = evidence.at(UDP_ECHO, result.vantage)
+        here = host_and_port(echo.target)[0] if echo else ""
+        public = [row for row in result.evidence["candidates"] if not row["private"]]
+        return any(row["address"] != here for row in public)
+
+    tried = [r for r in evidence.bad(ADVERTISED) if answers(evidence, UDP_ECHO)(r.vantage)]
+    shown = [r for r in tried if at_another_host(r)]
+    return (
+        _prediction(evidence, shown, "callers are handed {named}, where the media host is not reached")
+        if shown
+        else None
+    )
+
+
+_OVERRIDE = "Set the ICE host override to the address by which callers reach the media host"
+
+CAUSES = (
+    Cause(
+        id="advertise.private-address",
+        party=Party.RTCD_SETTINGS,
+        impact=Impact.NO_CALLS,
+        meaning="Callers are handed a private address, which leads nowhere from where they are.",
+        predicts=_handed(_all_private, "callers are handed {named}: private, and they are not in that network"),
+        remedy=Remedy(
+            summary=_OVERRIDE,
+            steps=[
+                "RTCD: rtc.ice_host_override; the plugin: ICE Host Override in the System Console",
+                "Or let the media host ask a STUN server (UDP 3478 outbound), where its public address changes",
+            ],
+            firewall_rows=["FW-50"],
+            guide_steps=["2A.2.3"],
+        ),
+    ),
+    Cause(
+        id="advertise.wrong-address",
+        party=Party.RTCD_SETTINGS,
+        impact=Impact.NO_CALLS,
+        meaning="Callers are handed an address that is not the media host's.",
+        predicts=wrong_address,
+        remedy=Remedy(summary=_OVERRIDE, steps=["Compare the override, and what its name gives, with the address that "
+                      "leads to the media host"], guide_steps=["2A.2.3"]),
+    ),
+    Cause(
+        id="advertise.nothing",
+        party=Party.RTCD_SETTINGS,
+        impact=Impact.NO_CALLS,
+        meaning="Callers are handed no address at all.",
+        predicts=_handed(lambda candidates: not candidates, "callers are handed no address at all"),
+        remedy=Remedy(
+            summary=_OVERRIDE,
+            steps=["An override whose name does not resolve leaves nothing: use the address, or mend the name"],
+            guide_steps=["2A.2.3"],
+        ),
+    ),
+)  # fmt: skip

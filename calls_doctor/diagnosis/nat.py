@@ -1,0 +1,129 @@
+"""Causes of address translation: at the servers' firewall, and before the media host. Pure."""
+
+from __future__ import annotations
+
+from calls_doctor.diagnosis.advertise import settings_of
+from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, outside, works_outside
+from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
+from calls_doctor.diagnosis.media_evidence import (
+    ADVERTISED,
+    TCP_CALL,
+    TCP_ECHO,
+    THROUGH_RELAY,
+    UDP_CALLS,
+    UDP_ECHO,
+    answers,
+    failing_inside,
+)
+from calls_doctor.diagnosis.place import flow_of, host_and_port
+from calls_doctor.diagnosis.turn_signs import LISTENERS
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.flow import Party, Role
+from calls_doctor.model.report import Confidence, Impact, Remedy
+from calls_doctor.modes import MEDIA_PORT
+
+
+def hairpin_missing(evidence: Evidence) -> Prediction | None:
+    """From inside the public address is silent, the private one is not; from outside the public one works."""
+    tried = any(evidence.at(check, one) for one in outside(evidence) for check in (UDP_ECHO, TCP_ECHO))
+    shown = [r for r in evidence.of(HAIRPIN, Status.FAIL) if _works_outside(evidence, r) or not tried]
+    if not shown:
+        return None
+    inside = {r.vantage for r in evidence.results if is_inside(evidence, r.vantage)}
+    echoes = [r for r in evidence.bad_at(inside, UDP_ECHO, TCP_ECHO) if not r.evidence.get("returned")]
+    later = evidence.bad_at({r.vantage for r in echoes}, *UDP_CALLS, TCP_CALL, ADVERTISED)
+    turn = _turn_inside(evidence, inside)
+    relayed = evidence.bad(*THROUGH_RELAY) if turn else []
+    row = shown[0].evidence["rows"][0] if shown[0].evidence.get("rows") else {"address": ""}
+    return Prediction(
+        explains=outcomes([*shown, *echoes, *later, *(r for r in relayed if not r.evidence.get("arrived"))]) | turn,
+        flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT),
+        summary=f"{row['address']} works from outside and not from inside the servers' network"
+        if tried
+        else f"{row['address']} does not work from inside the servers' network, the private address does",
+        subject=row["address"],
+        confidence=Confidence.CERTAIN if tried else Confidence.LIKELY,
+        party=None if tried else Party.UNDECIDED,
+    )
+
+
+def _works_outside(evidence: Evidence, result: CheckResult) -> bool:
+    """Some of what fails here works for a caller outside."""
+    return any(works_outside(evidence, answers(evidence, check)) for check in failing_inside(result))
+
+
+def _turn_inside(evidence: Evidence, inside: set[str]) -> frozenset[Outcome]:
+    """A TURN server that callers outside reach and the servers do not stands behind the same firewall."""
+    outcomes_of_rows = {
+        outcome_of(r, row): str(row.get("uri", ""))
+        for r in evidence.bad_at(inside, *LISTENERS)
+        for row in bad_rows(r)
+        if not row["ok"]
+    }
+    return frozenset(one for one, uri in outcomes_of_rows.items() if _answers_outside(evidence, uri))
+
+
+def _answers_outside(evidence: Evidence, uri: str) -> bool:
+    results = [r for check in LISTENERS for r in evidence.of(check) if not is_inside(evidence, r.vantage)]
+    return any(row["uri"] == uri and row["ok"] for r in results for row in r.evidence.get("servers", ()))
+
+
+def port_not_preserved(evidence: Evidence) -> Prediction | None:
+    """Callers are handed the media host's address with a port that a NAT made up for one destination."""
+
+    def at_another_port(result: CheckResult) -> bool:
+        echo = evidence.at(UDP_ECHO, result.vantage)
+        here = host_and_port(echo.target) if echo else ("", None)
+        public = [row for row in result.evidence["candidates"] if not row["private"]]
+        return bool(public) and all(row["address"] == here[0] and row["port"] != here[1] for row in public)
+
+    tried = [r for r in evidence.bad(ADVERTISED) if answers(evidence, UDP_ECHO)(r.vantage)]
+    shown = [r for r in tried if at_another_port(r)]
+    if not shown:
+        return None
+    echo = evidence.at(UDP_ECHO, shown[0].vantage)
+    row = next(row for row in shown[0].evidence["candidates"] if not row["private"])
+    return Prediction(
+        explains=outcomes(shown),
+        flow=flow_of(evidence, echo or shown[0], Role.MEDIA, "udp", MEDIA_PORT),
+        summary=f"callers are handed port {row['port']} of {row['address']}, which leads nowhere",
+        subject=f"{row['address']}:{row['port']}",
+        party=settings_of(evidence),
+    )
+
+
+CAUSES = (
+    Cause(
+        id="nat.hairpin-missing",
+        party=Party.SERVER_NETWORK,
+        impact=Impact.SOME_CALLERS,
+        meaning="The public address of the media host works outside and not inside the servers' network.",
+        predicts=hairpin_missing,
+        remedy=Remedy(
+            summary="Reflect the public address for those inside, or give them the private one by name",
+            steps=[
+                "At the firewall: NAT reflection (hairpin) of UDP and TCP 8443, and of TURN, for the servers' network",
+                "Or split DNS: inside, the name of the media host gives its private address; announce the name's "
+                "address to each side",
+                "A TURN server in the same network must reach the media host by the address that callers are handed",
+            ],
+            firewall_rows=["FW-11", "FW-12", "FW-13"],
+        ),
+        deciding_test="Run the same check from a network outside: where it passes there, the firewall does not reflect",
+    ),
+    Cause(
+        id="nat.port-not-preserved",
+        party=Party.RTCD_SETTINGS,
+        impact=Impact.NO_CALLS,
+        meaning="A NAT before the media host gives its port another number, and callers are handed that one.",
+        predicts=port_not_preserved,
+        remedy=Remedy(
+            summary="Forward the media port as it is, and announce it as it is",
+            steps=[
+                "At the firewall: a static 1:1 forward of UDP and TCP 8443",
+                "Set the ICE host override to the public address (and the port override where the public port differs)",
+            ],
+            guide_steps=["2A.2.3"],
+        ),
+    ),
+)
