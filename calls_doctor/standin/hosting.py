@@ -48,8 +48,9 @@ def reaches(site: Site, local: Sequence[str], resolved: Mapping[str, Sequence[st
 def announced(
     site: Site, local: Sequence[str], media_port: int, stun: Sequence[StunSeen], resolved: Mapping[str, Sequence[str]]
 ) -> list[Announced]:
-    """What rtcd would hand to callers (catalogue 0.9, 0.11): the override if there is one, else what STUN says of the
-    media port, and always the local addresses."""
+    """What rtcd would hand to callers (catalogue 0.9, 0.11): the override instead of the local addresses, where there
+    is one; else what STUN says of the media port, and the local addresses. An override that cannot be looked up leaves
+    nothing: every join fails."""
     port = site.host_port_override or media_port
     candidates: list[tuple[str, str, int]] = []
     if site.host_override:

@@ -13,7 +13,7 @@ from typing import Self
 from calls_doctor.errors import NetworkError
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.facts import Facts, StunSeen
-from calls_doctor.model.flow import Transport
+from calls_doctor.model.flow import Transport, address_class
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import Site
 from calls_doctor.net import resolver
@@ -28,6 +28,12 @@ LOOK_UP_S = 0.7
 """Links are printed within a second; a name that takes longer is asked about again for the facts."""
 STUN_AGAIN_S = 20.0
 REPORTS_MAX = 64
+
+
+def _asks_stun(address: str) -> bool:
+    """True for a local address whose mapping is of interest: IPv4, as rtcd asks, and on a network."""
+    return "." in address and not address_class(address).is_loopback
+
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +139,7 @@ class Serving:
             await asyncio.sleep(STUN_AGAIN_S)
 
     async def _seen_by(self, uri: str, host: str, port: int) -> StunSeen:
-        local = next((one for one in self._served.local if "." in one and not one.startswith("127.")), "")
+        local = next((one for one in self._served.local if _asks_stun(one)), "")
         if "media" not in self._served.parts or not local:
             return StunSeen(uri=uri, mapped=None, trouble="not asked")
         try:
