@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import platform
 import socket
 from typing import Any  # evidence is JSON
 
+from calls_doctor.errors import FarEndError
 from calls_doctor.model.check import Finding, Status
 from calls_doctor.model.flow import Role, Transport, address_class
-from calls_doctor.model.site import Mode, Phase, Site
-from calls_doctor.modes import API_PORT, MEDIA_PORT, STUN_PORT
+from calls_doctor.model.site import Phase, Site
+from calls_doctor.modes import API_PORT, MEDIA_PORT, STUN_PORT, WITHOUT_RTCD
 from calls_doctor.net.sockets import PortOwner, can_bind, local_addresses, port_owner
 from calls_doctor.spec import CheckSpec, Context
 
@@ -42,6 +44,7 @@ async def platform_probe(_context: Context) -> Finding:
     return Finding(status=Status.PASS, summary=where, evidence=evidence)
 
 
+ADDRESSES_MAX = 8
 WILDCARD = "0.0.0.0"
 STANDARD_PORTS = (
     (Transport.UDP, MEDIA_PORT, "media"),
@@ -73,7 +76,7 @@ async def port_free_probe(context: Context) -> Finding:
     if not taken:
         return Finding(status=Status.PASS, summary=f"{numbers}: free here", evidence=evidence)
     named = ", ".join(f"{row['port']}/{row['transport']} by {row['owner']}" for row in taken)
-    if _is_the_stand_in(context):
+    if await _is_the_stand_in(context):
         evidence["stand_in"] = True
         return Finding(status=Status.PASS, summary=f"held by the stand-in that runs here: {named}", evidence=evidence)
     # Only where Calls is about to be installed is a taken port in anyone's way.
@@ -81,13 +84,20 @@ async def port_free_probe(context: Context) -> Finding:
     return Finding(status=Status.FAIL if in_the_way else Status.WARN, summary=f"taken here: {named}", evidence=evidence)
 
 
-def _is_the_stand_in(context: Context) -> bool:
-    """True where the stand-in that we are paired with listens on this very machine: then it has the ports it needs."""
-    here = set(local_addresses())
-    return context.facts is not None and bool(here & set(context.facts.local_addresses))
+async def _is_the_stand_in(context: Context) -> bool:
+    """True where the stand-in that we are paired with listens on this very machine: then it has the ports it needs.
 
-
-WITHOUT_RTCD = (Mode.INTEGRATED, Mode.HA_CLUSTERED, Mode.HA_HANDLER)
+    Where it could not be asked by the address of its link, it is tried at this machine's own.
+    """
+    here, paired = set(local_addresses()), context.paired
+    if context.facts is not None or paired is None:
+        return context.facts is not None and bool(here & set(context.facts.local_addresses))
+    own = [address for address in sorted(here) if not address_class(address).is_loopback][:ADDRESSES_MAX]
+    try:
+        echoes = [paired.at(address, paired.udp_port).echo_once(Transport.UDP) for address in own]
+        return any(outcome.returned for outcome in await asyncio.gather(*echoes))
+    except FarEndError:  # it has no room, and is there
+        return True
 
 
 def _served_here(site: Site) -> tuple[int, ...]:
