@@ -147,13 +147,13 @@ async def _hello(paired: PairedHost, url: str, evidence: Evidence) -> Finding:
         evidence["hello_s"] = round(
             await rtcd_client.hello(url, paired.api_client_id, paired.api_auth_key, API_TIMEOUT_S), 6
         )
+        wrong = await rtcd_client.refuses(url, "calls-doctor-wrong", secrets.token_hex(20), API_TIMEOUT_S)
     except (NetworkError, ProtocolError) as error:
         return _api_fault(url, evidence, "websocket", "cut", f"/version answers, the WebSocket does not: {error}")
     except FarEndError as error:
         # rtcd says 200 instead of 101 where the credentials are wrong (rtcd-protocol, "Trap").
         word = "unauthorized" if error.code == 200 else f"status-{error.code}"
         return _api_fault(url, evidence, "websocket", word, f"/version answers, {error}")
-    wrong = await rtcd_client.refuses(url, "calls-doctor-wrong", secrets.token_hex(20), API_TIMEOUT_S)
     evidence["refuses_wrong_key"] = wrong
     if not wrong:
         return _api_fault(url, evidence, "websocket", "open", "the WebSocket accepts a key that nobody gave out")
