@@ -18,15 +18,19 @@ from calls_doctor.model.credentials import TurnCredentials
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.model.site import ServerUri
 from calls_doctor.net.sockets import Channel, Receiver, open_udp
-from calls_doctor.net.turn_driver import TurnDriver
+from calls_doctor.net.streams import speaks_tls
+from calls_doctor.net.turn_driver import Subject, TurnDriver
 from calls_doctor.wire import stun
+from calls_doctor.wire.stun import Method
 from calls_doctor.wire.turn import ALLOCATION_MISMATCH, TurnClient
 from calls_doctor.wire.turn_events import Allocated, Challenged, ChannelBound, PermissionCreated, Refused, Released
 
 RELEASE_S = 0.3
 """How long a release may take on the way out; one datagram has left by then in any case."""
 ANSWER_S = stun.PROBE_DECIDED_S
-TLS_TRY_S = 0.5
+TLS_TRY_S = 0.6
+"""Of the time that a server over TCP may take, for finding out whether it waits for TLS."""
+ALLOCATE: Subject = (Method.ALLOCATE, ())
 
 
 @dataclass(frozen=True)
@@ -44,26 +48,27 @@ class Challenge:
 async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Challenge:
     """Asks for a relay without credentials. Raises NetworkError, ProtocolError, or FarEndError for 300.
 
-    A server that waits for TLS takes plain TURN for the head of a long record and is silent: that is told apart.
+    A server that waits for TLS takes plain TURN for the head of a long record and is silent: that is told apart, in
+    the last part of the time.
     """
+    try_tls_s = min(TLS_TRY_S, timeout_s / 2) if uri.transport == "tcp" else 0.0
     try:
-        return await _challenge(uri, address, timeout_s)
-    except Silence:
-        if uri.transport != "tcp":
-            raise
-        from calls_doctor.net.streams import speaks_tls
-
-        if not await speaks_tls(address, TLS_TRY_S):
-            raise
-        raise TlsError(f"{uri}: the port speaks TLS, and the URI says that it does not; turns: belongs there") from None
+        return await _challenge(uri, address, timeout_s - try_tls_s)
+    except Silence as error:
+        if not try_tls_s or not await speaks_tls(address, try_tls_s):
+            raise Silence(error.what, timeout_s, error.detail) from None
+    raise TlsError(f"{uri}: the port speaks TLS, and the URI says that it does not; turns: belongs there")
 
 
 async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Challenge:
-    driver = await _open(uri, address, None, timeout_s)
     loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
+    driver = await _open(uri, address, None, timeout_s)
     began = loop.time()
     try:
-        event = await driver.ask(driver.client.start_allocate, Challenged, Allocated, Refused, timeout_s=timeout_s)
+        event = await driver.ask(
+            driver.client.start_allocate, ALLOCATE, Challenged, Allocated, Refused, timeout_s=until - began
+        )
         rtt_s = loop.time() - began
         if isinstance(event, Challenged):
             return Challenge(401, event.realm or "", event.nonce is not None, event.software, rtt_s)
@@ -78,22 +83,25 @@ async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Chal
 async def allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, *, timeout_s: float) -> Allocation:
     """A relay with these credentials, tried once more on a new socket where the server knows the old one (437).
 
-    Raises NetworkError, ProtocolError, or FarEndError with the server's code.
+    Both tries together take at most `timeout_s`. Raises NetworkError, ProtocolError, or FarEndError with the server's
+    code.
     """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
     try:
-        return await _allocate(uri, address, credentials, timeout_s)
+        return await _allocate(uri, address, credentials, until)
     except FarEndError as error:
         if error.code != ALLOCATION_MISMATCH:
             raise
-    return await _allocate(uri, address, credentials, timeout_s)
+    return await _allocate(uri, address, credentials, until)
 
 
-async def _allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, timeout_s: float) -> Allocation:
-    driver = await _open(uri, address, credentials, timeout_s)
+async def _allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, until: float) -> Allocation:
     loop = asyncio.get_running_loop()
+    driver = await _open(uri, address, credentials, until - loop.time())
     began = loop.time()
     try:
-        event = await driver.ask(driver.client.start_allocate, Allocated, timeout_s=timeout_s)
+        event = await driver.ask(driver.client.start_allocate, ALLOCATE, Allocated, timeout_s=until - began)
     except BaseException:
         await _release(driver)
         raise
@@ -121,14 +129,20 @@ class Allocation:
 
     async def permit(self, ips: Sequence[str]) -> None:
         """Lets data pass from and to these addresses. Raises FarEndError (403: denied), NetworkError."""
-        client = self._driver.client
-        await self._driver.ask(lambda now: client.create_permission(ips, now), PermissionCreated, timeout_s=ANSWER_S)
+        client, about = self._driver.client, (Method.CREATE_PERMISSION, tuple((ip, 0) for ip in ips))
+        await self._driver.ask(
+            lambda now: client.create_permission(ips, now), about, PermissionCreated, timeout_s=ANSWER_S
+        )
 
     async def channel(self, peer: Address, receiver: Receiver) -> Channel:
         """Binds a channel to the peer; what it sends goes to the receiver. Raises as `permit` does."""
-        client = self._driver.client
+        client, about = self._driver.client, (Method.CHANNEL_BIND, (peer,))
         self._driver.receivers[peer] = receiver
-        await self._driver.ask(lambda now: client.bind_channel(peer, now), ChannelBound, timeout_s=ANSWER_S)
+        try:
+            await self._driver.ask(lambda now: client.bind_channel(peer, now), about, ChannelBound, timeout_s=ANSWER_S)
+        except BaseException:
+            self._driver.receivers.pop(peer, None)
+            raise
         return RelayChannel(self._driver, Path(Transport.RELAY, self.relayed, peer))
 
 
@@ -180,5 +194,5 @@ async def _release(driver: TurnDriver) -> None:
 
 async def _released(driver: TurnDriver) -> None:
     with contextlib.suppress(NetworkError, ProtocolError, FarEndError):
-        await driver.ask(driver.client.release, Released, timeout_s=RELEASE_S)
+        await driver.ask(driver.client.release, (Method.REFRESH, ()), Released, timeout_s=RELEASE_S)
     await driver.close()
