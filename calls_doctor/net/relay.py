@@ -34,8 +34,8 @@ def credentials_of(given: Credentials, now_s: float) -> TurnCredentials | None:
 
 
 async def address_of(uri: ServerUri) -> Address:
-    """The first address of the server's name. Raises what `resolver.resolve` raises."""
-    return (await resolver.resolve(uri.host))[0], uri.port
+    """The first address of the server's name that this machine can try. Raises what `resolver.resolve` raises."""
+    return resolver.routed(await resolver.resolve(uri.host))[0], uri.port
 
 
 def first_good(site: Site, rows: Sequence[Mapping[str, Any]]) -> ServerUri:

@@ -11,6 +11,8 @@ import threading
 from calls_doctor.errors import NetworkError, Silence, Unreachable
 
 TIMEOUT_S = 5.0
+_ANY_PORT = 9
+"""Connecting a UDP socket sends nothing, so no port is asked."""
 
 
 async def resolve(host: str) -> list[str]:
@@ -27,6 +29,25 @@ async def resolve(host: str) -> list[str]:
             return await _looked_up(host)
     except TimeoutError:
         raise Silence(f"the look-up of {host}", TIMEOUT_S) from None
+
+
+def routed(addresses: list[str]) -> list[str]:
+    """Those to which this machine has a route; all of them where it has one to none.
+
+    Names have IPv6 addresses whether or not this machine has IPv6: what it cannot try says nothing about the name.
+    """
+    return [address for address in addresses if _has_route(address)] or addresses
+
+
+def _has_route(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.connect((address, _ANY_PORT))
+    except OSError:
+        return False
+    return True
 
 
 def _looked_up(host: str) -> asyncio.Future[list[str]]:

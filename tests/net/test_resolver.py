@@ -14,7 +14,7 @@ import pytest
 
 from calls_doctor.errors import Silence, Unreachable
 from calls_doctor.net import resolver
-from calls_doctor.net.resolver import resolve
+from calls_doctor.net.resolver import resolve, routed
 
 
 @pytest.fixture
@@ -101,3 +101,22 @@ except Silence as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True)
     assert done.stdout.startswith("the look-up of slow.example.com: nothing came back")
+
+
+NO_ROUTE = "fe80::1"
+"""A link-local address without its link."""
+
+
+@pytest.mark.parametrize(
+    ("addresses", "kept"),
+    [
+        (["127.0.0.1", NO_ROUTE, "127.0.0.2"], ["127.0.0.1", "127.0.0.2"]),
+        ([NO_ROUTE, "127.0.0.1"], ["127.0.0.1"]),
+        ([NO_ROUTE], [NO_ROUTE]),
+        ([], []),
+    ],
+)
+async def test_addresses_that_this_machine_cannot_try_are_left_out_where_it_can_try_others(
+    addresses: list[str], kept: list[str]
+) -> None:
+    assert routed(addresses) == kept
