@@ -22,7 +22,10 @@ for _home in _HOMES:
         sys.path.insert(0, _home)
         break
 
-import click  # noqa: E402 - the path comes first
+try:
+    import click
+except KeyboardInterrupt:  # half of the time before main(), which has a word for it
+    os._exit(130)
 
 from calls_doctor import __version__  # noqa: E402 - the path comes first
 from calls_doctor.errors import CallsDoctorError, UsageError  # noqa: E402 - the path comes first
@@ -107,6 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # Whoever read our output has gone (`| head`), which is nobody's fault.
         forget_stdout()
         code = 0
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: the interpreter's own end would answer with a traceback
     sys.exit(code)
 
 
