@@ -75,7 +75,9 @@ def named(name: str) -> Diagnosis:
     return msgspec.structs.replace(cause(), cause=name, summary=f"{name} it is")
 
 
-def commands(site: Site, results: list[CheckResult], found: list[Diagnosis], typed: str = "") -> list[str]:
+def commands(
+    site: Site, results: list[CheckResult], found: list[Diagnosis], typed: str = "calls-doctor check"
+) -> list[str]:
     return [step.command for step in conclusion.next_steps(site, results, found, typed)]
 
 
@@ -109,6 +111,14 @@ def test_our_own_fault_asks_for_the_report_of_the_same_command() -> None:
     assert commands(CALLER, broken, [], "calls-doctor check --stun stun:a") == [
         "calls-doctor check --stun stun:a -o calls-doctor-report.json"
     ]
+
+
+def test_a_run_that_was_cut_short_is_to_be_run_again() -> None:
+    typed = "calls-doctor check --timeout 1s"
+    steps = conclusion.next_steps(SELF_TEST, [result("stun.reach", Status.PASS, "s")], [], typed, complete=False)
+    assert [step.command for step in steps] == [typed]
+    found = conclusion.next_steps(CALLER, [], [named("a.x")], typed, complete=False)
+    assert [step.command for step in found] == ["calls-doctor explain a.x", typed]
 
 
 def steps_of(site: Site, *results: CheckResult) -> dict[str, Any]:
