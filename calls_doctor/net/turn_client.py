@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import msgspec
+
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Silence, TlsError
 from calls_doctor.model.credentials import TurnCredentials
 from calls_doctor.model.flow import Address, Path, Transport
@@ -28,8 +30,12 @@ from calls_doctor.wire.turn_events import Allocated, Challenged, ChannelBound, P
 RELEASE_S = 0.3
 """How long a release may take on the way out; one datagram has left by then in any case."""
 ANSWER_S = stun.PROBE_DECIDED_S
-TLS_TRY_S = 0.6
-"""Of the time that a server over TCP may take, for finding out whether it waits for TLS."""
+OTHER_WAY_S = 0.6
+"""Of the time that a server over TCP or TLS may take, for finding out whether it waits for the other of the two."""
+_OTHER_WAY = {
+    "tcp": "{}: the port speaks TLS, and the URI says that it does not; turns: belongs there",
+    "tls": "{}: the port speaks TURN without TLS, and the URI says TLS; turn: belongs there",
+}
 ALLOCATE: Subject = (Method.ALLOCATE, ())
 
 
@@ -48,16 +54,30 @@ class Challenge:
 async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Challenge:
     """Asks for a relay without credentials. Raises NetworkError, ProtocolError, or FarEndError for 300.
 
-    A server that waits for TLS takes plain TURN for the head of a long record and is silent: that is told apart, in
-    the last part of the time.
+    A server that waits for TLS takes plain TURN for the head of a long record, and coturn without TLS takes a handshake
+    for the head of a message: both are silent. So the last part of the time is for asking the other way.
     """
-    try_tls_s = min(TLS_TRY_S, timeout_s / 2) if uri.transport == "tcp" else 0.0
+    other_way_s = min(OTHER_WAY_S, timeout_s / 2) if uri.transport != "udp" else 0.0
     try:
-        return await _challenge(uri, address, timeout_s - try_tls_s)
+        return await _challenge(uri, address, timeout_s - other_way_s)
     except Silence as error:
-        if not try_tls_s or not await speaks_tls(address, try_tls_s):
-            raise Silence(error.what, timeout_s, error.detail) from None
-    raise TlsError(f"{uri}: the port speaks TLS, and the URI says that it does not; turns: belongs there")
+        if other_way_s and await _answers_the_other_way(uri, address, other_way_s):
+            raise TlsError(_OTHER_WAY[uri.transport].format(uri)) from None
+        raise Silence(error.what, timeout_s, error.detail) from None
+
+
+async def _answers_the_other_way(uri: ServerUri, address: Address, timeout_s: float) -> bool:
+    """True where the port speaks TLS and the URI says that it does not, or the reverse."""
+    if uri.transport == "tcp":
+        return await speaks_tls(address, timeout_s)
+    plain = msgspec.structs.replace(uri, scheme="turn", transport="tcp")
+    try:
+        await _challenge(plain, address, timeout_s)
+    except (NetworkError, ProtocolError):
+        return False
+    except FarEndError:
+        pass  # it is a TURN server, whatever else it says
+    return True
 
 
 async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Challenge:
@@ -193,6 +213,8 @@ async def _release(driver: TurnDriver) -> None:
 
 
 async def _released(driver: TurnDriver) -> None:
-    with contextlib.suppress(NetworkError, ProtocolError, FarEndError):
-        await driver.ask(driver.client.release, (Method.REFRESH, ()), Released, timeout_s=RELEASE_S)
+    # A stream that never had an allocation takes along with it whatever it asked for.
+    if driver.client.relayed is not None or not driver.client.stream:
+        with contextlib.suppress(NetworkError, ProtocolError, FarEndError):
+            await driver.ask(driver.client.release, (Method.REFRESH, ()), Released, timeout_s=RELEASE_S)
     await driver.close()

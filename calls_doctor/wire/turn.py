@@ -98,7 +98,7 @@ class TurnClient:
     ) -> None:
         self._credentials = credentials
         self._random = random
-        self._stream = stream
+        self.stream = stream
         self._schedule_s = (0.0,) if stream else tuple(schedule_s)
         self._decided_s = decided_s
         self._realm = ""
@@ -146,7 +146,7 @@ class TurnClient:
     def send(self, peer: Address, data: bytes) -> None:
         """Sends data to the peer, by its channel where one is bound, else by a Send indication."""
         if peer in self._peers.bound:
-            self._out.append(channel_data(self._peers.channels[peer], data, padded=self._stream))
+            self._out.append(channel_data(self._peers.channels[peer], data, padded=self.stream))
             return
         attributes: Attributes = [(stun.XOR_PEER_ADDRESS, peer), (stun.DATA, data)]
         indication = Message(Method.SEND, MessageClass.INDICATION, self._transaction_id(), attributes)
