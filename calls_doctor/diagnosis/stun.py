@@ -18,7 +18,7 @@ def _blocked(server_side: bool) -> Callable[[Evidence], Prediction | None]:
     """No STUN server answers at all: a caller, or the media host."""
 
     def predicts(evidence: Evidence) -> Prediction | None:
-        failed = evidence.of("stun.reach", Status.FAIL)
+        failed = [r for r in evidence.of("stun.reach", Status.FAIL) if not _unresolved(r)]
         shown = [r for r in failed if (role_of(evidence, r) in SERVER_SIDE) is server_side]
         if not shown:
             return None
@@ -33,6 +33,12 @@ def _blocked(server_side: bool) -> Callable[[Evidence], Prediction | None]:
         )
 
     return predicts
+
+
+def _unresolved(result: CheckResult) -> bool:
+    """No server's name has an address, so nothing was sent that could have been blocked."""
+    rows = result.evidence.get("servers", ())
+    return bool(rows) and all(row["trouble"] == "unresolved" for row in rows)
 
 
 def wrong_answer(evidence: Evidence) -> Prediction | None:
@@ -57,7 +63,10 @@ def _servers_disagree(result: CheckResult) -> bool:
     server's fault.
     """
     said = [set(addresses) for addresses in result.evidence.get("mapped", {}).values()]
-    return all(len(addresses) == 1 for addresses in said) and len(set().union(*said)) > 1
+    families = ([{ip for ip in one if (":" in ip) is ipv6} for one in said] for ipv6 in (False, True))
+    return any(
+        all(len(addresses) <= 1 for addresses in family) and len(set().union(*family)) > 1 for family in families
+    )
 
 
 _REMEDY = Remedy(
