@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
-from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Refused, Silence
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Refused, Silence, Unresolved
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Address, address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
@@ -37,7 +37,7 @@ def _blame(row: dict[str, Any], error: Exception) -> None:
     elif isinstance(error, Refused):
         row["trouble"] = "refused"
     elif isinstance(error, NetworkError):
-        row["trouble"] = "unreachable"
+        row["trouble"] = "unresolved" if isinstance(error, Unresolved) else "unreachable"
     else:
         row["trouble"] = "tls" if "TLS" in str(error) else "not-turn"
 

@@ -128,6 +128,8 @@ async def test_names_that_do_not_resolve() -> None:
     failed = [one for one in report.checks if one.status is Status.FAIL]
     assert {one.category for one in failed} == {"stun", "turn", "port"}
     assert all("does-not-exist.invalid" in one.summary for one in failed)
+    assert report.diagnosis == []  # nothing was sent, so nobody's firewall is to blame
+    assert report.next
 
 
 def children() -> set[int]:

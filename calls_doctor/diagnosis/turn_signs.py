@@ -95,7 +95,7 @@ def _collected(
 
 def _answering(rows: Iterable[Row]) -> list[Row]:
     """Rows on which something of the server was heard, whatever it said."""
-    return [row for row in rows if row["trouble"] not in (*SILENT, "refused")]
+    return [row for row in rows if row["trouble"] not in (*SILENT, "refused", "unresolved")]
 
 
 def not_running(evidence: Evidence) -> Prediction | None:
