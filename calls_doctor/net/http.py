@@ -1,12 +1,15 @@
-"""HTTP/1.1 GET (h11), and the opened connection for whoever speaks on after the headers. No redirects, no cookies."""
+"""HTTP/1.1 GET (h11), and the opened connection for whoever speaks on after the headers. No redirects, no cookies.
+
+Headers and bodies are bounded, and no error repeats what came or what was sent: a far end might send our own
+credentials back.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import h11
 
@@ -14,11 +17,16 @@ from calls_doctor import __version__
 from calls_doctor.errors import Cut, HttpError, Silence
 from calls_doctor.model.flow import Address
 from calls_doctor.net import resolver
-from calls_doctor.net.streams import Stream, open_stream
+from calls_doctor.net.streams import Stream, open_stream, reason_of
 
+HEAD_MAX_BYTES = 65536
 BODY_MAX_BYTES = 262_144
 READ_BYTES = 65536
 USER_AGENT = f"calls-doctor/{__version__}"
+SWITCHING_PROTOCOLS = 101
+_BEGINNING = b"HTTP/"
+_SHOWN_BYTES = 16
+"""Of what is no HTTP; our own request has said nothing but its target within so many."""
 Headers = Sequence[tuple[str, str]]
 
 
@@ -29,6 +37,7 @@ class HttpAnswer:
     status: int
     headers: Headers
     body: bytes
+    """At most BODY_MAX_BYTES; what was longer is cut there."""
     connect_s: float
     """TCP (and TLS) handshake."""
 
@@ -47,11 +56,14 @@ async def get(url: str, *, timeout_s: float, headers: Headers = ()) -> HttpAnswe
 
 async def get_over(stream: Stream, url: str, timeout_s: float, headers: Headers = ()) -> HttpAnswer:
     """GETs over a connection that is open, and closes it. Raises Silence, Cut, HttpError."""
+    conversation = HttpConversation(stream, url)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _exchange(stream, urlsplit(url), headers)
+            conversation.ask([("Accept", "*/*"), ("Connection", "close"), *headers])
+            head = await conversation.head()
+            return HttpAnswer(head.status, head.headers, await conversation.body(), stream.connect_s)
     except TimeoutError:
-        raise Silence(f"GET {url}", timeout_s) from None
+        raise conversation.silence(timeout_s) from None
     finally:
         await stream.close()
 
@@ -65,43 +77,99 @@ async def connect(url: str, timeout_s: float) -> Stream:
     return await open_stream(address, timeout_s, tls_name=host if secure else "")
 
 
-async def _exchange(stream: Stream, parts: SplitResult, headers: Headers) -> HttpAnswer:
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=READ_BYTES)
-    sent = [("Host", parts.netloc), ("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Connection", "close"), *headers]
-    request = h11.Request(method="GET", target=parts.path or "/", headers=sent)
-    out = (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
-    stream.writer.write(out)
-    response: h11.Response | None = None
-    body = b""
-    while True:
-        event = await _next(connection, stream, parts)
-        if isinstance(event, h11.Response):
-            response = event
-        elif isinstance(event, h11.Data):
-            body += bytes(event.data)
-        if isinstance(event, h11.EndOfMessage | h11.ConnectionClosed) or len(body) > BODY_MAX_BYTES:
-            break
-    if response is None:
-        raise Cut(f"GET {parts.geturl()}", detail="the connection was closed without an answer")
-    fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
-    return HttpAnswer(response.status_code, fields, body[:BODY_MAX_BYTES], stream.connect_s)
+@dataclass(frozen=True)
+class Head:
+    """Status and headers of an answer; names of headers are lower case."""
+
+    status: int
+    headers: Headers
 
 
-async def _next(connection: h11.Connection, stream: Stream, parts: SplitResult) -> h11.Event:
-    """The next event that is not "more data is needed"."""
-    while True:
+class HttpConversation:
+    """One GET over an open connection, step by step: `ask`, `head`, then `body` or, after 101, what is `left`."""
+
+    def __init__(self, stream: Stream, url: str) -> None:
+        self._stream, self._parts = stream, urlsplit(url)
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MAX_BYTES)
+        self._what = f"GET {_without_credentials(self._parts)}"
+        self._begun = b""
+        """The first bytes that came."""
+
+    @property
+    def left(self) -> bytes:
+        """What came after the headers of a 101 and was not looked at."""
+        return bytes(self._http.trailing_data[0])
+
+    def ask(self, headers: Headers) -> None:
+        """Sends the request; Host and User-Agent are made here."""
+        own = [("Host", _authority(self._parts)), ("User-Agent", USER_AGENT)]
+        target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
+        request = h11.Request(method="GET", target=target, headers=[*own, *headers])
+        for event in (request, h11.EndOfMessage()):
+            self._stream.writer.write(self._http.send(event) or b"")
+
+    async def head(self) -> Head:
+        """Status and headers of the answer, 101 among them; what is interim (1xx) is passed over. Raises Cut,
+        HttpError."""
+        while True:
+            event = await self._next()
+            assert isinstance(event, h11.Response | h11.InformationalResponse), "h11 gives nothing else first"
+            if isinstance(event, h11.Response) or event.status_code == SWITCHING_PROTOCOLS:
+                fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
+                return Head(event.status_code, fields)
+
+    async def body(self) -> bytes:
+        """The body that follows the head, cut at BODY_MAX_BYTES. Raises Cut, HttpError."""
+        body = bytearray()
+        while len(body) < BODY_MAX_BYTES:
+            event = await self._next()
+            if not isinstance(event, h11.Data):
+                break
+            body += event.data
+        return bytes(body[:BODY_MAX_BYTES])
+
+    def silence(self, after_s: float) -> Silence:
+        """The error for an answer that was not there in time."""
+        return Silence(self._what, after_s, "but for a part of an answer" if self._begun else "")
+
+    async def _next(self) -> h11.Event:
+        """The next event that is not "more data is needed"."""
+        ended = False
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                if ended:
+                    rest = "before the answer was whole" if self._begun else "without an answer"
+                    raise Cut(self._what, detail=f"the connection was closed {rest}") from None
+                large = " (its headers are too large)" if error.error_status_hint == 431 else ""
+                raise HttpError(f"what answers at {_authority(self._parts)} breaks HTTP{large}") from None
+            if isinstance(event, h11.Event):
+                return event
+            data = await self._read()
+            ended = not data
+            self._http.receive_data(data)
+
+    async def _read(self) -> bytes:
         try:
-            event = connection.next_event()
-        except h11.RemoteProtocolError as error:
-            if connection.trailing_data[0] or connection.their_state is h11.ERROR:
-                raise HttpError(f"what answers at {parts.netloc} does not speak HTTP: {error}") from None
-            raise Cut(f"GET {parts.geturl()}", detail=str(error)) from None
-        if isinstance(event, h11.Event):
-            return event
-        try:
-            data = await stream.reader.read(READ_BYTES)
+            data = await self._stream.reader.read(READ_BYTES)
         except OSError as error:
-            raise Cut(f"GET {parts.geturl()}", detail=os.strerror(error.errno or 0)) from None
-        if not data and connection.their_state is h11.SEND_RESPONSE:
-            raise Cut(f"GET {parts.geturl()}", detail="the connection was closed before the answer was whole")
-        connection.receive_data(data)
+            raise Cut(self._what, detail=reason_of(error)) from None
+        if len(self._begun) < len(_BEGINNING):
+            self._begun = (self._begun + data)[:_SHOWN_BYTES]
+            if not self._begun.startswith(_BEGINNING[: len(self._begun)]):
+                raise HttpError(f"what answers at {_authority(self._parts)} does not speak HTTP: {self._begun!r}")
+        return data
+
+
+def _authority(parts: SplitResult) -> str:
+    """Host and port as the URL has them, without credentials; names in ASCII."""
+    host = parts.hostname or ""
+    if not host.isascii():
+        host = host.encode("idna").decode()  # what cannot be encoded so was not resolved before either
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port}" if parts.port else host
+
+
+def _without_credentials(parts: SplitResult) -> str:
+    return urlunsplit(parts._replace(netloc=_authority(parts)))
