@@ -81,7 +81,7 @@ class Commands(click.Group):
     cls=Commands,
     no_args_is_help=False,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
