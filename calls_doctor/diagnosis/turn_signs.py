@@ -24,6 +24,8 @@ SILENT = ("silent", "unreachable")
 QUOTA_CODES = (486, 508)
 """RFC 8656: Allocation Quota Reached, Insufficient Capacity."""
 WRONG_CREDENTIALS_CODES = (401, 441)
+TRY_ALTERNATE = 300
+"""RFC 8489: the server is one, and serves nobody itself."""
 
 
 class Seen(NamedTuple):
@@ -153,6 +155,13 @@ def row_shows(
     return predicts
 
 
+def not_a_turn_server(row: Row) -> bool:
+    """What answers, hangs up or refuses in its own words is no TURN server; one that names another is."""
+    if row["trouble"] == "refused-request":
+        return bool(row["code"] != TRY_ALTERNATE)
+    return row["trouble"] in ("not-turn", "odd-answer", "cut")
+
+
 def wrong_credentials(expired: bool) -> Callable[[Row], bool]:
     """Refused after authentication, with a user name whose time has passed or has not."""
     return lambda row: row.get("code") in WRONG_CREDENTIALS_CODES and (row.get("expired_s") is not None) is expired
@@ -199,7 +208,8 @@ def not_allocating(evidence: Evidence) -> Prediction | None:
         known = (*QUOTA_CODES, *WRONG_CREDENTIALS_CODES)
         return not row.get("ok") and row.get("code") not in known and not (row.get("peer") and row.get("code") == 403)
 
-    shown = _seen(evidence.bad(ALLOCATE, PERMISSION), holds)
+    elsewhere = _seen(evidence.bad(LISTENER), lambda row: row.get("code") == TRY_ALTERNATE)
+    shown = [*elsewhere, *_seen(evidence.bad(ALLOCATE, PERMISSION), holds)]
     calls = [r for r in evidence.bad(RELAY_CALL) if r.evidence.get("stage") in RELAY_STAGES]
     later = [r for r in calls if not _codes(r) & set(QUOTA_CODES)]
     if shown:

@@ -126,14 +126,15 @@ async def _allocate(uri: ServerUri, address: Address, credentials: TurnCredentia
         await _release(driver)
         raise
     assert isinstance(event, Allocated), "what was waited for"
-    return Allocation(driver, event, loop.time() - began)
+    return Allocation(driver, address, event, loop.time() - began)
 
 
 class Allocation:
     """`async with await allocate(...) as allocation`; released and closed at the end."""
 
-    def __init__(self, driver: TurnDriver, event: Allocated, rtt_s: float) -> None:
+    def __init__(self, driver: TurnDriver, server: Address, event: Allocated, rtt_s: float) -> None:
         self._driver = driver
+        self.server = server
         self.relayed = event.relayed
         self.mapped = event.mapped
         self.lifetime_s = event.lifetime_s
