@@ -91,7 +91,7 @@ class HttpConversation:
     def __init__(self, stream: Stream, url: str) -> None:
         self._stream, self._parts = stream, urlsplit(url)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MAX_BYTES)
-        self._what = f"GET {_without_credentials(self._parts)}"
+        self._what = f"GET {shown(url)}"
         self._begun = b""
         """The first bytes that came."""
 
@@ -171,5 +171,7 @@ def _authority(parts: SplitResult) -> str:
     return f"{host}:{parts.port}" if parts.port else host
 
 
-def _without_credentials(parts: SplitResult) -> str:
+def shown(url: str) -> str:
+    """The URL without credentials."""
+    parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=_authority(parts)))
