@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import logging
-import re
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +14,7 @@ from calls_doctor.errors import Cut, FarEndError, HttpError, Refused, Silence, U
 from calls_doctor.net import websocket
 from calls_doctor.net.http import READ_BYTES
 from calls_doctor.net.websocket import open_websocket
+from tests.servers.api_servers import accepting, frame
 from tests.servers.plain_sockets import eventually, rest_of
 from tests.servers.scripted_tcp import HOST, Scripted, answering, http_answer, served
 
@@ -25,21 +23,6 @@ CANARY = "Y2FuYXJ5"
 AUTHORIZATION = ("Authorization", f"Basic {CANARY}")
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 Then = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:
-    """One frame of a server."""
-    size = bytes([len(data)]) if len(data) < 126 else b"\x7f" + struct.pack("!Q", len(data))
-    return bytes([(fin << 7) | opcode]) + size + data
-
-
-def accepting(request: bytes, *headers: str) -> bytes:
-    """The 101 to this request."""
-    key = re.search(rb"(?i)sec-websocket-key: (\S+)", request)
-    assert key is not None
-    accept = base64.b64encode(hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
-    lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
-    return "\r\n".join([*lines, f"Sec-WebSocket-Accept: {accept}", *headers, "", ""]).encode()
 
 
 @asynccontextmanager
