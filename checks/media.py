@@ -58,7 +58,7 @@ async def call_relay_probe(context: Context) -> Finding:
     """The same with every packet going through the TURN relay."""
     from calls_doctor.net import relay
 
-    uri = relay.first_good(context.site, context.results["turn.allocate"].evidence["servers"])
+    uri = relay.usable(context.site, context.results)
     paired = _paired(context)
     try:
         async with AsyncExitStack() as stack:
@@ -205,6 +205,7 @@ CHECKS = (
         title="A call through the TURN relay carries RTP both ways",
         probe=call_relay_probe,
         needs=("turn.allocate", "turn.relay-range"),
+        uses=("turn.permission",),
         nothing_to_do=_no_relay,
         targets=lambda site: [str(uri) for uri in site.turn[:1]],
         packets_max=120,

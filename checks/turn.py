@@ -133,13 +133,6 @@ def _answering(context: Context) -> list[ServerUri]:
     return [uri for uri in context.site.turn if str(uri) in answering]
 
 
-def _relaying(context: Context) -> ServerUri:
-    """The first URI that gave a relay, and allowed a peer where one does."""
-    given = context.results
-    tried = [row for check in ("turn.permission", "turn.allocate") if check in given for row in _rows(given[check])]
-    return relay.first_good(context.site, [row for row in tried if row["ok"]])
-
-
 def _rows(result: CheckResult) -> list[dict[str, Any]]:
     return list(result.evidence.get("servers", ()))
 
@@ -192,7 +185,7 @@ async def relay_range_probe(context: Context) -> Finding:
     """Data through the relay and back: to the media host's echo, or between two allocations on the same server."""
     if context.paired is not None:
         return await _through_to(context, context.paired)
-    uri = _relaying(context)
+    uri = relay.usable(context.site, context.results)
     try:
         there, back = await _between_two(context, uri)
     except (NetworkError, ProtocolError, FarEndError) as error:
@@ -210,7 +203,8 @@ async def relay_range_probe(context: Context) -> Finding:
 
 async def _through_to(context: Context, paired: PairedHost) -> Finding:
     """Samples several relay ports by repeated allocations, an echo through each."""
-    uri, target = _relaying(context), str(_relaying(context))
+    uri = relay.usable(context.site, context.results)
+    target = str(uri)
     rows = await asyncio.gather(*(_one_port(context, uri, paired) for _ in range(RELAY_PORTS_SAMPLED)))
     # What a quota did not give is not sampled: that the user has fewer relays than we ask for at once breaks no call.
     rows = [row for row in rows if row["code"] != relay.ALLOCATION_QUOTA_REACHED] or rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ from calls_doctor.wire.turn_server import Faults
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp, eventually
 from tests.servers.scripted_tcp import served
-from tests.servers.turn_servers import tcp_listener
+from tests.servers.turn_servers import server_tls, tcp_listener
 
 GOOD = TurnCredentials("alice", Secret("wonderland"))
 BAD = TurnCredentials("alice", Secret("queen"))
@@ -201,14 +200,8 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def _tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*names).configure_cert(context)
-    return context
-
-
 async def test_tls_on_the_plain_port_and_plain_on_the_tls_port_are_both_said(authority: trustme.CA) -> None:
-    async with tcp_listener(tls=_tls(authority, "localhost")) as port:
+    async with tcp_listener(tls=server_tls(authority, "localhost")) as port:
         with pytest.raises(TlsError, match="the port speaks TLS"):
             await challenge(uri(port, "tcp"), (HOST, port), timeout_s=0.3)
     async with tcp_listener(b"SSH-2.0-OpenSSH_9.2\r\n") as port:
@@ -249,15 +242,15 @@ async def test_silence_is_told_within_the_time_given_whichever_way_it_was_asked(
 async def test_a_certificate_is_judged_by_chain_and_name(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with tcp_listener(tls=_tls(authority, "localhost")) as port:
+    async with tcp_listener(tls=server_tls(authority, "localhost")) as port:
         with pytest.raises(TlsError, match="not to be trusted"):
             await challenge(uri(port, "tls"), (HOST, port), timeout_s=TIMEOUT_S)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    async with tcp_listener(tls=_tls(authority, "turn.example.com")) as port:
+    async with tcp_listener(tls=server_tls(authority, "turn.example.com")) as port:
         with pytest.raises(TlsError, match=r"[Hh]ostname mismatch"):
             await challenge(uri(port, "tls"), (HOST, port), timeout_s=TIMEOUT_S)
-    async with tcp_listener(tls=_tls(authority, "localhost"), hangs=True) as port:
+    async with tcp_listener(tls=server_tls(authority, "localhost"), hangs=True) as port:
         with pytest.raises(Silence):  # TLS is well, and nothing more comes
             await challenge(uri(port, "tls"), (HOST, port), timeout_s=0.5)
 
