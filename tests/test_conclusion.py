@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +12,7 @@ from calls_doctor.engine.select import CheckPlan, LeftOut
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Role
-from calls_doctor.model.report import Diagnosis, Report, Vantage, Verdict
+from calls_doctor.model.report import Diagnosis, GuideStep, Report, Vantage, Verdict
 from calls_doctor.model.site import Phase, Site
 from checks import CHECKS
 from tests.reports.samples import cause, healthy_report, result
@@ -121,7 +120,7 @@ def test_a_run_that_was_cut_short_is_to_be_run_again() -> None:
     assert [step.command for step in found] == ["calls-doctor explain a.x", typed]
 
 
-def steps_of(site: Site, *results: CheckResult) -> dict[str, Any]:
+def steps_of(site: Site, *results: CheckResult) -> dict[str, GuideStep]:
     return {step.step: step for step in conclusion.guide(site, list(results))}
 
 
