@@ -22,6 +22,7 @@ from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.report import Report, Verdict
 from calls_doctor.net import rtcd_client
 from calls_doctor.run import Request
+from calls_doctor.standin import launch
 from calls_doctor.standin.launch import Options, StandInProcess
 from calls_doctor.wire.direct import Keys, Link
 from checks import CHECKS
@@ -183,3 +184,13 @@ def test_a_plan_touches_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(planned, CheckPlan)
         targets = [target for spec in planned.planned for target in spec.targets(planned.site)]
         assert targets
+
+
+async def test_a_stand_in_that_breaks_is_our_own_fault_and_not_the_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = launch._BOOT.replace("main()", "print('Traceback: it broke', file=sys.stderr); main()")
+    assert broken != launch._BOOT
+    monkeypatch.setattr(launch, "_BOOT", broken)
+    report = await run.check(Request(media_time_s=SHORT_S), {}, Listener())
+    (own,) = [one for one in report.checks if one.status is Status.ERROR]
+    assert (own.id, own.evidence["traceback"].strip()) == ("media.self", "Traceback: it broke")
+    assert report.verdict is Verdict.BROKEN and run.exit_code(report) == 5
