@@ -25,6 +25,8 @@ RELAY_PORTS_SAMPLED = 8
 DATAGRAMS = 10
 ENOUGH_DATAGRAMS = 5
 """Each way: the way to the server may lose some, and whether it relays at all is the question."""
+EXCHANGE_S = 1.0
+"""How long datagrams may take from one allocation to another."""
 FIRST_EXPIRY_S = 1_000_000_000
 """September 2001."""
 
@@ -267,7 +269,7 @@ async def _between_two(context: Context, uri: ServerUri) -> tuple[int, int]:
             there.send(payload)
             back.send(payload)
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(EXCHANGE_S):
                 await asyncio.gather(at_one.complete.wait(), at_other.complete.wait())
         except TimeoutError:
             pass  # what is missing is counted below

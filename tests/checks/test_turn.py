@@ -309,7 +309,10 @@ async def test_a_media_host_without_an_address_is_no_fault_of_the_server() -> No
 
 
 @pytest.mark.parametrize("faults", [Faults(lose_to_peers=True), Faults(lose_from_peers=True)])
-async def test_data_that_two_allocations_do_not_exchange_decides_nothing(faults: Faults) -> None:
+async def test_data_that_two_allocations_do_not_exchange_decides_nothing(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "EXCHANGE_S", 0.1)
     async with server() as turn_server:
         turn_server.faults = faults
         found = await checked(uri(turn_server.port))
