@@ -25,8 +25,8 @@ READ_BYTES = 65536
 USER_AGENT = f"calls-doctor/{__version__}"
 SWITCHING_PROTOCOLS = 101
 _BEGINNING = b"HTTP/"
-_SHOWN_BYTES = 16
-"""Of what is no HTTP; our own request has said nothing but its target within so many."""
+_OTHERS = {b"SSH-": " but SSH", b"\x15\x03": " but TLS", b"\x16\x03": " but TLS"}
+"""How some begin that are found on a wrong port."""
 Headers = Sequence[tuple[str, str]]
 
 
@@ -156,9 +156,10 @@ class HttpConversation:
         except OSError as error:
             raise Cut(self._what, detail=reason_of(error)) from None
         if len(self._begun) < len(_BEGINNING):
-            self._begun = (self._begun + data)[:_SHOWN_BYTES]
-            if not self._begun.startswith(_BEGINNING[: len(self._begun)]):
-                raise HttpError(f"what answers at {_authority(self._parts)} does not speak HTTP: {self._begun!r}")
+            self._begun = (self._begun + data)[: len(_BEGINNING)]
+            if not _BEGINNING.startswith(self._begun):
+                other = next((said for head, said in _OTHERS.items() if self._begun.startswith(head)), "")
+                raise HttpError(f"what answers at {_authority(self._parts)} does not speak HTTP{other}")
         return data
 
 
