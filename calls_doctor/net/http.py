@@ -14,14 +14,15 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 import h11
 
 from calls_doctor import __version__
-from calls_doctor.errors import Cut, HttpError, Silence
+from calls_doctor.errors import Cut, HttpError, NetworkError, Silence
 from calls_doctor.model.flow import Address
 from calls_doctor.net import resolver
-from calls_doctor.net.streams import Stream, open_stream, reason_of
+from calls_doctor.net.streams import Stream, open_stream, reason_of, speaks_tls
 
 HEAD_MAX_BYTES = 65536
 BODY_MAX_BYTES = 262_144
 READ_BYTES = 65536
+_SECURE = ("https", "wss")
 USER_AGENT = f"calls-doctor/{__version__}"
 SWITCHING_PROTOCOLS = 101
 _BEGINNING = b"HTTP/"
@@ -71,10 +72,20 @@ async def get_over(stream: Stream, url: str, timeout_s: float, headers: Headers 
 async def connect(url: str, timeout_s: float) -> Stream:
     """The connection to an http, https, ws or wss URL. Raises what `resolve` and `open_stream` raise."""
     parts = urlsplit(url)
-    secure = parts.scheme in ("https", "wss")
-    host = parts.hostname or ""
-    address: Address = (await resolver.resolve(host))[0], parts.port or (443 if secure else 80)
-    return await open_stream(address, timeout_s, tls_name=host if secure else "")
+    tls_name = (parts.hostname or "") if parts.scheme in _SECURE else ""
+    return await open_stream(await _address(parts), timeout_s, tls_name=tls_name)
+
+
+async def speaks_tls_at(url: str, timeout_s: float) -> bool:
+    """True where the URL's host and port speak TLS, whatever its scheme says."""
+    try:
+        return await speaks_tls(await _address(urlsplit(url)), timeout_s)
+    except NetworkError:  # its name has no address
+        return False
+
+
+async def _address(parts: SplitResult) -> Address:
+    return (await resolver.resolve(parts.hostname or ""))[0], parts.port or (443 if parts.scheme in _SECURE else 80)
 
 
 @dataclass(frozen=True)

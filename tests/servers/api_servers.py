@@ -33,13 +33,15 @@ def accepting(request: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def accepting_api(says: bytes | None, *, leaves: bool = False) -> AsyncIterator[Scripted]:
+async def accepting_api(
+    says: bytes | None, *, leaves: bool = False, version: bytes = VERSION
+) -> AsyncIterator[Scripted]:
     """/version as rtcd's, and a WebSocket for everybody, whose first message is this (None: there is none)."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
         if not request.startswith(b"GET /ws "):
-            writer.write(http_answer(200, VERSION))
+            writer.write(http_answer(200, version))
             return
         writer.write(accepting(request) + (b"" if says is None else frame(BINARY, says)))
         if not leaves:
