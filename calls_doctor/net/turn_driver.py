@@ -60,6 +60,7 @@ class TurnDriver:
         self._asks: list[_Ask] = []
         self._heard: NetworkError | None = None
         """An ICMP error, which an answer may outdo."""
+        self._closed = False
         self._ended: NetworkError | ProtocolError | None = None
 
     def attach(self, channel: Channel) -> None:
@@ -89,7 +90,8 @@ class TurnDriver:
             self._asks.remove(ask)
 
     def packet(self, data: bytes) -> None:
-        """One message from the server."""
+        """One message from the server, which is reached then: what the network said before is outdated."""
+        self._heard = None
         self.client.receive(data, self._loop.time())
         self.go_on()
 
@@ -105,7 +107,10 @@ class TurnDriver:
         self._end(error)
 
     def go_on(self) -> None:
-        """After every call into the client: sends, hears what happened, sets the timer."""
+        """After every call into the client: sends, hears what happened, sets the timer. After the end what is still to
+        be sent is thrown away."""
+        if self._closed:
+            self.client.packets_to_send()
         if self._channel is None:
             return
         for packet in self.client.packets_to_send():
@@ -127,6 +132,7 @@ class TurnDriver:
         """Closes the channel; a release was asked for before."""
         if self._timer is not None:
             self._timer.cancel()
+        self._closed = True
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()

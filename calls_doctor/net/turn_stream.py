@@ -32,8 +32,10 @@ class TurnStream:
     async def close(self) -> None:
         """Ends it at once; whoever wants a last message answered waits for that first."""
         self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
-        await self._stream.close()
+        try:
+            await asyncio.gather(self._reading, return_exceptions=True)
+        finally:
+            await self._stream.close()
 
     async def _read(self) -> None:
         deframer = StreamDeframer()

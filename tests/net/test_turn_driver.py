@@ -182,6 +182,22 @@ async def test_silence_names_what_came_instead_and_what_the_network_said(bench: 
         await bench.ask_to_allocate()
 
 
+async def test_what_the_network_said_before_an_answer_is_outdated(bench: Bench) -> None:
+    bench.driver.trouble(Unreachable("UDP to 192.0.2.1:3478", detail="No route to host, ICMP 3/1"))
+    await bench.allocate()
+    with pytest.raises(Silence):
+        await bench.permit([PEER[0]])
+
+
+async def test_after_the_end_what_is_sent_is_thrown_away(bench: Bench) -> None:
+    await bench.allocate()
+    await bench.driver.close()
+    for _ in range(3):
+        bench.driver.client.send(PEER, b"late")
+        bench.driver.go_on()
+    assert bench.driver.client.packets_to_send() == []
+
+
 async def test_a_stream_that_is_not_turn_ends_everything_with_its_reason(bench: Bench) -> None:
     (heard,) = bench.listen(PEER)
     asking = asyncio.create_task(bench.ask_to_allocate())

@@ -129,6 +129,16 @@ async def test_after_its_end_nothing_is_sent_and_nothing_heard() -> None:
         assert heard.packets == [] and heard.ends == []
 
 
+async def test_cancelling_the_end_ends_the_connection_all_the_same() -> None:
+    async with connected(echo) as (stream, _):
+        closing = asyncio.create_task(stream.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert stream._stream.writer.transport.is_closing()
+
+
 async def test_a_closed_port() -> None:
     async with served(echo) as server:
         port = server.port
