@@ -10,13 +10,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
-from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.net import relay, resolver, turn_client
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.wire.turn_stream import CARRIES_TLS
 
 if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
@@ -43,7 +44,7 @@ def _blame(row: dict[str, Any], error: Exception) -> None:
     elif isinstance(error, NetworkError):
         row["trouble"] = trouble_word(error)
     else:
-        row["trouble"] = "tls" if "TLS" in str(error) else "not-turn"
+        row["trouble"] = "tls" if isinstance(error, TlsError) or str(error) == CARRIES_TLS else "not-turn"
 
 
 async def challenge_probe(context: Context) -> Finding:
@@ -217,6 +218,10 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
     if len(good) == len(rows):
         summary = f"data went to the media host and back through {len(rows)} relay ports"
         return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
+    if not evidence["sent"]:  # the server gave relays before, and now refuses them, or is gone
+        evidence |= {"stage": "allocate", "arrived": None}
+        summary = f"no relay port could be tried: {rows[0]['detail']}"
+        return Finding(status=Status.FAIL, summary=summary, target=target, evidence=evidence)
     books = await paired.books()
     sessions = {s.session: len(s.probes) for s in books.sessions} if books else {}
     evidence["arrived"] = sum(sessions.get(row["session"], 0) for row in rows) if books else None

@@ -19,7 +19,7 @@ LISTENER, ALLOCATE, PERMISSION, RELAY, RELAY_CALL = (
     "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "media.call-relay",
 )  # fmt: skip
 RELAY_STAGES = ("allocate", "permit")
-"""Stages of a relayed call that the TURN server itself refuses."""
+"""Stages of a relayed call, or of data through the relay, that the TURN server itself refuses."""
 SILENT = ("silent", "unreachable")
 QUOTA_CODES = (486, 508)
 """RFC 8656: Allocation Quota Reached, Insufficient Capacity."""
@@ -210,8 +210,8 @@ def not_allocating(evidence: Evidence) -> Prediction | None:
 
     elsewhere = _seen(evidence.bad(LISTENER), lambda row: row.get("code") == TRY_ALTERNATE)
     shown = [*elsewhere, *_seen(evidence.bad(ALLOCATE, PERMISSION), holds)]
-    calls = [r for r in evidence.bad(RELAY_CALL) if r.evidence.get("stage") in RELAY_STAGES]
-    later = [r for r in calls if not _codes(r) & set(QUOTA_CODES)]
+    refused = [r for r in evidence.bad(RELAY, RELAY_CALL) if r.evidence.get("stage") in RELAY_STAGES]
+    later = [r for r in refused if not _codes(r) & set(QUOTA_CODES)]
     if shown:
         detail = str(shown[0].row["detail"])
         return _found(evidence, shown, at_the_far_end(evidence), detail, also=outcomes(later))

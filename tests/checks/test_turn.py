@@ -130,6 +130,9 @@ async def test_what_is_no_turn_server() -> None:
         assert trouble(found) == ["not-turn"] and found.causes == ["turn.wrong-service"]
         found = await checked(uri(port, "tls"))
         assert trouble(found) == ["tls"] and found.causes == ["turn.tls-invalid"]
+    async with tcp_listener(b"\x15\x03\x03\x00\x02\x02\x0a") as port:  # an alert: it speaks TLS
+        found = await checked(uri(port, "tcp"))
+        assert trouble(found) == ["tls"] and found.causes == ["turn.tls-invalid"]
     async with tcp_listener() as port:  # it hangs up
         found = await checked(uri(port, "tcp"))
         assert trouble(found) == ["cut"] and found.causes == ["turn.wrong-service"]
@@ -346,6 +349,19 @@ async def test_data_that_the_media_host_does_not_exchange_is_a_failure_with_its_
     assert found.statuses["relay-range"] == "fail" and found.causes == ["turn.relay-blocked"]
     evidence = found.results["turn.relay-range"].evidence
     assert (evidence["returned"], evidence["arrived"] > 0) == (0, arrived)
+
+
+async def test_a_server_that_gives_no_relay_any_more_is_not_said_to_lose_data() -> None:
+    def from_now_on_no_more(_peer: str) -> bool:
+        turn_server.faults = Faults(refuse={Method.ALLOCATE: 500})
+        return True
+
+    async with server(may_relay=from_now_on_no_more) as turn_server, media_host() as stand_in:
+        found = await checked(uri(turn_server.port), host=paired(stand_in.ready))
+    assert found.statuses == ALL_PASS | {"relay-range": "fail"} and found.causes == ["turn.not-allocating"]
+    relay_range = found.results["turn.relay-range"]
+    assert (relay_range.evidence["sent"], relay_range.evidence["arrived"]) == (0, None)
+    assert "refused with 500" in relay_range.summary
 
 
 async def test_a_quota_that_gives_fewer_ports_than_are_sampled_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
