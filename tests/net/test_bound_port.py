@@ -9,6 +9,7 @@ import pytest
 
 from calls_doctor.model.flow import Path, Transport
 from calls_doctor.net.bound_port import BoundPort, BoundStream
+from calls_doctor.net.bound_sockets import bound_tcp, bound_udp
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp, eventually, rest_of
 
@@ -88,19 +89,12 @@ async def test_a_number_that_is_taken_for_either_leaves_nothing_open(
     transport: str, free_port: Callable[[], int]
 ) -> None:
     number = free_port()
-    loop = asyncio.get_running_loop()
-    if transport == "udp":
-        taken, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(HOST, number))
-    else:
-        server = await asyncio.start_server(lambda _reader, writer: writer.close(), HOST, number)
     port = Echo()
-    with pytest.raises(OSError, match="in use"):
-        await port.start([HOST], number)
-    assert not port.streams
-    if transport == "udp":
-        taken.close()
-    else:
-        server.close()
-        await server.wait_closed()
+    with bound_udp(HOST, number) if transport == "udp" else bound_tcp(HOST, number) as taken:
+        if transport == "tcp":
+            taken.listen()
+        with pytest.raises(OSError, match="in use"):
+            await port.start([HOST], number)
+        assert not port.streams
     await port.start([HOST], number)
     await port.close()
