@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-REASON = r"\W*\w+\W+\w+"
-"""Two words at least; for Any one will do ("JSON")."""
+REASON = r".*[^\W\d_]{3,}"
+"""A word at least ("JSON")."""
 IN_COMMENTS = {
     "type: ignore": re.compile(r"#\s*type:\s*ignore(\[[\w, -]+\])?(?P<reason>.*)"),
     "noqa": re.compile(r"#\s*noqa\b(:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*)?(?P<reason>.*)"),
@@ -53,7 +53,7 @@ def of_file(path: Path) -> Iterator[Suppression]:
                     found[1].split(".")[-1], place, bool(re.search(r"reason=f?\"|skip\(f?\"|# \w+ \w+", line))
                 )
         elif token.type == tokenize.NAME and token.string == "Any" and (imported := IMPORTS_ANY.match(line)):
-            yield Suppression("Any", place, bool(re.search(r"#\W*\w+", imported["rest"])))
+            yield Suppression("Any", place, bool(re.match(rf"[^#]*#{REASON}", imported["rest"])))
 
 
 def main() -> int:

@@ -38,7 +38,10 @@ def timed_s(command: Sequence[str]) -> float:
 
 
 def interleaved(rounds: int, *commands: Sequence[str]) -> list[Times]:
-    """Each command once in each round, so that what the machine does meanwhile hits all alike; one round is not counted."""
+    """Each command once in each round, so that what the machine does meanwhile hits all alike.
+
+    One round more than is counted warms up.
+    """
     taken: list[list[float]] = [[] for _ in commands]
     for number in range(rounds + 1):
         for times, command in zip(taken, commands, strict=True):
@@ -49,7 +52,7 @@ def interleaved(rounds: int, *commands: Sequence[str]) -> list[Times]:
 
 
 def peak_pss_bytes(command: Sequence[str]) -> int:
-    """The largest sum, over the process and all below it, of the proportional set size: what several share counts once."""
+    """The largest sum, over the process and all below it, of the proportional set size: what is shared counts once."""
     peak = 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:

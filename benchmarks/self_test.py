@@ -1,6 +1,6 @@
 """`calls-doctor check` as a whole: how long, how heavy, how steady, and beside programs that own its ports.
 
-python benchmarks/self_test.py [RUNS]
+python -m benchmarks.self_test [RUNS]
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from process import CALLS_DOCTOR, LIMIT_S, Times, peak_pss_bytes, timed_s, without_credentials
-from quality import Figure, record
+from benchmarks.process import CALLS_DOCTOR, LIMIT_S, Times, peak_pss_bytes, timed_s, without_credentials
+from benchmarks.quality import Figure, record
 
 CHECK = [CALLS_DOCTOR, "check"]
 TIMED_RUNS, WEIGHED_RUNS, RUNS_IN_A_ROW = 5, 3, 30
 TIME_BAR_S, MEMORY_BAR_BYTES = 1.5, 150 * 1000 * 1000
-COMMAND = "python benchmarks/self_test.py"
+COMMAND = "python -m benchmarks.self_test"
 OWNER = """
 import socket, sys, time
 kept = []
@@ -44,21 +44,15 @@ def duration() -> Figure:
 def weight() -> Figure:
     """The peak of the memory of all processes, sampled every 10 ms; the worst run."""
     peak = max(peak_pss_bytes(CHECK) for _ in range(WEIGHED_RUNS))
-    return Figure(
-        f"`check`, peak memory of all its processes (PSS, sampled every 10 ms, worst of {WEIGHED_RUNS})", "at most 150 MB",
-        f"{peak / 1e6:.0f} MB", peak <= MEMORY_BAR_BYTES, COMMAND,
-    )  # fmt: skip
+    name = f"`check`, peak memory of all its processes (PSS, sampled every 10 ms, worst of {WEIGHED_RUNS})"
+    return Figure(name, "at most 150 MB", f"{peak / 1e6:.0f} MB", peak <= MEMORY_BAR_BYTES, COMMAND)
 
 
 def steadiness(runs: int) -> Figure:
     """Runs one after the other: each must end well."""
-    ended = [
-        subprocess.run([*CHECK, "-q"], capture_output=True, check=False, timeout=LIMIT_S).returncode
-        for _ in range(runs)
-    ]
-    return Figure(
-        "`check`, runs in a row that exit 0", "all", f"{ended.count(0)} of {runs}", ended.count(0) == runs, f"{COMMAND} {runs}"
-    )  # fmt: skip
+    ended = [subprocess.run(CHECK, check=False, capture_output=True, timeout=LIMIT_S) for _ in range(runs)]
+    good = sum(one.returncode == 0 for one in ended)
+    return Figure("`check`, runs in a row that exit 0", "all", f"{good} of {runs}", good == runs, f"{COMMAND} {runs}")
 
 
 def beside_others() -> Figure:
@@ -74,11 +68,14 @@ def beside_others() -> Figure:
         owner.communicate()
     named = [port for port in TAKEN if f"{port} by" in " ".join(done.stdout.split())]
     with_owner = str(owner.pid) in done.stdout
+    said = f"{len(named)} of {len(TAKEN)} ports named, owner {'' if with_owner else 'not '}named"
     return Figure(
-        "`check` beside a program that owns 8443, 8045 and 3478", "exit 0, a warning that names ports and owner",
-        f"exit {done.returncode}, {len(named)} of {len(TAKEN)} ports named, the owner {'named' if with_owner else 'not named'}",
-        done.returncode == 0 and len(named) == len(TAKEN) and with_owner, COMMAND,
-    )  # fmt: skip
+        "`check` beside a program that owns 8443, 8045 and 3478",
+        "exit 0, a warning that names ports and owner",
+        f"exit {done.returncode}, {said}",
+        done.returncode == 0 and len(named) == len(TAKEN) and with_owner,
+        COMMAND,
+    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """How soon the program answers: `--version` and `--help` against what importing click alone costs.
 
-python benchmarks/start_up.py
+python -m benchmarks.start_up
 """
 
 from __future__ import annotations
 
 import sys
 
-from process import CALLS_DOCTOR, interleaved
-from quality import Figure, record
+from benchmarks.process import CALLS_DOCTOR, interleaved
+from benchmarks.quality import Figure, record
 
 ROUNDS = 21
 RATIO_BAR = 1.3
@@ -24,7 +24,7 @@ def main() -> int:
             f"at most {RATIO_BAR} times",
             f"{times.median_s / click.median_s:.2f} times: {times} against {click}",
             times.median_s <= RATIO_BAR * click.median_s,
-            "python benchmarks/start_up.py",
+            "python -m benchmarks.start_up",
         )
         for option, times in zip(asked, answers, strict=True)
     ]

@@ -50,9 +50,15 @@ def exit_code(report: Report, fail_on: str) -> int:
 
 
 def next_steps(
-    site: Site, results: Sequence[CheckResult], found: Sequence[Diagnosis], command: str = ""
+    site: Site,
+    results: Sequence[CheckResult],
+    found: Sequence[Diagnosis],
+    command: str = "calls-doctor check",
+    *,
+    complete: bool = True,
 ) -> list[NextStep]:
-    """At most three commands and where to type them; `command` is the one that led here."""
+    """At most three commands and where to type them; `command` is the one that led here, which was cut short where
+    it is not `complete`."""
     commands: dict[str, str] = {}
     for one in found:  # two of one kind are explained once, at the place of the more important
         commands.setdefault(f"calls-doctor explain {one.cause}", f"how to mend it: {one.summary}")
@@ -60,9 +66,11 @@ def next_steps(
     failed = next((r for r in results if r.status is Status.FAIL), None)
     if broken:
         why = f"this program failed in {broken.id}; send its authors that file, which says where"
-        commands[f"{command or 'calls-doctor check'} -o calls-doctor-report.json"] = why
+        commands[f"{command} -o calls-doctor-report.json"] = why
     elif failed and not found:
         commands[f"calls-doctor explain {failed.id}"] = f"{failed.id} did not pass and no known cause explains it"
+    elif not complete:
+        commands[command] = "this run was cut short; let it come to its end"
     elif site.phase is Phase.SELF_TEST and not found:
         commands["calls-doctor check --mode rtcd --list"] = "what is tested for your deployment; name your mode there"
     return [NextStep(command=one, on_host="this machine", why=why) for one, why in commands.items()][:NEXT_MAX]

@@ -17,6 +17,7 @@
         ├── Silence           nothing came back before the deadline
         ├── Refused           a port that is closed: RST, or ICMP port unreachable
         ├── Unreachable       another ICMP error, or no route
+        ├── Unresolved        a name for which no address was found: nothing was sent to anybody
         └── Cut               a connection that was there ended early
 
 Network trouble is a finding, never a crash: checks catch the last two branches. An error carries facts and derives
@@ -115,6 +116,10 @@ class Unreachable(NetworkError):
     """An ICMP error other than port unreachable, or no route."""
 
     verb = "is unreachable"
+
+
+class Unresolved(NetworkError):
+    """A name for which no address was found: nothing was sent, so nothing is known of what would have answered."""
 
 
 class Cut(NetworkError):

@@ -21,7 +21,7 @@ from calls_doctor.engine.runner import Observer, Runner
 from calls_doctor.engine.select import CheckPlan, select
 from calls_doctor.errors import CallsDoctorError, UsageError
 from calls_doctor.model.books import RunBooks, SessionBooks
-from calls_doctor.model.check import CheckResult
+from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.report import NotTested, Report, Tool, Vantage, Verdict
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
@@ -51,6 +51,8 @@ PORT_TO_BE_PICKED = 65536
 PHASES_MERGED = (Phase.PRE, Phase.POST, Phase.UNDETERMINED, Phase.OFFLINE, Phase.SELF_TEST)
 """What reports together say of the phase: that a stand-in or a service was recognised once is enough."""
 TIME_DIGITS = 6
+OWN_SFU = "media.self"
+"""The check that tells whether this program understands itself."""
 FLOWS = {
     "u": "echo over UDP",
     "t": "echo over TCP",
@@ -120,8 +122,11 @@ async def _check(
             if gathered.self_test:
                 from calls_doctor.standin import launch
 
-                async with launch.StandInProcess(stand_in or launch.Options()) as ready:
-                    return await run.against(_self_test_site(ready), _self_test_credentials(ready), (ready.pairing,))
+                process = launch.StandInProcess(stand_in or launch.Options())
+                async with process as ready:
+                    links = (ready.pairing,)
+                    report = await run.against(_self_test_site(ready), _self_test_credentials(ready), links)
+                return run.report(own_fault=process.said) if process.said else report
             if request.wait_s:
                 await _wait(gathered, request.wait_s, observer)
             return await run.against(gathered.site, gathered.credentials, gathered.links)
@@ -245,9 +250,14 @@ class _Run:
     def _vantage_id(self) -> str:
         return self._request.label or str(self._site.vantage)
 
-    def report(self, cut_short: str = "") -> Report:
-        """All that is known by now; `cut_short` says why there is no more, "" where the run came to its end."""
+    def report(self, cut_short: str = "", own_fault: str = "") -> Report:
+        """All that is known by now; `cut_short` says why there is no more, "" where the run came to its end.
+
+        `own_fault` is what the self-test's stand-in wrote to its standard error: then the network is not to blame.
+        """
         results = self._results()
+        if own_fault:
+            results = [_with_own_fault(one, own_fault) if one.id == OWN_SFU else one for one in results]
         vantage = self._vantage(results)
         diagnosis = conclusion.diagnosis(self._site, results, [vantage])
         verdict = conclusion.verdict(results, CHECKS, complete=not cut_short)
@@ -265,7 +275,13 @@ class _Run:
             vantages=[vantage],
             verdict=verdict,
             diagnosis=diagnosis,
-            next=conclusion.next_steps(self._site, results, diagnosis, self._request.command),
+            next=conclusion.next_steps(
+                self._site,
+                results,
+                diagnosis,
+                self._request.command or "calls-doctor check",
+                complete=not cut_short,
+            ),
             checks=results,
             guide=conclusion.guide(self._site, results),
             versions=conclusion.versions(results),
@@ -303,6 +319,15 @@ class _Run:
             for end, sessions in (("near", self._near_books), ("far", far))
             for session in sessions
         ]
+
+
+def _with_own_fault(result: CheckResult, said: str) -> CheckResult:
+    return msgspec.structs.replace(
+        result,
+        status=Status.ERROR,
+        summary="calls-doctor itself failed: its own stand-in's process wrote an error",
+        evidence={**result.evidence, "traceback": said},
+    )
 
 
 def _as_fields(session: SessionBooks) -> dict[str, Any]:

@@ -30,11 +30,11 @@ class Context:
     """Results of what it needs and uses, by id; only those are there."""
     paired: PairedHost | None
     """The stand-in that a link was given for."""
-    facts: Facts | None
-    """What the stand-in tells of its machine; None where it could not be asked."""
     media_time_s: float
     """How long a call's media flows."""
     thorough: bool
+    facts: Facts | None = None
+    """What the stand-in tells of its machine; None where it could not be asked."""
     near_books: list[SessionBooks] = field(default_factory=list)
     """A check adds its own books of each session it had."""
 

@@ -61,7 +61,7 @@ async def call_relay_probe(context: Context) -> Finding:
     """The same with every packet going through the TURN relay."""
     from calls_doctor.net import relay
 
-    uri = relay.first_good(context.site, context.results["turn.allocate"].evidence["servers"])
+    uri = relay.usable(context.site, context.results)
     paired = _paired(context)
     try:
         async with AsyncExitStack() as stack:
@@ -222,6 +222,7 @@ CHECKS = (
         probe=call_relay_probe,
         needs=("turn.allocate", "turn.relay-range"),
         vantages=CALLERS,
+        uses=("turn.permission",),
         nothing_to_do=_no_relay,
         targets=lambda site: [str(uri) for uri in site.turn[:1]],
         packets_max=120,

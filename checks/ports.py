@@ -16,6 +16,7 @@ from calls_doctor.model.flow import Role, Transport
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.wire import rtcd
 
 if TYPE_CHECKING:
     from calls_doctor.net.paired import EchoOutcome, PairedHost
@@ -26,6 +27,11 @@ ENOUGH_RATIO = 0.8
 """A port passes where this share of the probes comes back (catalogue, port.rtc-udp-echo)."""
 LOSSY_RATIO = 0.95
 """Below this share a pass is a warning."""
+API_TIMEOUT_S = 2.6
+"""For each step at rtcd's API; the system sends a second SYN after a second, a third after three."""
+TLS_TRY_S = 0.5
+MAY_WANT_TLS = ("cut", "not-http", "status-400")
+"""What a server that speaks TLS makes of plain HTTP."""
 
 
 async def rtc_udp_echo_probe(context: Context) -> Finding:
@@ -111,7 +117,7 @@ def _echo_summary(outcome: EchoOutcome, evidence: dict[str, Any]) -> str:
 
 
 async def api_tcp_probe(context: Context) -> Finding:
-    """TCP connect, GET /version, then the WebSocket: hello with this run's pair, and a refusal of a wrong one."""
+    """TCP connect, GET /version, then the stand-in's WebSocket: hello with this run's pair, refusal of a wrong one."""
     from calls_doctor.net import http, rtcd_client
 
     url = context.site.rtcd_url
@@ -122,38 +128,48 @@ async def api_tcp_probe(context: Context) -> Finding:
         stage = "http"
         answer = await http.get_over(stream, f"{url}/version", API_TIMEOUT_S)
     except NetworkError as error:
-        return _api_fault(url, evidence, stage, trouble_word(error), str(error))
+        word = trouble_word(error)
+        return await _no_answer(url, evidence, stage, word, str(error))
     except ProtocolError as error:
-        return _api_fault(url, evidence, stage, "tls" if isinstance(error, TlsError) else "not-http", str(error))
+        word = "tls" if isinstance(error, TlsError) else "not-http"
+        return await _no_answer(url, evidence, stage, word, str(error))
     evidence |= {"connect_s": round(answer.connect_s, 6), "http_status": answer.status}
     version = rtcd_client.version_of(answer)
     if version is None:
-        return _api_fault(url, evidence, "http", f"status-{answer.status}", "what answers /version is not rtcd's API")
+        word = f"status-{answer.status}"
+        said = f"what answers {url}/version is not rtcd's API (status {answer.status})"
+        return await _no_answer(url, evidence, stage, word, said)
     evidence["version"] = version
-    if context.paired is None:
-        return Finding(
-            status=Status.PASS, summary=f"rtcd answers, version {version or 'unnamed'}", target=url, evidence=evidence
-        )
+    if context.paired is None or not version.startswith(rtcd.STAND_IN_PREFIX):
+        summary = f"rtcd answers, version {version or 'unnamed'}; nothing was asked that needs its credentials"
+        return Finding(status=Status.PASS, summary=summary, target=url, evidence=evidence)
     return await _hello(context.paired, url, evidence)
 
 
-API_TIMEOUT_S = 3.0
+async def _no_answer(url: str, evidence: Evidence, stage: str, trouble: str, detail: str) -> Finding:
+    """rtcd has not answered. A server that wants TLS says so in HTTP, in TLS or by closing: that is told apart."""
+    from calls_doctor.net import http
+
+    asked_plainly = stage == "http" and url.startswith("http:")
+    if asked_plainly and trouble in MAY_WANT_TLS and await http.speaks_tls_at(url, TLS_TRY_S):
+        return _api_fault(url, evidence, stage, "wants-tls", f"{url}: the port speaks TLS, and the URL says http")
+    return _api_fault(url, evidence, stage, trouble, detail)
 
 
 async def _hello(paired: PairedHost, url: str, evidence: Evidence) -> Finding:
     from calls_doctor.net import rtcd_client
 
     try:
-        evidence["hello_s"] = round(
-            await rtcd_client.hello(url, paired.api_client_id, paired.api_auth_key, API_TIMEOUT_S), 6
-        )
+        hello_s = await rtcd_client.hello(url, paired.api_client_id, paired.api_auth_key, API_TIMEOUT_S)
+        evidence["hello_s"] = round(hello_s, 6)
+        wrong = await rtcd_client.refuses(url, "calls-doctor-wrong", secrets.token_hex(20), API_TIMEOUT_S)
     except (NetworkError, ProtocolError) as error:
-        return _api_fault(url, evidence, "websocket", "cut", f"/version answers, the WebSocket does not: {error}")
+        word = trouble_word(error) if isinstance(error, NetworkError) else "not-websocket"
+        return _api_fault(url, evidence, "websocket", word, f"/version answers, the WebSocket does not: {error}")
     except FarEndError as error:
         # rtcd says 200 instead of 101 where the credentials are wrong (rtcd-protocol, "Trap").
-        word = "unauthorized" if error.code == 200 else f"status-{error.code}"
+        word = "unauthorized" if error.code == rtcd_client.WRONG_CREDENTIALS else f"status-{error.code}"
         return _api_fault(url, evidence, "websocket", word, f"/version answers, {error}")
-    wrong = await rtcd_client.refuses(url, "calls-doctor-wrong", secrets.token_hex(20), API_TIMEOUT_S)
     evidence["refuses_wrong_key"] = wrong
     if not wrong:
         return _api_fault(url, evidence, "websocket", "open", "the WebSocket accepts a key that nobody gave out")
@@ -225,8 +241,8 @@ CHECKS = (
         required=True,
         guide_steps=("1.6.5", "2B.2.1"),
         packets_max=40,
-        timeout_s=12.0,
-        fails_when="The port is refused or silent, something else than rtcd answers, or HTTP works and the WebSocket "
-        "upgrade does not (a proxy in between that strips it, or a wrong key).",
+        timeout_s=20.0,
+        fails_when="The port is refused or silent, something else than rtcd answers, TLS is spoken at one end only, or "
+        "HTTP works and the WebSocket upgrade does not (a proxy in between that strips it, or a wrong key).",
     ),
 )

@@ -6,12 +6,13 @@ import asyncio
 from statistics import median
 from typing import Any  # evidence is JSON
 
-from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Refused, Silence
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Role, address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.modes import WITHOUT_RTCD
 from calls_doctor.net import resolver
+from calls_doctor.net.sockets import trouble_word
 from calls_doctor.net.stun_client import binding
 from calls_doctor.spec import CheckSpec, Context
 
@@ -21,18 +22,13 @@ TRIES = 3
 
 async def reach_probe(context: Context) -> Finding:
     """Binding requests to every STUN server, each address of a name by itself."""
-    rows = await asyncio.gather(*(_server(uri) for uri in context.site.stun))
+    found = await asyncio.gather(*(_server(uri) for uri in context.site.stun))
+    rows = [row for of_server in found for row in of_server]
     evidence: Evidence = {"servers": rows, "needed": _is_needed(context.site)}
-    answering = [row for row in rows if row["answered"]]
     target = ", ".join(str(uri) for uri in context.site.stun)
-    if not answering:
+    if not any(row["answered"] for row in rows):
         return Finding(status=Status.FAIL, summary=rows[0]["trouble_detail"], target=target, evidence=evidence)
-    summary = ", ".join(
-        f"{row['uri']} answers in {row['rtt_p50_s'] * 1000:.1f} ms"
-        if row["answered"]
-        else f"{row['uri']} does not answer"
-        for row in rows
-    )
+    summary = ", ".join(_said(of_server) for of_server in found)
     complete = all(row["answered"] == row["tries"] for row in rows)
     return Finding(status=Status.PASS if complete else Status.WARN, summary=summary, target=target, evidence=evidence)
 
@@ -46,49 +42,84 @@ def _is_needed(site: Site) -> bool:
     return serves_media and not site.host_override and site.users != "private"
 
 
-async def _server(uri: ServerUri) -> dict[str, Any]:
-    row: dict[str, Any] = {"uri": str(uri), "tries": TRIES, "answered": 0, "mapped": [], "trouble": ""}
+async def _server(uri: ServerUri) -> list[dict[str, Any]]:
+    """A row for each address of the name that this machine has a route to: rtcd takes whichever comes first."""
+    try:
+        addresses = resolver.routed(await resolver.resolve(uri.host))
+    except NetworkError as error:
+        return [_row(uri, "") | _trouble(uri, error)]
+    return list(await asyncio.gather(*(_address(uri, address) for address in addresses)))
+
+
+def _row(uri: ServerUri, address: str) -> dict[str, Any]:
+    row = {"uri": str(uri), "address": address, "tries": TRIES, "answered": 0, "mapped": []}
+    return row | {"trouble": "", "software": None}
+
+
+def _trouble(uri: ServerUri, error: Exception) -> dict[str, Any]:
+    return {"trouble": _word(error), "trouble_detail": f"{uri}: {error}"}
+
+
+async def _address(uri: ServerUri, address: str) -> dict[str, Any]:
+    row = _row(uri, address)
     rtts: list[float] = []
     try:
-        address = (await resolver.resolve(uri.host))[0]
         for _ in range(TRIES):
             answer = await binding((address, uri.port), transport=uri.transport, tls_name=uri.host)
             rtts.append(answer.rtt_s)
             row["mapped"].append(list(answer.mapped))
+            row["software"] = answer.software
     except (NetworkError, FarEndError, ProtocolError) as error:
-        row["trouble"] = _word(error)
-        row["trouble_detail"] = f"{uri}: {error}"
+        row |= _trouble(uri, error)
     row["answered"] = len(rtts)
     if rtts:
         row["rtt_p50_s"] = round(median(rtts), 6)
     return row
 
 
+def _said(rows: list[dict[str, Any]]) -> str:
+    """What one server did, over all addresses of its name."""
+    uri, answering = rows[0]["uri"], [row for row in rows if row["answered"]]
+    if not answering:
+        return f"{uri} does not answer"
+    words = [f"{uri} answers in {median(row['rtt_p50_s'] for row in answering) * 1000:.1f} ms"]
+    if some := [row["address"] for row in answering if row["answered"] < row["tries"]]:
+        words.append(f"not every time at {' and '.join(some)}")
+    if none := [row["address"] for row in rows if not row["answered"]]:
+        words.append(f"not at {' and '.join(none)}")
+    return ", but ".join((words[0], " and ".join(words[1:]))) if words[1:] else words[0]
+
+
 def _word(error: Exception) -> str:
-    if isinstance(error, Silence):
-        return "silent"
-    if isinstance(error, Refused):
-        return "refused"
-    return "unreachable" if isinstance(error, NetworkError) else "not-stun"
+    return trouble_word(error) if isinstance(error, NetworkError) else "not-stun"
 
 
 async def public_ip_probe(context: Context) -> Finding:
-    """The mapped addresses that stun.reach was given, compared."""
+    """The mapped addresses that stun.reach was given, compared; IPv4 with IPv4 and IPv6 with IPv6."""
     rows = [row for row in context.results["stun.reach"].evidence["servers"] if row["mapped"]]
-    by_server = {row["uri"]: sorted({address for address, _ in row["mapped"]}) for row in rows}
-    addresses = sorted({address for found in by_server.values() for address in found})
+    by_server = {
+        uri: sorted({ip for row in rows if row["uri"] == uri for ip, _ in row["mapped"]}, key=_by_family)
+        for uri in dict.fromkeys(row["uri"] for row in rows)
+    }
+    addresses = sorted({ip for found in by_server.values() for ip in found}, key=_by_family)
+    families = [is_ipv6 for is_ipv6, _ in map(_by_family, addresses)]
     evidence: Evidence = {
         "mapped": by_server,
         "addresses": addresses,
         "address_class": address_class(addresses[0]),
-        "servers_agree": len(addresses) == 1,
+        "servers_agree": len(set(families)) == len(families),
     }
-    if len(addresses) > 1:
+    if not evidence["servers_agree"]:
         said = "; ".join(f"{uri} says {' and '.join(found)}" for uri, found in by_server.items())
         return Finding(status=Status.WARN, summary=f"the servers disagree: {said}", evidence=evidence)
-    kind = evidence["address_class"]
+    seen = " and ".join(f"{ip} ({address_class(ip)})" for ip in addresses)
     by = f"{len(by_server)} servers agree" if len(by_server) > 1 else f"{rows[0]['uri']} says so"
-    return Finding(status=Status.PASS, summary=f"seen from outside as {addresses[0]} ({kind}): {by}", evidence=evidence)
+    return Finding(status=Status.PASS, summary=f"seen from outside as {seen}: {by}", evidence=evidence)
+
+
+def _by_family(ip: str) -> tuple[bool, str]:
+    """IPv4 first: that is what callers are given most."""
+    return ":" in ip, ip
 
 
 def _none_named(site: Site) -> str:

@@ -7,20 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
-from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Refused, Silence
-from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Address, address_class
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
+from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
+from calls_doctor.model.flow import address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.net import echo, relay, resolver, turn_client
+from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.wire.turn_stream import CARRIES_TLS
 
 if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
 
 RELAY_PORTS_SAMPLED = 8
 DATAGRAMS = 10
+ENOUGH_DATAGRAMS = 5
+"""Each way: the way to the server may lose some, and whether it relays at all is the question."""
+EXCHANGE_S = 1.0
+"""How long datagrams may take from one allocation to another."""
+FIRST_EXPIRY_S = 1_000_000_000
+"""September 2001."""
 
 
 def _row(uri: ServerUri) -> dict[str, Any]:
@@ -32,14 +41,10 @@ def _blame(row: dict[str, Any], error: Exception) -> None:
     row["detail"] = str(error)
     if isinstance(error, FarEndError):
         row["trouble"], row["code"] = "refused-request", error.code
-    elif isinstance(error, Silence):
-        row["trouble"] = "silent"
-    elif isinstance(error, Refused):
-        row["trouble"] = "refused"
     elif isinstance(error, NetworkError):
-        row["trouble"] = "unreachable"
+        row["trouble"] = trouble_word(error)
     else:
-        row["trouble"] = "tls" if "TLS" in str(error) else "not-turn"
+        row["trouble"] = "tls" if isinstance(error, TlsError) or str(error) == CARRIES_TLS else "not-turn"
 
 
 async def challenge_probe(context: Context) -> Finding:
@@ -76,19 +81,32 @@ async def allocate_probe(context: Context) -> Finding:
         row = _row(uri)
         try:
             async with await relay.opened(uri, context.credentials) as allocation:
-                row |= _allocated(allocation, await relay.address_of(uri))
+                row |= _allocated(allocation)
         except (NetworkError, ProtocolError, FarEndError) as error:
             _blame(row, error)
             row["expired_s"] = expired_s(credentials.username, time.time())
         return row
 
-    rows = await asyncio.gather(*(one(uri) for uri in _answering(context)))
+    rows = await _one_after_the_other_at_each_host(_answering(context), one)
     relay_private = [row for row in rows if row["ok"] and row["relayed_private"]]
     return _judge(rows, "allocates a relay", strict=bool(relay_private) or _every_stage_counts(context))
 
 
-def _allocated(allocation: turn_client.Allocation, server: Address) -> dict[str, Any]:
-    relayed_class, server_class = address_class(allocation.relayed[0]), address_class(server[0])
+async def _one_after_the_other_at_each_host(
+    uris: list[ServerUri], one: Callable[[ServerUri], Awaitable[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """A row for each URI, in their order. A quota that allows one relay must not be used up by ourselves."""
+
+    async def at_host(host: str) -> dict[str, dict[str, Any]]:
+        return {str(uri): await one(uri) for uri in uris if uri.host == host}
+
+    found = await asyncio.gather(*(at_host(host) for host in dict.fromkeys(uri.host for uri in uris)))
+    rows = {uri: row for of_host in found for uri, row in of_host.items()}
+    return [rows[str(uri)] for uri in uris]
+
+
+def _allocated(allocation: turn_client.Allocation) -> dict[str, Any]:
+    relayed_class, server_class = address_class(allocation.relayed[0]), address_class(allocation.server[0])
     return {
         "ok": True,
         "relayed": list(allocation.relayed),
@@ -103,9 +121,12 @@ def _allocated(allocation: turn_client.Allocation, server: Address) -> dict[str,
 
 
 def expired_s(username: str, now_s: float) -> float | None:
-    """Seconds since the expiry in a REST user name (`expiry:name`); None where it carries none or is valid."""
-    head = username.split(":")[0]
-    return round(now_s - int(head), 1) if head.isdecimal() and int(head) < now_s else None
+    """Seconds since the expiry in a REST user name (`expiry:name`, or the expiry alone); None where it carries none or
+    is valid. A number that was long past before there were such names is a name: 1001 is somebody's extension."""
+    head = username.partition(":")[0]
+    if not (head.isascii() and head.isdecimal()) or not FIRST_EXPIRY_S <= int(head) < now_s:
+        return None
+    return round(now_s - int(head), 1)
 
 
 def _answering(context: Context) -> list[ServerUri]:
@@ -115,83 +136,96 @@ def _answering(context: Context) -> list[ServerUri]:
     return [uri for uri in context.site.turn if str(uri) in answering]
 
 
-def _allocating(context: Context) -> ServerUri:
-    """The first URI that gave a relay."""
-    return relay.first_good(context.site, context.results["turn.allocate"].evidence["servers"])
-
-
-async def _open(context: Context) -> turn_client.Allocation:
-    return await relay.opened(_allocating(context), context.credentials)
+def _rows(result: CheckResult) -> list[dict[str, Any]]:
+    return list(result.evidence.get("servers", ()))
 
 
 async def permission_probe(context: Context) -> Finding:
-    """CreatePermission for each address of the media host; without one, for the relay's own address."""
-    peers = await _peers(context)
-    rows: list[dict[str, Any]] = []
-    uri = str(_allocating(context))
+    """CreatePermission at each server for each address of the media host; without one, for the relay's own address."""
+    good = [uri for uri in context.site.turn for row in _rows(context.results["turn.allocate"])
+            if row["ok"] and row["uri"] == str(uri)]  # fmt: skip
+    servers = list({uri.host: uri for uri in reversed(good)}.values())[::-1]
+    target = ", ".join(str(uri) for uri in servers)
     try:
-        async with await _open(context) as allocation:
-            for peer in peers or [allocation.relayed[0]]:
-                row: dict[str, Any] = {"uri": uri, "peer": peer, "ok": False, "trouble": "", "code": None}
-                rows.append(row)
-                try:
-                    await allocation.permit([peer])
-                    row["ok"] = True
-                except (FarEndError, NetworkError) as error:
-                    _blame(row, error)
-    except (NetworkError, ProtocolError, FarEndError) as error:
-        row = {"uri": uri, "peer": "", "ok": False, "trouble": "", "code": None}
-        _blame(row, error)
-        rows.append(row)
+        peers = [ip for media in context.site.media for ip in await resolver.resolve(media.host)]
+    except NetworkError as error:
+        return Finding(status=Status.UNKNOWN, summary=str(error), target=target)
+    found = await asyncio.gather(*(_permissions(context, uri, peers) for uri in servers))
+    rows = [row for of_server in found for row in of_server]
     evidence: Evidence = {"servers": rows, "peer_is_media_host": bool(peers)}
     denied = [row for row in rows if not row["ok"]]
     if not denied:
-        allowed = ", ".join(row["peer"] for row in rows)
-        return Finding(status=Status.PASS, summary=f"{allowed} allowed as a peer", target=uri, evidence=evidence)
-    # Without a media host to name, a server that denies its own range has done nothing wrong.
-    status = Status.FAIL if peers else Status.UNKNOWN
-    return Finding(status=status, summary=f"{denied[0]['peer']}: {denied[0]['detail']}", target=uri, evidence=evidence)
+        allowed = ", ".join(dict.fromkeys(row["peer"] for row in rows))
+        return Finding(status=Status.PASS, summary=f"{allowed} allowed as a peer", target=target, evidence=evidence)
+    status = Status.UNKNOWN  # a server that denies its own range has done nothing wrong
+    if peers:
+        some = any(all(row["ok"] for row in of_server) for of_server in found) and not _every_stage_counts(context)
+        status = Status.WARN if some else Status.FAIL
+    summary = ": ".join(str(denied[0][key]) for key in ("peer", "detail") if denied[0][key])
+    return Finding(status=status, summary=summary, target=target, evidence=evidence)
 
 
-async def _peers(context: Context) -> list[str]:
-    return [address for media in context.site.media for address in (await resolver.resolve(media.host))[:1]]
+async def _permissions(context: Context, uri: ServerUri, peers: list[str]) -> list[dict[str, Any]]:
+    """A row for each peer that the relay's address can reach, or one for what came before."""
+    rows: list[dict[str, Any]] = []
+    try:
+        async with await relay.opened(uri, context.credentials) as allocation:
+            ours = allocation.relayed[0]
+            for peer in [ip for ip in peers if (":" in ip) == (":" in ours)] or peers or [ours]:
+                rows.append(_row(uri) | {"peer": peer})
+                try:
+                    await allocation.permit([peer])
+                    rows[-1]["ok"] = True
+                except (FarEndError, NetworkError, ProtocolError) as error:
+                    _blame(rows[-1], error)
+    except (NetworkError, ProtocolError, FarEndError) as error:
+        rows.append(_row(uri) | {"peer": ""})
+        _blame(rows[-1], error)
+    return rows
 
 
 async def relay_range_probe(context: Context) -> Finding:
     """Data through the relay and back: to the media host's echo, or between two allocations on the same server."""
     if context.paired is not None:
         return await _through_to(context, context.paired)
-    uri = str(_allocating(context))
+    uri = relay.usable(context.site, context.results)
     try:
-        carried = await _between_two(context)
+        there, back = await _between_two(context, uri)
     except (NetworkError, ProtocolError, FarEndError) as error:
         evidence: Evidence = {"between": "two allocations", "detail": str(error)}
-        return Finding(status=Status.UNKNOWN, summary=f"could not be tried: {error}", target=uri, evidence=evidence)
-    evidence = {"between": "two allocations", "sent": 2 * DATAGRAMS, "arrived": carried}
-    if carried >= DATAGRAMS:
-        summary = f"{carried} of {2 * DATAGRAMS} datagrams went from one allocation to another"
-        return Finding(status=Status.PASS, summary=summary, target=uri, evidence=evidence)
-    summary = f"{carried} of {2 * DATAGRAMS} datagrams went between two allocations; the server may deny its own range"
-    return Finding(status=Status.UNKNOWN, summary=summary, target=uri, evidence=evidence)
+        return Finding(
+            status=Status.UNKNOWN, summary=f"could not be tried: {error}", target=str(uri), evidence=evidence
+        )
+    evidence = {"between": "two allocations", "sent": 2 * DATAGRAMS, "arrived": there + back}
+    summary = f"{there + back} of {2 * DATAGRAMS} datagrams went between two allocations"
+    if min(there, back) >= ENOUGH_DATAGRAMS:
+        return Finding(status=Status.PASS, summary=summary, target=str(uri), evidence=evidence)
+    summary = f"{summary}; the server may deny its own range"
+    return Finding(status=Status.UNKNOWN, summary=summary, target=str(uri), evidence=evidence)
 
 
 async def _through_to(context: Context, paired: PairedHost) -> Finding:
     """Samples several relay ports by repeated allocations, an echo through each."""
-    uri = str(_allocating(context))
-    rows = await asyncio.gather(*(_one_port(context, paired) for _ in range(RELAY_PORTS_SAMPLED)))
+    uri = relay.usable(context.site, context.results)
+    target = str(uri)
+    rows = await asyncio.gather(*(_one_port(context, uri, paired) for _ in range(RELAY_PORTS_SAMPLED)))
     # What a quota did not give is not sampled: that the user has fewer relays than we ask for at once breaks no call.
     # Nor is what a stand-in that is full refused: it came there through the relay, and its refusal came back.
     rows = [row for row in rows if row["code"] != relay.ALLOCATION_QUOTA_REACHED and not row["full"]] or rows
     if all(row["full"] for row in rows):
         summary = "the stand-in had no room for one session more; try again when fewer check at once"
-        return Finding(status=Status.UNKNOWN, summary=summary, target=uri, evidence={"ports": rows})
+        return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence={"ports": rows})
     good = [row for row in rows if row["returned"]]
     evidence: Evidence = {"between": "relay and media host", "ports": rows, "sampled": len(rows), "carried": len(good)}
     evidence["sent"] = sum(row["sent"] for row in rows)
     evidence["returned"] = sum(row["returned"] for row in rows)
     if len(good) == len(rows):
         summary = f"data went to the media host and back through {len(rows)} relay ports"
-        return Finding(status=Status.PASS, summary=summary, target=uri, evidence=evidence)
+        return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
+    if not evidence["sent"]:  # the server gave relays before, and now refuses them, or is gone
+        evidence |= {"stage": "allocate", "arrived": None}
+        summary = f"no relay port could be tried: {rows[0]['detail']}"
+        return Finding(status=Status.FAIL, summary=summary, target=target, evidence=evidence)
     books = await paired.books()
     sessions = {s.session: len(s.probes) for s in books.sessions} if books else {}
     evidence["arrived"] = sum(sessions.get(row["session"], 0) for row in rows) if books else None
@@ -200,14 +234,14 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
         evidence["arrived"], f", {evidence['arrived']} arrived"
     )
     summary = f"data came back through {len(good)} of {len(rows)} relay ports{lost}"
-    return Finding(status=status, summary=summary, target=uri, evidence=evidence)
+    return Finding(status=status, summary=summary, target=target, evidence=evidence)
 
 
-async def _one_port(context: Context, paired: PairedHost) -> dict[str, Any]:
+async def _one_port(context: Context, uri: ServerUri, paired: PairedHost) -> dict[str, Any]:
     row: dict[str, Any] = {"relayed": None, "sent": 0, "returned": 0, "session": "", "detail": "", "code": None}
     row["full"] = False
     try:
-        async with await _open(context) as allocation:
+        async with await relay.opened(uri, context.credentials) as allocation:
             row["relayed"] = list(allocation.relayed)
             try:
                 outcome = await paired.echo(paired.through(allocation), (200, 1200))
@@ -237,10 +271,11 @@ class _Counter:
         """An ICMP error says nothing here that the count does not."""
 
 
-async def _between_two(context: Context) -> int:
-    """How many of 2 x DATAGRAMS arrive, each way between two allocations of the same server."""
+async def _between_two(context: Context, uri: ServerUri) -> tuple[int, int]:
+    """How many of DATAGRAMS arrive each way between two allocations of the same server."""
     payloads = {f"calls-doctor {n}".encode() for n in range(DATAGRAMS)}
-    async with await _open(context) as one, await _open(context) as other:
+    given = context.credentials
+    async with await relay.opened(uri, given) as one, await relay.opened(uri, given) as other:
         at_one, at_other = _Counter(payloads), _Counter(payloads)
         there = await one.channel(other.relayed, at_one)
         back = await other.channel(one.relayed, at_other)
@@ -248,11 +283,11 @@ async def _between_two(context: Context) -> int:
             there.send(payload)
             back.send(payload)
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(EXCHANGE_S):
                 await asyncio.gather(at_one.complete.wait(), at_other.complete.wait())
         except TimeoutError:
             pass  # what is missing is counted below
-        return 2 * DATAGRAMS - len(at_one.left) - len(at_other.left)
+        return DATAGRAMS - len(at_other.left), DATAGRAMS - len(at_one.left)
 
 
 def _every_stage_counts(context: Context) -> bool:
@@ -295,7 +330,7 @@ CHECKS = (
         targets=_uris,
         guide_steps=("1.6.10", "1.6.11"),
         packets_max=8,
-        timeout_s=8.0,
+        timeout_s=10.0,
         fails_when="Nothing answers (blocked or not running), something that is no TURN server answers, or the server "
         "gives a relay to anyone who asks.",
     ),
@@ -307,7 +342,7 @@ CHECKS = (
         nothing_to_do=_none_named,
         targets=_uris,
         packets_max=12,
-        timeout_s=8.0,
+        timeout_s=15.0,
         fails_when="401 after authentication means a wrong secret or password, or a user name that has expired; 486 a "
         "quota; a private relay address means that the server behind NAT was not told its public one (external-ip).",
     ),
@@ -319,7 +354,7 @@ CHECKS = (
         nothing_to_do=_none_named,
         targets=_uris,
         packets_max=12,
-        timeout_s=8.0,
+        timeout_s=10.0,
         fails_when="403: the server's denied-peer-ip covers the address that calls announce.",
     ),
     CheckSpec(

@@ -1,6 +1,6 @@
 """Writes docs/checks.md from the table of checks, so that the two cannot drift: a test holds them together.
 
-python docs/generate.py
+python -m docs.generate
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ PAGE = Path(__file__).with_name("checks.md")
 HEAD = """\
 # The checks
 
-Made by `docs/generate.py` from the tables in `checks/`; a test holds the two together. `calls-doctor explain ID` says
-the same offline, `calls-doctor check --list` says which of them fit a site, and
+Made by `python -m docs.generate` from the tables in `checks/`; a test holds the two together. `calls-doctor explain ID`
+says the same offline, `calls-doctor check --list` says which of them fit a site, and
 [adding-a-check.md](adding-a-check.md) how one more is added.
 """
 

@@ -271,10 +271,11 @@ def test_a_secret_that_was_typed_where_it_does_not_belong(
 def test_a_link_that_was_given_where_it_does_not_belong(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli._run(tuple(word.format(LINK) for word in words)) == 2
-    told = capsys.readouterr()
-    assert LINK_KEY not in told.out + told.err
-    assert FINGERPRINT not in told.out + told.err
+    for damaged in (LINK, LINK.upper()[:12] + LINK[12:], LINK[1:], LINK.removeprefix("calls-doctor://")):
+        assert cli._run(tuple(word.format(damaged) for word in words)) == 2
+        told = capsys.readouterr()
+        assert LINK_KEY not in told.out + told.err
+        assert FINGERPRINT not in told.out + told.err
 
 
 def _all_canaries() -> str:

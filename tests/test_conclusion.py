@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +12,7 @@ from calls_doctor.engine.select import CheckPlan, LeftOut
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Role
-from calls_doctor.model.report import Diagnosis, Report, Vantage, Verdict
+from calls_doctor.model.report import Diagnosis, GuideStep, Report, Vantage, Verdict
 from calls_doctor.model.site import Phase, Site
 from checks import CHECKS
 from tests.reports.samples import cause, healthy_report, result
@@ -75,7 +74,9 @@ def named(name: str) -> Diagnosis:
     return msgspec.structs.replace(cause(), cause=name, summary=f"{name} it is")
 
 
-def commands(site: Site, results: list[CheckResult], found: list[Diagnosis], typed: str = "") -> list[str]:
+def commands(
+    site: Site, results: list[CheckResult], found: list[Diagnosis], typed: str = "calls-doctor check"
+) -> list[str]:
     return [step.command for step in conclusion.next_steps(site, results, found, typed)]
 
 
@@ -111,7 +112,15 @@ def test_our_own_fault_asks_for_the_report_of_the_same_command() -> None:
     ]
 
 
-def steps_of(site: Site, *results: CheckResult) -> dict[str, Any]:
+def test_a_run_that_was_cut_short_is_to_be_run_again() -> None:
+    typed = "calls-doctor check --timeout 1s"
+    steps = conclusion.next_steps(SELF_TEST, [result("stun.reach", Status.PASS, "s")], [], typed, complete=False)
+    assert [step.command for step in steps] == [typed]
+    found = conclusion.next_steps(CALLER, [], [named("a.x")], typed, complete=False)
+    assert [step.command for step in found] == ["calls-doctor explain a.x", typed]
+
+
+def steps_of(site: Site, *results: CheckResult) -> dict[str, GuideStep]:
     return {step.step: step for step in conclusion.guide(site, list(results))}
 
 

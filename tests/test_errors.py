@@ -17,6 +17,7 @@ from calls_doctor.errors import (
     Silence,
     StunError,
     Unreachable,
+    Unresolved,
     UsageError,
 )
 
@@ -25,7 +26,7 @@ ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issu
 
 def test_everything_raised_on_purpose_has_one_root() -> None:
     assert all(issubclass(kind, CallsDoctorError) for kind in ALL)
-    assert len(ALL) == 18
+    assert len(ALL) == 19
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
@@ -54,6 +55,7 @@ def test_the_branches_are_apart() -> None:
         (Refused("TCP to h:1"), "TCP to h:1 was refused"),
         (Unreachable("UDP to h:1", 0.1, "ICMP 3/1"), "UDP to h:1 is unreachable (ICMP 3/1)"),
         (Cut("the stream"), "the stream was cut"),
+        (Unresolved("the look-up of a", 0.0, "no such name"), "the look-up of a failed (no such name)"),
     ],
 )  # fmt: skip
 def test_the_sentences(error: CallsDoctorError, sentence: str) -> None:

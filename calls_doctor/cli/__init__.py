@@ -22,7 +22,10 @@ for _home in _HOMES:
         sys.path.insert(0, _home)
         break
 
-import click  # noqa: E402 - the path comes first
+try:
+    import click
+except KeyboardInterrupt:  # half of the time before main(), which has a word for it
+    os._exit(130)
 
 from calls_doctor import __version__  # noqa: E402 - the path comes first
 from calls_doctor.errors import CallsDoctorError, UsageError  # noqa: E402 - the path comes first
@@ -80,7 +83,7 @@ class Commands(click.Group):
     cls=Commands,
     no_args_is_help=False,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
@@ -109,6 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # Whoever read our output has gone (`| head`), which is nobody's fault.
         forget_stdout()
         code = 0
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: the interpreter's own end would answer with a traceback
     sys.exit(code)
 
 

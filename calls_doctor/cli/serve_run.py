@@ -82,6 +82,9 @@ def _served(asked: dict[str, Any]) -> Served:
     parts = tuple(out.one_of(part, PARTS, "--as") for part in asked["parts"])
     if not parts:
         parts = ("media",) if site.mode in WITHOUT_RTCD else ("media", "api")
+    for part in PARTS:
+        if (number := asked[f"{part}_port"]) or part != "media":
+            options.port(str(number), f"--{part}-port")
     port = asked["media_port"] or next((media.udp_port for media in site.media), 8443)
     hosts = [options.host(text, "--host") for text in asked["hosts"]]
     if hosts:

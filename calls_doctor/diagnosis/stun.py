@@ -49,7 +49,8 @@ def blocked_server(evidence: Evidence) -> Prediction | None:
 
 
 def _unanswered(evidence: Evidence, of_servers: bool) -> list[CheckResult]:
-    rows = [r for r in evidence.bad(REACH) if not any(row.get("answered") for row in r.evidence.get("servers", ()))]
+    rows = [r for r in evidence.bad(REACH) if not _unresolved(r)]
+    rows = [r for r in rows if not any(row.get("answered") for row in r.evidence.get("servers", ()))]
     failed = [r for r in rows if r.evidence.get("servers") or r.status is Status.FAIL]
     return [r for r in failed if (role_of(evidence, r) in SERVER_SIDE) is of_servers]
 
@@ -75,6 +76,12 @@ def _port(result: CheckResult) -> int:
     return host_and_port(result.target)[1] or STUN_PORT
 
 
+def _unresolved(result: CheckResult) -> bool:
+    """No server's name has an address, so nothing was sent that could have been blocked."""
+    rows = result.evidence.get("servers", ())
+    return bool(rows) and all(row["trouble"] == "unresolved" for row in rows)
+
+
 def wrong_answer(evidence: Evidence) -> Prediction | None:
     """Servers that disagree about the public address."""
     shown = [r for r in evidence.bad("stun.public-ip") if _servers_disagree(r)]
@@ -97,7 +104,10 @@ def _servers_disagree(result: CheckResult) -> bool:
     server's fault.
     """
     said = [set(addresses) for addresses in result.evidence.get("mapped", {}).values()]
-    return all(len(addresses) == 1 for addresses in said) and len(set().union(*said)) > 1
+    families = ([{ip for ip in one if (":" in ip) is ipv6} for one in said] for ipv6 in (False, True))
+    return any(
+        all(len(addresses) <= 1 for addresses in family) and len(set().union(*family)) > 1 for family in families
+    )
 
 
 _REMEDY = Remedy(

@@ -96,7 +96,7 @@ CAUSES = (
         impact=Impact.SOME_CALLERS,
         meaning="Something that is not a TURN server answers at its address.",
         predicts=row_shows(
-            lambda row: row["trouble"] in ("not-turn", "odd-answer", "refused-request"),
+            signs.not_a_turn_server,
             lambda row: str(row["detail"]),
             LISTENER,
         ),
@@ -184,6 +184,7 @@ CAUSES = (
                 "coturn: journalctl -u coturn, at the time of this run",
                 "403: a policy for the user or his address; 437: a broken allocation table (restart it); 438 again and "
                 "again: several servers behind one name that do not share their nonces; 442: relays over TCP only",
+                "300: it sends clients to another server (alternate-server): name that one",
             ],
         ),
     ),

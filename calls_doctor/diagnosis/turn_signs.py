@@ -23,13 +23,15 @@ LISTENER, ALLOCATE, PERMISSION, RELAY, RELAY_CALL = (
 LISTENERS = (LISTENER, "port.turn-listener")
 """Both ask each URI whether anybody is there: for credentials, and for nothing but an answer."""
 RELAY_STAGES = ("allocate", "permit")
-"""Stages of a relayed call that the TURN server itself refuses."""
+"""Stages of a relayed call, or of data through the relay, that the TURN server itself refuses."""
 SILENT = ("silent", "unreachable")
 QUOTA_CODES = (486, 508)
 """RFC 8656: Allocation Quota Reached, Insufficient Capacity."""
 WRONG_CREDENTIALS_CODES = (401, 441)
 DTLS_CONVINCING = 4
 """So many datagrams of a handshake that bring no answer are no accident."""
+TRY_ALTERNATE = 300
+"""RFC 8489: the server is one, and serves nobody itself."""
 
 
 class Seen(NamedTuple):
@@ -132,7 +134,7 @@ def _for_callers(evidence: Evidence, seen: Sequence[Seen]) -> list[Seen]:
 
 def _answering(rows: Iterable[Row]) -> list[Row]:
     """Rows on which something of the server was heard, whatever it said."""
-    return [row for row in rows if row["trouble"] not in (*SILENT, "refused")]
+    return [row for row in rows if row["trouble"] not in (*SILENT, "refused", "unresolved")]
 
 
 def not_running(evidence: Evidence) -> Prediction | None:
@@ -181,6 +183,13 @@ def row_shows(
     return predicts
 
 
+def not_a_turn_server(row: Row) -> bool:
+    """What answers, hangs up or refuses in its own words is no TURN server; one that names another is."""
+    if row["trouble"] == "refused-request":
+        return bool(row["code"] != TRY_ALTERNATE)
+    return row["trouble"] in ("not-turn", "odd-answer", "cut")
+
+
 def wrong_credentials(expired: bool) -> Callable[[Row], bool]:
     """Refused after authentication, with a user name whose time has passed or has not."""
     return lambda row: row.get("code") in WRONG_CREDENTIALS_CODES and (row.get("expired_s") is not None) is expired
@@ -227,9 +236,10 @@ def not_allocating(evidence: Evidence) -> Prediction | None:
         known = (*QUOTA_CODES, *WRONG_CREDENTIALS_CODES)
         return not row.get("ok") and row.get("code") not in known and not (row.get("peer") and row.get("code") == 403)
 
-    shown = _seen(evidence.bad(ALLOCATE, PERMISSION), holds)
-    calls = [r for r in evidence.bad(RELAY_CALL) if r.evidence.get("stage") in RELAY_STAGES]
-    later = [r for r in calls if not _codes(r) & set(QUOTA_CODES)]
+    elsewhere = _seen(evidence.bad(LISTENER), lambda row: row.get("code") == TRY_ALTERNATE)
+    shown = [*elsewhere, *_seen(evidence.bad(ALLOCATE, PERMISSION), holds)]
+    refused = [r for r in evidence.bad(RELAY, RELAY_CALL) if r.evidence.get("stage") in RELAY_STAGES]
+    later = [r for r in refused if not _codes(r) & set(QUOTA_CODES)]
     if shown:
         detail = str(shown[0].row["detail"])
         return _found(evidence, shown, at_the_far_end(evidence), detail, also=outcomes(later))

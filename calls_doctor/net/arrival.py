@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
+from calls_doctor.errors import Cut, FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.net import http, relay, stun_client, turn_client
 
@@ -47,7 +47,7 @@ async def _until(ask: Ask) -> None:
 async def _answers(ask: Ask) -> bool:
     try:
         return await ask()
-    except (FarEndError, ProtocolError):
+    except (FarEndError, ProtocolError, Cut):
         return True  # it is there, and the checks will say what is wrong with it
     except NetworkError:
         return False

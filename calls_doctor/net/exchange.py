@@ -1,6 +1,7 @@
 """Authenticated Binding requests of one session on one channel, and their answers. It sends when it is told to.
 
-What they ask for, when they are sent again and what silence means is for its callers: net/echo.py, net/documents_client.py.
+What they ask for, when they are sent again and what silence means is for its callers: net/echo.py and
+net/documents_client.py.
 """
 
 from __future__ import annotations

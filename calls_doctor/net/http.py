@@ -1,24 +1,33 @@
-"""HTTP/1.1 GET (h11), and the opened connection for whoever speaks on after the headers. No redirects, no cookies."""
+"""HTTP/1.1 GET (h11), and the opened connection for whoever speaks on after the headers. No redirects, no cookies.
+
+Headers and bodies are bounded, and no error repeats what came or what was sent: a far end might send our own
+credentials back.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import h11
 
 from calls_doctor import __version__
-from calls_doctor.errors import Cut, HttpError, Silence
+from calls_doctor.errors import Cut, HttpError, NetworkError, Silence
 from calls_doctor.model.flow import Address
 from calls_doctor.net import resolver
-from calls_doctor.net.streams import Stream, open_stream
+from calls_doctor.net.streams import Stream, open_stream, reason_of, speaks_tls
 
+HEAD_MAX_BYTES = 65536
 BODY_MAX_BYTES = 262_144
 READ_BYTES = 65536
+_SECURE = ("https", "wss")
 USER_AGENT = f"calls-doctor/{__version__}"
+SWITCHING_PROTOCOLS = 101
+_BEGINNING = b"HTTP/"
+_OTHERS = {b"SSH-": " but SSH", b"\x15\x03": " but TLS", b"\x16\x03": " but TLS"}
+"""How some begin that are found on a wrong port."""
 Headers = Sequence[tuple[str, str]]
 
 
@@ -29,6 +38,7 @@ class HttpAnswer:
     status: int
     headers: Headers
     body: bytes
+    """At most BODY_MAX_BYTES; what was longer is cut there."""
     connect_s: float
     """TCP (and TLS) handshake."""
 
@@ -47,11 +57,14 @@ async def get(url: str, *, timeout_s: float, headers: Headers = ()) -> HttpAnswe
 
 async def get_over(stream: Stream, url: str, timeout_s: float, headers: Headers = ()) -> HttpAnswer:
     """GETs over a connection that is open, and closes it. Raises Silence, Cut, HttpError."""
+    conversation = HttpConversation(stream, url)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _exchange(stream, urlsplit(url), headers)
+            conversation.ask([("Accept", "*/*"), ("Connection", "close"), *headers])
+            head = await conversation.head()
+            return HttpAnswer(head.status, head.headers, await conversation.body(), stream.connect_s)
     except TimeoutError:
-        raise Silence(f"GET {url}", timeout_s) from None
+        raise conversation.silence(timeout_s) from None
     finally:
         await stream.close()
 
@@ -59,49 +72,118 @@ async def get_over(stream: Stream, url: str, timeout_s: float, headers: Headers 
 async def connect(url: str, timeout_s: float) -> Stream:
     """The connection to an http, https, ws or wss URL. Raises what `resolve` and `open_stream` raise."""
     parts = urlsplit(url)
-    secure = parts.scheme in ("https", "wss")
-    host = parts.hostname or ""
-    address: Address = (await resolver.resolve(host))[0], parts.port or (443 if secure else 80)
-    return await open_stream(address, timeout_s, tls_name=host if secure else "")
+    tls_name = (parts.hostname or "") if parts.scheme in _SECURE else ""
+    return await open_stream(await _address(parts), timeout_s, tls_name=tls_name)
 
 
-async def _exchange(stream: Stream, parts: SplitResult, headers: Headers) -> HttpAnswer:
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=READ_BYTES)
-    sent = [("Host", parts.netloc), ("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Connection", "close"), *headers]
-    request = h11.Request(method="GET", target=parts.path or "/", headers=sent)
-    out = (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
-    stream.writer.write(out)
-    response: h11.Response | None = None
-    body = b""
-    while True:
-        event = await _next(connection, stream, parts)
-        if isinstance(event, h11.Response):
-            response = event
-        elif isinstance(event, h11.Data):
-            body += bytes(event.data)
-        if isinstance(event, h11.EndOfMessage | h11.ConnectionClosed) or len(body) > BODY_MAX_BYTES:
-            break
-    if response is None:
-        raise Cut(f"GET {parts.geturl()}", detail="the connection was closed without an answer")
-    fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
-    return HttpAnswer(response.status_code, fields, body[:BODY_MAX_BYTES], stream.connect_s)
+async def speaks_tls_at(url: str, timeout_s: float) -> bool:
+    """True where the URL's host and port speak TLS, whatever its scheme says."""
+    try:
+        return await speaks_tls(await _address(urlsplit(url)), timeout_s)
+    except NetworkError:  # its name has no address
+        return False
 
 
-async def _next(connection: h11.Connection, stream: Stream, parts: SplitResult) -> h11.Event:
-    """The next event that is not "more data is needed"."""
-    while True:
+async def _address(parts: SplitResult) -> Address:
+    return (await resolver.resolve(parts.hostname or ""))[0], parts.port or (443 if parts.scheme in _SECURE else 80)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Status and headers of an answer; names of headers are lower case."""
+
+    status: int
+    headers: Headers
+
+
+class HttpConversation:
+    """One GET over an open connection, step by step: `ask`, `head`, then `body` or, after 101, what is `left`."""
+
+    def __init__(self, stream: Stream, url: str) -> None:
+        self._stream, self._parts = stream, urlsplit(url)
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MAX_BYTES)
+        self._what = f"GET {shown(url)}"
+        self._begun = b""
+        """The first bytes that came."""
+
+    @property
+    def left(self) -> bytes:
+        """What came after the headers of a 101 and was not looked at."""
+        return bytes(self._http.trailing_data[0])
+
+    def ask(self, headers: Headers) -> None:
+        """Sends the request; Host and User-Agent are made here."""
+        own = [("Host", _authority(self._parts)), ("User-Agent", USER_AGENT)]
+        target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
+        request = h11.Request(method="GET", target=target, headers=[*own, *headers])
+        for event in (request, h11.EndOfMessage()):
+            self._stream.writer.write(self._http.send(event) or b"")
+
+    async def head(self) -> Head:
+        """Status and headers of the answer, 101 among them; what is interim (1xx) is passed over. Raises Cut,
+        HttpError."""
+        while True:
+            event = await self._next()
+            assert isinstance(event, h11.Response | h11.InformationalResponse), "h11 gives nothing else first"
+            if isinstance(event, h11.Response) or event.status_code == SWITCHING_PROTOCOLS:
+                fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
+                return Head(event.status_code, fields)
+
+    async def body(self) -> bytes:
+        """The body that follows the head, cut at BODY_MAX_BYTES. Raises Cut, HttpError."""
+        body = bytearray()
+        while len(body) < BODY_MAX_BYTES:
+            event = await self._next()
+            if not isinstance(event, h11.Data):
+                break
+            body += event.data
+        return bytes(body[:BODY_MAX_BYTES])
+
+    def silence(self, after_s: float) -> Silence:
+        """The error for an answer that was not there in time."""
+        return Silence(self._what, after_s, "but for a part of an answer" if self._begun else "")
+
+    async def _next(self) -> h11.Event:
+        """The next event that is not "more data is needed"."""
+        ended = False
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                if ended:
+                    rest = "before the answer was whole" if self._begun else "without an answer"
+                    raise Cut(self._what, detail=f"the connection was closed {rest}") from None
+                large = " (its headers are too large)" if error.error_status_hint == 431 else ""
+                raise HttpError(f"what answers at {_authority(self._parts)} breaks HTTP{large}") from None
+            if isinstance(event, h11.Event):
+                return event
+            data = await self._read()
+            ended = not data
+            self._http.receive_data(data)
+
+    async def _read(self) -> bytes:
         try:
-            event = connection.next_event()
-        except h11.RemoteProtocolError as error:
-            if connection.trailing_data[0] or connection.their_state is h11.ERROR:
-                raise HttpError(f"what answers at {parts.netloc} does not speak HTTP: {error}") from None
-            raise Cut(f"GET {parts.geturl()}", detail=str(error)) from None
-        if isinstance(event, h11.Event):
-            return event
-        try:
-            data = await stream.reader.read(READ_BYTES)
+            data = await self._stream.reader.read(READ_BYTES)
         except OSError as error:
-            raise Cut(f"GET {parts.geturl()}", detail=os.strerror(error.errno or 0)) from None
-        if not data and connection.their_state is h11.SEND_RESPONSE:
-            raise Cut(f"GET {parts.geturl()}", detail="the connection was closed before the answer was whole")
-        connection.receive_data(data)
+            raise Cut(self._what, detail=reason_of(error)) from None
+        if len(self._begun) < len(_BEGINNING):
+            self._begun = (self._begun + data)[: len(_BEGINNING)]
+            if not _BEGINNING.startswith(self._begun):
+                other = next((said for head, said in _OTHERS.items() if self._begun.startswith(head)), "")
+                raise HttpError(f"what answers at {_authority(self._parts)} does not speak HTTP{other}")
+        return data
+
+
+def _authority(parts: SplitResult) -> str:
+    """Host and port as the URL has them, without credentials; names in ASCII."""
+    host = parts.hostname or ""
+    if not host.isascii():
+        host = host.encode("idna").decode()  # what cannot be encoded so was not resolved before either
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port}" if parts.port else host
+
+
+def shown(url: str) -> str:
+    """The URL without credentials."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=_authority(parts)))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any  # rows of evidence are JSON
 
 from calls_doctor.errors import FarEndError
+from calls_doctor.model.check import CheckResult
 from calls_doctor.model.credentials import Credentials, TurnCredentials
 from calls_doctor.model.flow import Address
 from calls_doctor.model.site import ServerUri, Site
@@ -34,13 +35,21 @@ def credentials_of(given: Credentials, now_s: float) -> TurnCredentials | None:
 
 
 async def address_of(uri: ServerUri) -> Address:
-    """The first address of the server's name. Raises what `resolver.resolve` raises."""
-    return (await resolver.resolve(uri.host))[0], uri.port
+    """The first address of the server's name that this machine can try. Raises what `resolver.resolve` raises."""
+    return resolver.routed(await resolver.resolve(uri.host))[0], uri.port
 
 
-def first_good(site: Site, rows: Sequence[Mapping[str, Any]]) -> ServerUri:
-    """The first URI of the site whose row of evidence is ok; a row names its URI."""
-    return next(uri for uri in site.turn for row in rows if row["uri"] == str(uri) and row["ok"])
+def usable(site: Site, results: Mapping[str, CheckResult]) -> ServerUri:
+    """The first URI that gave a relay, at a server that allows a peer where there is one.
+
+    Asked for only where turn.allocate has found a URI that works; turn.permission counts where it has run.
+    """
+    for check in ("turn.permission", "turn.allocate"):
+        rows: Sequence[Mapping[str, Any]] = results[check].evidence.get("servers", ()) if check in results else ()
+        good = [uri for uri in site.turn for row in rows if row["uri"] == str(uri) and row["ok"]]
+        if good:
+            return good[0]
+    raise ValueError("no TURN server gave a relay")
 
 
 async def opened(uri: ServerUri, given: Credentials) -> turn_client.Allocation:

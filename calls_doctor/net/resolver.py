@@ -8,15 +8,17 @@ import ipaddress
 import socket
 import threading
 
-from calls_doctor.errors import NetworkError, Silence, Unreachable
+from calls_doctor.errors import NetworkError, Unresolved
 
 TIMEOUT_S = 5.0
+_ANY_PORT = 9
+"""Connecting a UDP socket sends nothing, so no port is asked."""
 
 
 async def resolve(host: str) -> list[str]:
     """Every address of a name, in the system's order of preference; an address literal is its own.
 
-    Raises Unreachable where the name has none or cannot be looked up, Silence where no answer comes in TIMEOUT_S.
+    Raises Unresolved where the name has none, cannot be looked up, or no answer comes in TIMEOUT_S.
     """
     try:
         return [str(ipaddress.ip_address(host))]
@@ -26,7 +28,26 @@ async def resolve(host: str) -> list[str]:
         async with asyncio.timeout(TIMEOUT_S):
             return await _looked_up(host)
     except TimeoutError:
-        raise Silence(f"the look-up of {host}", TIMEOUT_S) from None
+        raise Unresolved(f"the look-up of {host}", TIMEOUT_S, f"no answer in {TIMEOUT_S:g} s") from None
+
+
+def routed(addresses: list[str]) -> list[str]:
+    """Those to which this machine has a route; all of them where it has one to none.
+
+    Names have IPv6 addresses whether or not this machine has IPv6: what it cannot try says nothing about the name.
+    """
+    return [address for address in addresses if _has_route(address)] or addresses
+
+
+def _has_route(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.connect((address, _ANY_PORT))
+    except OSError:
+        return False
+    return True
 
 
 def _looked_up(host: str) -> asyncio.Future[list[str]]:
@@ -61,5 +82,5 @@ def _addresses(host: str) -> list[str] | NetworkError:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:  # UnicodeError, for what IDNA cannot encode, is a ValueError
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such name"
-        return Unreachable(f"the look-up of {host}", detail=reason)
+        return Unresolved(f"the look-up of {host}", detail=reason)
     return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))

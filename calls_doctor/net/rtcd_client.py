@@ -9,9 +9,22 @@ import msgspec
 
 from calls_doctor.errors import FarEndError, HttpError, Silence
 from calls_doctor.model.credentials import Secret
-from calls_doctor.net.http import HttpAnswer
+from calls_doctor.net.http import HttpAnswer, shown
 from calls_doctor.net.websocket import open_websocket
 from calls_doctor.wire import rtcd
+
+WRONG_CREDENTIALS = 200
+"""What rtcd answers instead of 101; whoever stands before it may say it as the standard has it."""
+REFUSALS = (WRONG_CREDENTIALS, 401, 403)
+VERSION_MAX_CHARS = 64
+
+
+class _Version(msgspec.Struct):
+    """What tells rtcd's answer from another service's; it may hold more."""
+
+    buildVersion: str  # noqa: N815 - rtcd's own names
+    buildHash: str  # noqa: N815 - rtcd's own names
+    goVersion: str  # noqa: N815 - rtcd's own names
 
 
 def version_of(answer: HttpAnswer) -> str | None:
@@ -19,10 +32,10 @@ def version_of(answer: HttpAnswer) -> str | None:
     if answer.status != 200:
         return None
     try:
-        told = msgspec.json.decode(answer.body, type=dict[str, str])
-    except msgspec.MsgspecError:
+        told = msgspec.json.decode(answer.body, type=_Version)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return told["buildVersion"] if {"buildVersion", "buildHash", "goVersion"} <= told.keys() else None
+    return told.buildVersion[:VERSION_MAX_CHARS]
 
 
 async def hello(url: str, client_id: str, auth_key: Secret, timeout_s: float) -> float:
@@ -33,26 +46,35 @@ async def hello(url: str, client_id: str, auth_key: Secret, timeout_s: float) ->
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
-    credentials = base64.b64encode(f"{client_id}:{auth_key.reveal()}".encode()).decode()
-    headers = [("Authorization", f"Basic {credentials}")]
+    headers = [_authorization(client_id, auth_key)]
     try:
         async with asyncio.timeout(timeout_s):
             async with open_websocket(_websocket_url(url), timeout_s, headers=headers) as socket:
                 message = await socket.receive()
     except TimeoutError:
-        raise Silence(f"hello at {url}", timeout_s) from None
+        raise Silence(f"hello at {shown(url)}", timeout_s) from None
     if rtcd.parse_hello(message) != client_id:
-        raise HttpError(f"the WebSocket at {url} does not begin with rtcd's hello to this client")
+        raise HttpError(f"the WebSocket at {shown(url)} does not begin with rtcd's hello to this client")
     return loop.time() - began
 
 
 async def refuses(url: str, client_id: str, auth_key: str, timeout_s: float) -> bool:
-    """True where the WebSocket is refused to these credentials. Raises HttpError, NetworkError."""
+    """True where the WebSocket is refused to these credentials, False where it opens, whatever is said there then.
+
+    Raises FarEndError for an answer that is neither, HttpError, NetworkError.
+    """
+    headers = [_authorization(client_id, Secret(auth_key))]
     try:
-        await hello(url, client_id, Secret(auth_key), timeout_s)
-    except FarEndError:
-        return True
-    return False
+        async with open_websocket(_websocket_url(url), timeout_s, headers=headers):
+            return False
+    except FarEndError as error:
+        if error.code not in REFUSALS:
+            raise
+    return True
+
+
+def _authorization(client_id: str, auth_key: Secret) -> tuple[str, str]:
+    return "Authorization", f"Basic {base64.b64encode(f'{client_id}:{auth_key.reveal()}'.encode()).decode()}"
 
 
 def _websocket_url(url: str) -> str:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from calls_doctor.errors import Cut, FramingError, NetworkError, Refused, Silence, Unreachable
+from calls_doctor.errors import Cut, FramingError, NetworkError, Refused, Silence, Unreachable, Unresolved
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.net.local_ports import PortOwner, can_bind, local_addresses, port_owner
 from calls_doctor.wire.framing import Deframer, frame
@@ -155,7 +155,7 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
 
 def trouble_word(error: NetworkError) -> str:
     """One word for the kind of trouble, for evidence: causes decide by it."""
-    words = {Refused: "refused", Silence: "silent", Cut: "cut"}
+    words = {Refused: "refused", Silence: "silent", Cut: "cut", Unresolved: "unresolved"}
     return next((word for kind, word in words.items() if isinstance(error, kind)), "unreachable")
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from calls_doctor.errors import Cut, FarEndError, NetworkError, ProtocolError, Refused, Silence, StunError
 from calls_doctor.model.flow import Address
 from calls_doctor.net.sockets import open_udp
+from calls_doctor.net.streams import open_stream
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import Message, MessageClass, Method
 
-STREAM_TIMEOUT_S = stun.PROBE_DECIDED_S
+_COOKIE = stun.MAGIC_COOKIE.to_bytes(4, "big")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class BindingAnswer:
     mapped: Address
     """Our own address as the server sees it."""
     rtt_s: float
-    """From the first request to the answer."""
+    """From the first request to the answer; a connection was there before."""
     software: str | None
 
 
@@ -61,19 +62,19 @@ async def binding(
     schedule_s: Sequence[float] = stun.PROBE_SCHEDULE_S,
     decided_s: float = stun.PROBE_DECIDED_S,
 ) -> BindingAnswer:
-    """Asks once, again on the schedule over UDP. `transport` is "udp", "tcp" or "tls" (verified for `tls_name`).
+    """Asks once, again on the schedule over UDP; silence is decided after `decided_s`, connecting included.
 
+    `transport` is "udp", "tcp" or "tls", which is verified for `tls_name`, or for the address where there is none.
     Raises Refused, Unreachable, Silence or Cut for the network, FarEndError for an error answer, ProtocolError for
-    an answer that cannot be read.
+    an answer that cannot be read, TlsError for what TLS finds.
     """
     request = Message(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(stun.TRANSACTION_ID_BYTES))
-    loop = asyncio.get_running_loop()
-    began = loop.time()
     if transport == "udp":
-        message = await _over_udp(server, request, schedule_s, decided_s)
+        message, rtt_s = await _over_udp(server, request, schedule_s, decided_s)
     else:
-        message = await _over_stream(server, request, tls_name or (server[0] if transport == "tls" else ""))
-    return _judged(message, loop.time() - began)
+        name = (tls_name or server[0]) if transport == "tls" else ""
+        message, rtt_s = await _over_stream(server, request, name, decided_s)
+    return _judged(message, rtt_s)
 
 
 def _judged(message: Message, rtt_s: float) -> BindingAnswer:
@@ -86,7 +87,9 @@ def _judged(message: Message, rtt_s: float) -> BindingAnswer:
     return BindingAnswer(mapped, rtt_s, message.get(stun.SOFTWARE))
 
 
-async def _over_udp(server: Address, request: Message, schedule_s: Sequence[float], decided_s: float) -> Message:
+async def _over_udp(
+    server: Address, request: Message, schedule_s: Sequence[float], decided_s: float
+) -> tuple[Message, float]:
     answers = _Answers(request.transaction_id)
     channel = await open_udp(server, answers)
     loop = asyncio.get_running_loop()
@@ -103,31 +106,46 @@ async def _over_udp(server: Address, request: Message, schedule_s: Sequence[floa
     finally:
         await channel.close()
     if answers.message is not None:
-        return answers.message
+        return answers.message, loop.time() - began
     if answers.trouble_heard is not None:
         raise answers.trouble_heard
     if answers.unreadable:
-        raise ProtocolError(f"what answers at {server[0]}:{server[1]} is no STUN server: {answers.unreadable}")
-    raise Silence(f"STUN to {server[0]}:{server[1]}", decided_s)
+        raise ProtocolError(f"what answers at {_shown(server)} is no STUN server: {answers.unreadable}")
+    raise Silence(f"STUN to {_shown(server)}", decided_s)
 
 
-async def _over_stream(server: Address, request: Message, tls_name: str) -> Message:
-    from calls_doctor.net.streams import open_stream
-
-    stream = await open_stream(server, STREAM_TIMEOUT_S, tls_name=tls_name)
+async def _over_stream(server: Address, request: Message, tls_name: str, decided_s: float) -> tuple[Message, float]:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + decided_s
+    stream = await open_stream(server, decided_s, tls_name=tls_name)
+    asked_at = loop.time()
     try:
-        async with asyncio.timeout(STREAM_TIMEOUT_S):
+        async with asyncio.timeout_at(until):
             stream.writer.write(bytes(request))
-            head = await stream.reader.readexactly(stun.HEADER_BYTES)
-            if not stun.looks_like_stun(head):
-                raise ProtocolError(f"what answers at {server[0]}:{server[1]} is no STUN server")
-            message = stun.parse(head + await stream.reader.readexactly(int.from_bytes(head[2:4], "big")))
+            message = await _read(stream.reader, server)
     except TimeoutError:
-        raise Silence(f"STUN to {server[0]}:{server[1]}", STREAM_TIMEOUT_S) from None
+        raise Silence(f"STUN to {_shown(server)}", decided_s) from None
     except (asyncio.IncompleteReadError, OSError):
-        raise Cut(f"the connection to {server[0]}:{server[1]}", detail="before the answer was whole") from None
+        raise Cut(f"the connection to {_shown(server)}", detail="before the answer was whole") from None
     finally:
         await stream.close()
     if message.transaction_id != request.transaction_id:
         raise StunError("the answer belongs to another request")
-    return message
+    return message, loop.time() - asked_at
+
+
+async def _read(reader: asyncio.StreamReader, server: Address) -> Message:
+    """One message; what cannot become one is told before all of it is there."""
+    head = b""
+    while len(head) < stun.HEADER_BYTES:
+        piece = await reader.read(stun.HEADER_BYTES - len(head))
+        head += piece
+        if head[4:8] != _COOKIE[: len(head[4:8])] or head[:1] > b"\x03":
+            raise ProtocolError(f"what answers at {_shown(server)} is no STUN server")
+        if not piece:
+            raise asyncio.IncompleteReadError(head, stun.HEADER_BYTES)
+    return stun.parse(head + await reader.readexactly(int.from_bytes(head[2:4], "big")))
+
+
+def _shown(server: Address) -> str:
+    return f"[{server[0]}]:{server[1]}" if ":" in server[0] else f"{server[0]}:{server[1]}"

@@ -13,20 +13,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import msgspec
+
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Silence, TlsError
 from calls_doctor.model.credentials import TurnCredentials
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.model.site import ServerUri
 from calls_doctor.net.sockets import Channel, Receiver, open_udp
-from calls_doctor.net.turn_driver import TurnDriver
+from calls_doctor.net.streams import speaks_tls
+from calls_doctor.net.turn_driver import Subject, TurnDriver
 from calls_doctor.wire import stun
+from calls_doctor.wire.stun import Method
 from calls_doctor.wire.turn import ALLOCATION_MISMATCH, TurnClient
 from calls_doctor.wire.turn_events import Allocated, Challenged, ChannelBound, PermissionCreated, Refused, Released
 
 RELEASE_S = 0.3
 """How long a release may take on the way out; one datagram has left by then in any case."""
 ANSWER_S = stun.PROBE_DECIDED_S
-TLS_TRY_S = 0.5
+OTHER_WAY_S = 0.6
+"""Of the time that a server over TCP or TLS may take, for finding out whether it waits for the other of the two."""
+_OTHER_WAY = {
+    "tcp": "{}: the port speaks TLS, and the URI says that it does not; turns: belongs there",
+    "tls": "{}: the port speaks TURN without TLS, and the URI says TLS; turn: belongs there",
+}
+ALLOCATE: Subject = (Method.ALLOCATE, ())
 
 
 @dataclass(frozen=True)
@@ -44,26 +54,41 @@ class Challenge:
 async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Challenge:
     """Asks for a relay without credentials. Raises NetworkError, ProtocolError, or FarEndError for 300.
 
-    A server that waits for TLS takes plain TURN for the head of a long record and is silent: that is told apart.
+    A server that waits for TLS takes plain TURN for the head of a long record, and coturn without TLS takes a handshake
+    for the head of a message: both are silent. So the last part of the time is for asking the other way.
     """
+    other_way_s = min(OTHER_WAY_S, timeout_s / 2) if uri.transport != "udp" else 0.0
     try:
-        return await _challenge(uri, address, timeout_s)
-    except Silence:
-        if uri.transport != "tcp":
-            raise
-        from calls_doctor.net.streams import speaks_tls
+        return await _challenge(uri, address, timeout_s - other_way_s)
+    except Silence as error:
+        if other_way_s and await _answers_the_other_way(uri, address, other_way_s):
+            raise TlsError(_OTHER_WAY[uri.transport].format(uri)) from None
+        raise Silence(error.what, timeout_s, error.detail) from None
 
-        if not await speaks_tls(address, TLS_TRY_S):
-            raise
-        raise TlsError(f"{uri}: the port speaks TLS, and the URI says that it does not; turns: belongs there") from None
+
+async def _answers_the_other_way(uri: ServerUri, address: Address, timeout_s: float) -> bool:
+    """True where the port speaks TLS and the URI says that it does not, or the reverse."""
+    if uri.transport == "tcp":
+        return await speaks_tls(address, timeout_s)
+    plain = msgspec.structs.replace(uri, scheme="turn", transport="tcp")
+    try:
+        await _challenge(plain, address, timeout_s)
+    except (NetworkError, ProtocolError):
+        return False
+    except FarEndError:
+        pass  # it is a TURN server, whatever else it says
+    return True
 
 
 async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Challenge:
-    driver = await _open(uri, address, None, timeout_s)
     loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
+    driver = await _open(uri, address, None, timeout_s)
     began = loop.time()
     try:
-        event = await driver.ask(driver.client.start_allocate, Challenged, Allocated, Refused, timeout_s=timeout_s)
+        event = await driver.ask(
+            driver.client.start_allocate, ALLOCATE, Challenged, Allocated, Refused, timeout_s=until - began
+        )
         rtt_s = loop.time() - began
         if isinstance(event, Challenged):
             return Challenge(401, event.realm or "", event.nonce is not None, event.software, rtt_s)
@@ -78,34 +103,38 @@ async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Chal
 async def allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, *, timeout_s: float) -> Allocation:
     """A relay with these credentials, tried once more on a new socket where the server knows the old one (437).
 
-    Raises NetworkError, ProtocolError, or FarEndError with the server's code.
+    Both tries together take at most `timeout_s`. Raises NetworkError, ProtocolError, or FarEndError with the server's
+    code.
     """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
     try:
-        return await _allocate(uri, address, credentials, timeout_s)
+        return await _allocate(uri, address, credentials, until)
     except FarEndError as error:
         if error.code != ALLOCATION_MISMATCH:
             raise
-    return await _allocate(uri, address, credentials, timeout_s)
+    return await _allocate(uri, address, credentials, until)
 
 
-async def _allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, timeout_s: float) -> Allocation:
-    driver = await _open(uri, address, credentials, timeout_s)
+async def _allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, until: float) -> Allocation:
     loop = asyncio.get_running_loop()
+    driver = await _open(uri, address, credentials, until - loop.time())
     began = loop.time()
     try:
-        event = await driver.ask(driver.client.start_allocate, Allocated, timeout_s=timeout_s)
+        event = await driver.ask(driver.client.start_allocate, ALLOCATE, Allocated, timeout_s=until - began)
     except BaseException:
         await _release(driver)
         raise
     assert isinstance(event, Allocated), "what was waited for"
-    return Allocation(driver, event, loop.time() - began)
+    return Allocation(driver, address, event, loop.time() - began)
 
 
 class Allocation:
     """`async with await allocate(...) as allocation`; released and closed at the end."""
 
-    def __init__(self, driver: TurnDriver, event: Allocated, rtt_s: float) -> None:
+    def __init__(self, driver: TurnDriver, server: Address, event: Allocated, rtt_s: float) -> None:
         self._driver = driver
+        self.server = server
         self.relayed = event.relayed
         self.mapped = event.mapped
         self.lifetime_s = event.lifetime_s
@@ -121,14 +150,20 @@ class Allocation:
 
     async def permit(self, ips: Sequence[str]) -> None:
         """Lets data pass from and to these addresses. Raises FarEndError (403: denied), NetworkError."""
-        client = self._driver.client
-        await self._driver.ask(lambda now: client.create_permission(ips, now), PermissionCreated, timeout_s=ANSWER_S)
+        client, about = self._driver.client, (Method.CREATE_PERMISSION, tuple((ip, 0) for ip in ips))
+        await self._driver.ask(
+            lambda now: client.create_permission(ips, now), about, PermissionCreated, timeout_s=ANSWER_S
+        )
 
     async def channel(self, peer: Address, receiver: Receiver) -> Channel:
         """Binds a channel to the peer; what it sends goes to the receiver. Raises as `permit` does."""
-        client = self._driver.client
+        client, about = self._driver.client, (Method.CHANNEL_BIND, (peer,))
         self._driver.receivers[peer] = receiver
-        await self._driver.ask(lambda now: client.bind_channel(peer, now), ChannelBound, timeout_s=ANSWER_S)
+        try:
+            await self._driver.ask(lambda now: client.bind_channel(peer, now), about, ChannelBound, timeout_s=ANSWER_S)
+        except BaseException:
+            self._driver.receivers.pop(peer, None)
+            raise
         return RelayChannel(self._driver, Path(Transport.RELAY, self.relayed, peer))
 
 
@@ -179,6 +214,8 @@ async def _release(driver: TurnDriver) -> None:
 
 
 async def _released(driver: TurnDriver) -> None:
-    with contextlib.suppress(NetworkError, ProtocolError, FarEndError):
-        await driver.ask(driver.client.release, Released, timeout_s=RELEASE_S)
+    # A stream that never had an allocation takes along with it whatever it asked for.
+    if driver.client.relayed is not None or not driver.client.stream:
+        with contextlib.suppress(NetworkError, ProtocolError, FarEndError):
+            await driver.ask(driver.client.release, (Method.REFRESH, ()), Released, timeout_s=RELEASE_S)
     await driver.close()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
 
 from calls_doctor.errors import Cut, FramingError
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.net.sockets import WRITE_BUFFER_MAX_BYTES
-from calls_doctor.net.streams import Stream, open_stream
+from calls_doctor.net.streams import Stream, open_stream, reason_of
 from calls_doctor.net.turn_driver import TurnReceiver
 from calls_doctor.wire.turn_stream import StreamDeframer
 
@@ -34,22 +32,24 @@ class TurnStream:
     async def close(self) -> None:
         """Ends it at once; whoever wants a last message answered waits for that first."""
         self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
-        await self._stream.close()
+        try:
+            await asyncio.gather(self._reading, return_exceptions=True)
+        finally:
+            await self._stream.close()
 
     async def _read(self) -> None:
         deframer = StreamDeframer()
         try:
             while data := await self._stream.reader.read(READ_BYTES):
-                for message in deframer.feed(data):
-                    self._receiver.packet(message)
+                while messages := deframer.feed(data):
+                    for message in messages:
+                        self._receiver.packet(message)
+                    data = b""  # a bad byte behind whole messages is told with the next call
             self._receiver.trouble(Cut(self._what, detail="the server closed it"))
         except FramingError as error:
             self._receiver.broken(error)
-        except ssl.SSLError as error:
-            self._receiver.trouble(Cut(self._what, detail=error.reason or "TLS ended"))
         except OSError as error:
-            self._receiver.trouble(Cut(self._what, detail=os.strerror(error.errno or 0)))
+            self._receiver.trouble(Cut(self._what, detail=reason_of(error)))
 
 
 async def open_turn_stream(remote: Address, receiver: TurnReceiver, timeout_s: float, tls_name: str) -> TurnStream:

@@ -1,90 +1,105 @@
-"""The client's side of a WebSocket (RFC 6455): the sans-I/O protocol of `websockets` over one of our connections."""
+"""The client's side of a WebSocket (RFC 6455): the upgrade over our own HTTP, then the sans-I/O protocol of
+`websockets`, which answers pings and close frames and bounds messages.
+
+No error repeats what came or what was sent, and nothing is logged: the upgrade carries credentials.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake, PayloadTooBig
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.protocol import Event
+from websockets.protocol import Event, State
 from websockets.uri import parse_uri
 
 from calls_doctor.errors import Cut, FarEndError, HttpError, Silence
-from calls_doctor.net.http import READ_BYTES, USER_AGENT, connect
-from calls_doctor.net.streams import Stream
+from calls_doctor.net.http import READ_BYTES, SWITCHING_PROTOCOLS, HttpConversation, connect, shown
+from calls_doctor.net.streams import Stream, reason_of
 
 MESSAGE_MAX_BYTES = 1 << 20
 """rtcd's own limit."""
+NORMAL_CLOSURE = 1000
+CONNECT_MAX_S = 60.0
+"""Longer than any time for the whole, which counts."""
+_DATA = (Opcode.BINARY, Opcode.TEXT, Opcode.CONT)
+_MUTE = logging.Logger("calls_doctor.websocket", logging.CRITICAL + 1)
 
 
 class WebSocket:
     """An open one: messages come whole."""
 
-    def __init__(self, protocol: ClientProtocol, stream: Stream, url: str) -> None:
-        self._protocol, self._stream, self._url = protocol, stream, url
+    def __init__(self, protocol: ClientProtocol, stream: Stream, what: str) -> None:
+        self._protocol, self._stream, self._what = protocol, stream, what
         self._events: deque[Event] = deque()
-        """What came and was not looked at yet: the first frames often come with the answer to the upgrade."""
         self._parts: list[bytes] = []
 
     async def receive(self) -> bytes:
-        """The next message, binary or text. Raises Cut where the connection ends first."""
+        """The next message, binary or text. Raises Cut where the connection ends first, HttpError where what comes is
+        no WebSocket's, or larger than MESSAGE_MAX_BYTES."""
         while True:
-            event = await self._next()
-            if isinstance(event, Frame) and event.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
-                self._parts.append(bytes(event.data))
-                if event.fin:
+            frame = await self._next()
+            if frame.opcode is Opcode.CLOSE:
+                raise Cut(self._what, detail=f"the far end closed the WebSocket{self._close_code()}")
+            if frame.opcode in _DATA:
+                self._parts.append(bytes(frame.data))
+                if frame.fin:
                     message, self._parts = b"".join(self._parts), []
                     return message
 
-    async def send(self, message: bytes) -> None:
-        """Sends one binary message."""
-        self._protocol.send_binary(message)
+    async def take(self, data: bytes) -> None:
+        """What came on the connection. Answers it; whoever asks for more answers than he reads has to wait."""
+        self._protocol.receive_data(data)
+        self._events += self._protocol.events_received()
         self._flush()
+        try:
+            await self._stream.writer.drain()
+        except OSError as error:
+            raise Cut(self._what, detail=reason_of(error)) from None
 
-    async def _next(self) -> Event:
+    async def close(self) -> None:
+        """Says so, where the far end has not, and ends the connection at once."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(NORMAL_CLOSURE)
+            self._flush()
+        await self._stream.close()
+
+    async def _next(self) -> Frame:
         while not self._events:
-            if self._protocol.handshake_exc is not None:
-                raise HttpError(f"{self._url}: no WebSocket: {self._protocol.handshake_exc}")
+            if self._protocol.parser_exc is not None:
+                raise self._broken(self._protocol.parser_exc)
             try:
                 data = await self._stream.reader.read(READ_BYTES)
             except OSError as error:
-                raise Cut(self._url, detail=os.strerror(error.errno or 0)) from None
+                raise Cut(self._what, detail=reason_of(error)) from None
             if not data:
-                raise Cut(self._url, detail="the far end closed the connection")
-            self._protocol.receive_data(data)
-            self._flush()
-            self._events += self._protocol.events_received()
-        return self._events.popleft()
+                raise Cut(self._what, detail="the far end closed the connection")
+            await self.take(data)
+        event = self._events.popleft()
+        assert isinstance(event, Frame), "the handshake is over"
+        return event
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
             if data:
                 self._stream.writer.write(data)
 
-    async def handshake(self, headers: Sequence[tuple[str, str]]) -> None:
-        """Upgrades the connection. Raises FarEndError with the status where it is not 101, HttpError for what is no
-        HTTP, Cut."""
-        request = self._protocol.connect()
-        for name, value in (("User-Agent", USER_AGENT), *headers):
-            request.headers[name] = value
-        self._protocol.send_request(request)
-        self._flush()
-        response = await self._next()
-        assert isinstance(response, Response), "nothing else comes before the upgrade"
-        self._judge(response)
+    def _broken(self, error: Exception) -> HttpError:
+        if isinstance(error, PayloadTooBig):
+            return HttpError(f"{self._what}: a message is larger than {MESSAGE_MAX_BYTES} bytes")
+        return HttpError(f"{self._what}: what comes is no WebSocket frame")
 
-    def _judge(self, response: Response) -> None:
-        error = self._protocol.handshake_exc
-        if isinstance(error, InvalidStatus) or (error is not None and response.status_code != 101):
-            raise FarEndError("the WebSocket upgrade", response.status_code, response.reason_phrase)
-        if error is not None:
-            raise HttpError(f"{self._url}: the WebSocket upgrade is broken: {error}")
+    def _close_code(self) -> str:
+        close = self._protocol.close_rcvd
+        return f" with code {int(close.code)}" if close is not None else ""
 
 
 @asynccontextmanager
@@ -93,28 +108,53 @@ async def open_websocket(
 ) -> AsyncIterator[WebSocket]:
     """A WebSocket to a ws or wss URL, without Origin (rtcd refuses a foreign one).
 
-    Raises Refused, Unreachable, Silence or Cut for the network, FarEndError with the HTTP status that came instead of
-    101, HttpError for what is no HTTP, TlsError.
+    Raises Refused, Unreachable, Unresolved, Silence or Cut for the network, FarEndError with the HTTP status that came
+    instead of 101, HttpError for what is no HTTP, TlsError.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            stream = await connect(url, timeout_s)
-            try:
-                protocol = ClientProtocol(parse_uri(url), max_size=MESSAGE_MAX_BYTES)
-                socket = WebSocket(protocol, stream, url)
-                await socket.handshake(headers)
-            except BaseException:
-                await stream.close()
-                raise
+            socket = await _opened(url, headers)
     except TimeoutError:
-        raise Silence(f"the WebSocket upgrade at {url}", timeout_s) from None
+        raise Silence(_named(url), timeout_s) from None
     try:
         yield socket
     finally:
-        with suppress(OSError):
-            protocol.send_close(1000)
-            for data in protocol.data_to_send():
-                if data:
-                    stream.writer.write(data)
-            await asyncio.sleep(0)
+        await socket.close()
+
+
+async def _opened(url: str, headers: Sequence[tuple[str, str]]) -> WebSocket:
+    stream = await connect(url, CONNECT_MAX_S)
+    try:
+        return await _upgraded(stream, url, headers)
+    except BaseException:
         await stream.close()
+        raise
+
+
+async def _upgraded(stream: Stream, url: str, headers: Sequence[tuple[str, str]]) -> WebSocket:
+    protocol = ClientProtocol(parse_uri(shown(url)), state=State.OPEN, max_size=MESSAGE_MAX_BYTES, logger=_MUTE)
+    conversation = HttpConversation(stream, url)
+    asked = [(name, value) for name, value in protocol.connect().headers.raw_items() if name.lower() != "host"]
+    conversation.ask([*asked, *headers])
+    head = await conversation.head()
+    if head.status != SWITCHING_PROTOCOLS:
+        raise FarEndError("the WebSocket upgrade", head.status, _phrase(head.status))
+    try:
+        protocol.process_response(Response(head.status, "", Headers(head.headers)))
+    except InvalidHandshake:
+        raise HttpError(f"{_named(url)}: the answer is 101, and not to this upgrade") from None
+    socket = WebSocket(protocol, stream, _named(url))
+    await socket.take(conversation.left)  # the first frames often come with the answer
+    return socket
+
+
+def _named(url: str) -> str:
+    return f"the WebSocket at {shown(url)}"
+
+
+def _phrase(status: int) -> str:
+    """The standard's own words: the far end's may hold anything."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

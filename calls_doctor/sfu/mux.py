@@ -7,13 +7,11 @@ announce frames that are too long and end at once. What a packet means is the se
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Sequence
 from typing import Protocol
 
 from calls_doctor.errors import FramingError
-from calls_doctor.model.flow import Address, Path, Transport
-from calls_doctor.net.bound_sockets import DatagramSocket, bound_both
+from calls_doctor.model.flow import Path, Transport
+from calls_doctor.net.bound_port import BoundPort, BoundStream
 from calls_doctor.wire.framing import LENGTH_BYTES, Deframer, frame
 from calls_doctor.wire.rate_limit import source_of
 
@@ -36,53 +34,20 @@ class MediaService(Protocol):
         """The TCP connection that this path was is gone."""
 
 
-class Mux:
+class Mux(BoundPort["_Stream"]):
     """The port, on every address given."""
 
     def __init__(self, service: MediaService, *, unadmitted_s: float = UNADMITTED_S) -> None:
+        super().__init__()
         self.service, self.unadmitted_s = service, unadmitted_s
-        self.port = 0
-        self.streams: dict[Path, _Stream] = {}
-        self._udp: dict[Address, DatagramSocket] = {}
-        self._servers: list[asyncio.Server] = []
 
-    async def start(self, addresses: Sequence[str], port: int) -> None:
-        """Listens; port 0 finds one that is free for both. Raises OSError where the port is taken."""
-        udp, tcp = bound_both(addresses, port)
-        self.port = udp[0].getsockname()[1]
-        for sock in udp:
-            self._listen_udp(sock)
-        loop = asyncio.get_running_loop()
-        try:
-            for sock in tcp:
-                self._servers.append(await loop.create_server(lambda: _Stream(self), sock=sock))
-        except OSError:  # another was bound to the port as well, and was the first to listen
-            await self.close()
-            for sock in tcp:
-                sock.close()
-            raise
+    def received(self, packet: bytes, path: Path, now: float) -> None:
+        """One datagram, for the service."""
+        self.service.receive(packet, path, now)
 
-    async def close(self) -> None:
-        """Closes everything at once."""
-        for server in self._servers:
-            server.close()
-        for stream in list(self.streams.values()):
-            stream.abort()
-        for sock in self._udp.values():
-            sock.close()
-        self._udp.clear()
-        for server in self._servers:
-            await server.wait_closed()
-        self._servers.clear()
-
-    def send(self, path: Path, packet: bytes) -> None:
-        """Sends one packet by a path that another came by; loses it where the path is gone."""
-        if path.transport is Transport.UDP:
-            sock = self._udp.get(path.local)
-            if sock is not None:
-                sock.send(packet, path.remote)
-        elif path in self.streams:
-            self.streams[path].send(packet)
+    def accepted(self) -> _Stream:
+        """A new connection, which has to be admitted yet."""
+        return _Stream(self)
 
     def hang_up(self, path: Path) -> None:
         """Ends the TCP connection that this path is; of UDP there is nothing to end."""
@@ -98,18 +63,8 @@ class Mux:
             and waiting.count(source_of(address)) < UNADMITTED_PER_SOURCE_MAX
         )
 
-    def _listen_udp(self, sock: socket.socket) -> None:
-        host, port = sock.getsockname()[:2]
-        local: Address = (host, port)
-        now = asyncio.get_running_loop().time
 
-        def receive(packet: bytes, remote: Address) -> None:
-            self.service.receive(packet, Path(Transport.UDP, local, remote), now())
-
-        self._udp[local] = DatagramSocket(sock, receive)
-
-
-class _Stream(asyncio.Protocol):
+class _Stream(BoundStream):
     """One TCP connection."""
 
     def __init__(self, mux: Mux) -> None:

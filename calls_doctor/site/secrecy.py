@@ -22,12 +22,15 @@ SECRET_CHARS_MIN = 4
 """A shorter one would be cut out of half the words there are, and protects nothing."""
 NAME_CHARS_MIN = 8
 """The same for user names and client ids, which are words more often."""
-_LINK = re.compile(r"calls-doctor://((?:\[[^\]\s]*\]|[^/?#\s\"'])*)[^\s\"']*")
+_LINK = re.compile(r"calls-doctor://(?![,.;:)`]?(?:\s|$))((?:\[[^\]\s]*\]|[^/?#\s\"'])*)[^\s\"']*")
+"""The scheme alone stays: sentences name it."""
+_KEY = re.compile(r"#[\w-]{20,}[\w.-]*", re.ASCII)
+"""What opens a stand-in, wherever a damaged link has left it."""
 
 
 def cut_links(text: str) -> str:
     """The text with each pairing link cut to HOST:PORT (contract section 2)."""
-    return _LINK.sub(r"\1", text)
+    return _KEY.sub("", _LINK.sub(r"\1", text))
 
 
 def sentence(text: str, environment: Mapping[str, str]) -> str:

@@ -6,13 +6,12 @@ It reads, writes and limits; what a packet means is the service's to know.
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from calls_doctor.errors import FramingError
-from calls_doctor.model.flow import Address, Path, Transport
-from calls_doctor.net.bound_sockets import DatagramSocket, bound_both
+from calls_doctor.model.flow import Path, Transport
+from calls_doctor.net.bound_port import BoundPort, BoundStream
 from calls_doctor.standin.connection_limit import ConnectionLimit
 from calls_doctor.wire.turn_stream import StreamDeframer
 
@@ -35,7 +34,7 @@ class PacketService(Protocol):
         """True where the TCP connection is to stay open although nothing comes."""
 
 
-class PacketListener:
+class PacketListener(BoundPort["_Stream"]):
     """The port of a service. `after` is called after each packet that came, for what is to be sent now."""
 
     def __init__(
@@ -46,62 +45,21 @@ class PacketListener:
         idle_s: float = IDLE_S,
         limit: ConnectionLimit | None = None,
     ) -> None:
+        super().__init__()
         self.service, self.after, self.idle_s = service, after, idle_s
         self.limit = limit or ConnectionLimit()
-        self.port = 0
-        self._udp: dict[Address, DatagramSocket] = {}
-        self._servers: list[asyncio.Server] = []
-        self.streams: dict[Path, _Stream] = {}
 
-    async def start(self, addresses: Sequence[str], port: int) -> None:
-        """Listens on every address. Raises OSError where the port is taken."""
-        udp, tcp = bound_both(addresses, port)
-        self.port = udp[0].getsockname()[1]
-        for sock in udp:
-            self._listen_udp(sock)
-        loop = asyncio.get_running_loop()
-        try:
-            for sock in tcp:
-                self._servers.append(await loop.create_server(lambda: _Stream(self), sock=sock))
-        except OSError:  # another was bound to the port as well, and was the first to listen
-            await self.close()
-            for sock in tcp:
-                sock.close()
-            raise
+    def received(self, packet: bytes, path: Path, now: float) -> None:
+        """One datagram, for the service."""
+        self.service.receive(packet, path, now)
+        self.after()
 
-    async def close(self) -> None:
-        """Closes everything at once; what was not sent yet is lost."""
-        for server in self._servers:
-            server.close()
-        for stream in list(self.streams.values()):
-            stream.abort()
-        for sock in self._udp.values():
-            sock.close()
-        self._udp.clear()
-        for server in self._servers:
-            await server.wait_closed()
-        self._servers.clear()
-
-    def send(self, packet: bytes, path: Path) -> None:
-        """Sends one packet by the path that another came by; loses it where the path is gone."""
-        if path.transport is Transport.UDP:
-            if path.local in self._udp:
-                self._udp[path.local].send(packet, path.remote)
-        elif path in self.streams:
-            self.streams[path].send(packet)
-
-    def _listen_udp(self, sock: socket.socket) -> None:
-        host, port = sock.getsockname()[:2]
-        local: Address = (host, port)
-
-        def receive(packet: bytes, remote: Address) -> None:
-            self.service.receive(packet, Path(Transport.UDP, local, remote), asyncio.get_running_loop().time())
-            self.after()
-
-        self._udp[local] = DatagramSocket(sock, receive)
+    def accepted(self) -> _Stream:
+        """A new connection, where the limit leaves room."""
+        return _Stream(self)
 
 
-class _Stream(asyncio.Protocol):
+class _Stream(BoundStream):
     """One TCP connection."""
 
     def __init__(self, listener: PacketListener) -> None:

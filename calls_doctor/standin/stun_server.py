@@ -50,7 +50,7 @@ class StunServer:
         """Answers, where the packet deserves it."""
         answer = self._responder.answer(packet, path, now)
         if answer is not None:
-            self._listener.send(answer, path)
+            self._listener.send(path, answer)
 
     def connection_lost(self, path: Path, now: float) -> None:
         """There is nothing to forget."""

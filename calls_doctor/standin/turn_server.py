@@ -146,7 +146,7 @@ class TurnServer:
     def _carry(self) -> None:
         """Sends what is to be sent, closes what is no longer needed, and sees to the next timer."""
         for path, packet in self._core.packets_to_send():
-            self._listener.send(packet, path)
+            self._listener.send(path, packet)
         for relayed, peer, data in self._core.datagrams_to_relay():
             if relayed in self._relays:
                 self._relays[relayed].send(data, peer)

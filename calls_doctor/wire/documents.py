@@ -1,7 +1,8 @@
 """What both ends of a run hand each other in Binding requests and answers, page by page: books, facts, reports.
 
 DOCUMENT-REQUEST in a request asks for a page, which comes in BOOKS of the answer; DOCUMENT-PAGE brings one, and the
-answer acknowledges it, with RECEIPT in its BOOKS once the document is whole and was read. So whatever path carries a connectivity check carries the documents too. Bytes only.
+answer acknowledges it, with RECEIPT in its BOOKS once the document is whole and was read. So whatever path carries a
+connectivity check carries the documents too. Bytes only.
 """
 
 from __future__ import annotations

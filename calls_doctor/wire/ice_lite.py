@@ -61,7 +61,8 @@ class LiteAgent:
         self._taken: dict[Document, tuple[bytes, bytes]] = {}
         """Document -> the transaction id that asked for page 0, and the document as it stood then."""
         self._consent_expiry_s = consent_expiry_s
-        self._began_at = now
+        self._heard_at = now
+        """When a fresh check last came, by whatever path, also one that is gone."""
         self._transactions: dict[bytes, Path] = {}
         self._probe_numbers = {probe.number for probe in books.probes}
         self._consent: dict[Path, float] = {}
@@ -105,7 +106,7 @@ class LiteAgent:
 
     def next_timer(self) -> float | None:
         """When `handle_timer` wants to be called; None where it does not."""
-        return None if self.expired else max(self._consent.values(), default=self._began_at) + self._consent_expiry_s
+        return None if self.expired else self._heard_at + self._consent_expiry_s
 
     def handle_timer(self, now: float) -> None:
         """Finds out whether consent has expired."""
@@ -138,7 +139,7 @@ class LiteAgent:
     def _validate(self, path: Path, row: PathBooks, now: float, *, nominates: bool) -> None:
         self.expired = False
         self.validated[path] = row
-        self._consent[path] = now
+        self._consent[path] = self._heard_at = now
         selected_at = self._consent.get(self.selected, -math.inf) if self.selected else -math.inf
         if nominates or not self._nominated or now - selected_at > NOMINATED_STALE_S:
             self.selected = path

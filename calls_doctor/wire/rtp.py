@@ -219,8 +219,12 @@ class ReceivedStream:
         self.ssrc = ssrc
         self.received = self.duplicated = self.reordered = 0
         self._clock_rate_hz = clock_rate_hz
-        self._base = self._highest = -1
-        """Extended by the cycles; -1 before the first packet."""
+        self._is_begun = False
+        self._base = self._highest = 0
+        """The lowest and the highest sequence number, extended by the cycles. The lowest is below 0 where one from
+        before a wrap came late, so that no number can mean "none"."""
+        self._run_from = 0
+        """The lowest since the stream last began anew; what is below it is not of this run."""
         self._restart_at = -1
         """The sequence number that, coming next, proves that the stream began anew; -1: none."""
         self._seen: set[int] = set()
@@ -237,12 +241,13 @@ class ReceivedStream:
     @property
     def expected(self) -> int:
         """From the first to the highest sequence number seen."""
-        return self._highest - self._base + 1 if self._base >= 0 else 0
+        return self._highest - self._base + 1 if self._is_begun else 0
 
     def add(self, sequence: int, timestamp: int, now: float) -> None:
         """One packet came; `timestamp` in units of the clock rate."""
-        if self._base < 0:
-            self._base = self._highest = sequence
+        if not self._is_begun:
+            self._is_begun = True
+            self._base = self._highest = self._run_from = sequence
             self._first_at_s = now
         number = self._extended(sequence)
         if number is None:
@@ -255,7 +260,9 @@ class ReceivedStream:
         self.received += 1
         if number < self._highest:
             self.reordered += 1
-            self._base = min(self._base, number)
+            if number < self._run_from:
+                self._base -= self._run_from - number
+                self._run_from = number
         else:
             self._highest = number
         self._add_transit(now - timestamp / self._clock_rate_hz)
@@ -270,6 +277,7 @@ class ReceivedStream:
                 self._restart_at = (sequence + 1) % SEQUENCE_MODULUS
                 return None
             self._base += step - 1  # what a stream skips where it begins anew is not lost
+            self._run_from = self._highest + step
         self._restart_at = -1
         return self._highest + step
 

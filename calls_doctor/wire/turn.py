@@ -98,7 +98,7 @@ class TurnClient:
     ) -> None:
         self._credentials = credentials
         self._random = random
-        self._stream = stream
+        self.stream = stream
         self._schedule_s = (0.0,) if stream else tuple(schedule_s)
         self._decided_s = decided_s
         self._realm = ""
@@ -107,6 +107,8 @@ class TurnClient:
         self._requests: dict[bytes, _Request] = {}
         self._peers = _Peers()
         self._refresh_at: float | None = None
+        self._unanswered_allocate = False
+        """An Allocate with credentials has had no final answer: the server may have granted it."""
         self._out: list[bytes] = []
         self._events: list[Event] = []
         self.relayed: Address | None = None
@@ -146,7 +148,7 @@ class TurnClient:
     def send(self, peer: Address, data: bytes) -> None:
         """Sends data to the peer, by its channel where one is bound, else by a Send indication."""
         if peer in self._peers.bound:
-            self._out.append(channel_data(self._peers.channels[peer], data, padded=self._stream))
+            self._out.append(channel_data(self._peers.channels[peer], data, padded=self.stream))
             return
         attributes: Attributes = [(stun.XOR_PEER_ADDRESS, peer), (stun.DATA, data)]
         indication = Message(Method.SEND, MessageClass.INDICATION, self._transaction_id(), attributes)
@@ -155,16 +157,18 @@ class TurnClient:
     def release(self, now: float) -> None:
         """Gives the allocation back (Refresh with lifetime 0).
 
-        Works too while Allocate waits for its answer: a server that granted it meanwhile takes it back.
+        Works too while Allocate waits for its answer, or after it has waited in vain: a server that granted it
+        meanwhile, and whose answer was lost, takes it back.
         Nothing else is sent or refreshed from here on; Released comes at once where there is nothing to give back.
         """
         allocating = any(request.method == Method.ALLOCATE for request in self._requests.values())
         self._requests.clear()
         self._refresh_at = None
         self._peers = _Peers()
-        if self.relayed is None and not allocating:
+        if self.relayed is None and not allocating and not self._unanswered_allocate:
             self._events.append(Released())
             return
+        self._unanswered_allocate = False
         self._start(Method.REFRESH, [(stun.LIFETIME, 0)], (), now)
 
     def receive(self, packet: bytes, now: float) -> None:
@@ -237,6 +241,7 @@ class TurnClient:
         packet = message.encode(self._key)
         request = _Request(method, attributes, peers, now, self._key is not None, stale_nonces, packet, sent=1)
         self._requests[message.transaction_id] = request
+        self._unanswered_allocate |= method == Method.ALLOCATE and request.with_credentials
         self._out.append(packet)
 
     def _refresh_peers(self, now: float) -> None:
@@ -273,6 +278,8 @@ class TurnClient:
 
     def _receive_indication(self, message: Message) -> None:
         peer, data = message.get(stun.XOR_PEER_ADDRESS), message.get(stun.DATA)
+        if message.unknown_required():
+            return  # RFC 8489 section 6.3.2
         if message.method == Method.DATA and peer is not None and data is not None and peer[0] in self._peers.permitted:
             self._events.append(Data(peer, data))
 
@@ -314,7 +321,8 @@ class TurnClient:
                 self.relayed = None
                 self._events.append(Released())
             else:
-                self._plan_refresh(message.get(stun.LIFETIME) or DEFAULT_LIFETIME_S, now)
+                lifetime_s = message.get(stun.LIFETIME)
+                self._plan_refresh(DEFAULT_LIFETIME_S if lifetime_s is None else lifetime_s, now)
         elif request.method == Method.CREATE_PERMISSION:
             for ip, _ in request.peers:
                 channelled = any(peer[0] == ip for peer in self._peers.bound)
@@ -332,7 +340,7 @@ class TurnClient:
         if relayed is None or lifetime_s is None:
             self.unreadable = "the answer to Allocate lacks XOR-RELAYED-ADDRESS or LIFETIME"
             return False
-        self.relayed = relayed
+        self.relayed, self._unanswered_allocate = relayed, False
         self._plan_refresh(lifetime_s, now)
         mapped, software = message.get(stun.XOR_MAPPED_ADDRESS), message.get(stun.SOFTWARE)
         self._events.append(Allocated(relayed, mapped, lifetime_s, software, request.with_credentials))
@@ -347,15 +355,15 @@ class TurnClient:
         if error.code == UNAUTHENTICATED and not request.with_credentials:
             self._events.append(Challenged(realm, nonce, software))
             if self._credentials is not None and realm is not None and nonce is not None:
-                self._realm, self._nonce = realm, nonce
-                password = self._credentials.password.reveal()
-                self._key = stun.long_term_key(self._credentials.username, realm, password)
+                self._sign_with(self._credentials, realm, nonce)
                 self._start(request.method, request.attributes, request.peers, now)
                 return
         if error.code == STALE_NONCE and nonce is not None and request.stale_nonces < STALE_NONCE_RETRIES:
-            self._nonce = nonce
+            if self._credentials is not None:
+                self._sign_with(self._credentials, self._realm if realm is None else realm, nonce)
             self._start(request.method, request.attributes, request.peers, now, request.stale_nonces + 1)
             return
+        self._unanswered_allocate &= request.method != Method.ALLOCATE
         alternate = message.get(stun.ALTERNATE_SERVER)
         if error.code == TRY_ALTERNATE and alternate is not None:
             self._events.append(TryAlternate(alternate))
@@ -366,6 +374,10 @@ class TurnClient:
                 self._events.append(Released())
                 return
         self._events.append(Refused(request.method, error.code, error.reason, request.peers, software))
+
+    def _sign_with(self, credentials: TurnCredentials, realm: str, nonce: bytes) -> None:
+        self._realm, self._nonce = realm, nonce
+        self._key = stun.long_term_key(credentials.username, realm, credentials.password.reveal())
 
 
 def rest_credentials(secret: Secret, expires_at_s: int, name: str) -> TurnCredentials:

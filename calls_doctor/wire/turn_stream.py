@@ -14,6 +14,8 @@ CHANNEL_FIRST = 0x4000
 CHANNEL_LAST = 0x4FFF
 """RFC 8656 section 12: the numbers that a client may bind."""
 CHANNEL_HEADER_BYTES = 4
+CARRIES_TLS = "the stream carries TLS, not TURN"
+"""What the FramingError of such a stream says, and no other."""
 MAX_MESSAGE_BYTES = 4096
 """Longer messages on a stream are taken for something that is not TURN: media stays below 1500 bytes."""
 
@@ -107,5 +109,5 @@ class StreamDeframer:
 def _not_turn(head: bytes) -> FramingError:
     shown = head[:_SHOWN_BYTES]
     if head[0] in _TLS_RECORDS and head[1:2] == b"\x03":
-        return FramingError("the stream carries TLS, not TURN")
+        return FramingError(CARRIES_TLS)
     return FramingError(f"the stream is not TURN: it carries {shown!r}")

@@ -255,7 +255,7 @@ async def test_tcp_is_a_fallback_outside_the_self_test() -> None:
 
 @asynccontextmanager
 async def relayed(**options: object) -> AsyncIterator[tuple[StandIn, Context]]:
-    async with StandIn(Options(without=frozenset({"api", "stun"}), **options)) as stand_in:  # type: ignore[arg-type]
+    async with StandIn(Options(without=frozenset({"api", "stun"}), **options)) as stand_in:  # type: ignore[arg-type]  # any field
         ready = stand_in.ready
         assert ready is not None
         uri = ServerUri(scheme="turn", host=HOST, port=ready.turn_port)

@@ -18,6 +18,8 @@ from tests.diagnosis import findings as f
         ("http", "silent", "api.no-answer"),
         ("http", "cut", "api.no-answer"),
         ("http", "not-http", "api.wrong-service"),
+        ("http", "wants-tls", "tls.invalid"),
+        ("connect", "tls", "tls.invalid"),
         ("http", "status-200", "api.wrong-service"),
         ("http", "status-301", "api.wrong-service"),
         ("http", "status-404", "api.wrong-service"),

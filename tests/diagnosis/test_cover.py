@@ -144,6 +144,7 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
     "api.refused": [f.api("connect", "refused")],
     "api.no-answer": [f.api("http", "silent")],
     "api.wrong-service": [f.api("http", "not-http")],
+    "tls.invalid": [f.api("http", "wants-tls")],
     "api.bad-gateway": [f.api("http", "status-502")],
     "api.websocket-blocked": [f.api("websocket", "cut")],
     "api.unauthorized": [f.api("websocket", "unauthorized")],

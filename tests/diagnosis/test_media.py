@@ -151,3 +151,7 @@ def test_a_port_that_is_taken_where_nothing_is_to_be_installed_has_no_cause() ->
 
 def test_a_few_probes_that_went_astray_have_no_cause() -> None:
     assert f.diagnosed(f.udp(21, arrived=22), f.tcp(24, arrived=24)) == []
+
+
+def test_a_name_without_an_address_is_nobodys_firewall() -> None:
+    assert f.diagnosed(f.udp(trouble="unresolved"), f.tcp(trouble="unresolved", sent=0)) == []

@@ -38,3 +38,14 @@ def test_a_nat_with_a_pool_of_addresses_is_odd_and_no_servers_fault() -> None:
     """On a healthy network, however odd its NAT, the diagnosis is empty (contract section 6)."""
     assert f.diagnosed(f.public_ip({URI: ["198.51.100.7", "198.51.100.8"]})) == []
     assert f.diagnosed(f.public_ip({URI: ["198.51.100.7", "198.51.100.8"], "stun:other:3478": ["198.51.100.9"]})) == []
+
+
+def test_a_name_without_an_address_is_nobodys_firewall() -> None:
+    rows = [{"uri": URI, "answered": 0, "trouble": "unresolved"}]
+    assert f.diagnosed(f.result("stun.reach", Status.FAIL, URI, servers=rows)) == []
+
+
+def test_an_ipv4_and_an_ipv6_address_are_no_contradiction() -> None:
+    assert f.diagnosed(f.public_ip({URI: ["198.51.100.7", "2001:db8::7"]})) == []
+    mixed = f.public_ip({URI: ["198.51.100.7", "2001:db8::7"], "stun:other:3478": ["198.51.100.8", "2001:db8::7"]})
+    assert [one.cause for one in f.diagnosed(mixed)] == ["stun.wrong-answer"]

@@ -103,3 +103,16 @@ def test_a_denied_peer_is_one_and_a_permission_refused_otherwise_another() -> No
     assert cause(400) == ["turn.not-allocating"]
     assert cause(401) == ["turn.secret-mismatch"]
     assert cause(None, trouble="silent") == ["turn.not-allocating"]
+
+
+def test_a_server_that_hangs_up_is_no_turn_server_and_one_that_names_another_is() -> None:
+    assert f.causes(f.turn("turn.challenge", f.turn_row(f.TURN_TCP, "cut"))) == ["turn.wrong-service"]
+    redirected = f.turn_row(f.TURN_UDP, "refused-request", 300)
+    assert f.causes(f.turn("turn.challenge", redirected)) == ["turn.not-allocating"]
+
+
+def test_a_name_without_an_address_is_nobodys_firewall_and_hides_no_other_fault() -> None:
+    unresolved = f.turn_row("turn:nobody.invalid:3478?transport=udp", "unresolved")
+    assert f.causes(f.turn("turn.challenge", unresolved)) == []
+    (found,) = f.diagnosed(f.turn("turn.challenge", unresolved, f.turn_row(f.TURN_UDP, "silent")))
+    assert (found.cause, found.subject) == ("turn.udp-blocked", f.TURN_UDP)

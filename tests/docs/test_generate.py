@@ -7,7 +7,7 @@ from docs import generate
 
 
 def test_the_page_is_the_one_that_the_tables_make() -> None:
-    assert generate.PAGE.read_text() == generate.page(), "run: python docs/generate.py"
+    assert generate.PAGE.read_text() == generate.page(), "run: python -m docs.generate"
 
 
 def test_every_check_is_on_it_with_what_its_failure_means() -> None:

@@ -1,119 +1,106 @@
-"""The TURN checks and the diagnosis against coturn as Debian ships it: healthy over UDP, TCP and TLS, and broken in
-each way that a setting of coturn can break it."""
+"""The TURN checks, a call and the diagnosis against coturn as Debian ships it: healthy over UDP, TCP and TLS, and
+broken in each way that a setting of coturn can break it."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import trustme
 
-from calls_doctor.diagnosis.cause import Evidence
-from calls_doctor.diagnosis.causes import CAUSES
-from calls_doctor.diagnosis.cover import diagnose
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
-from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
+from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net import relay, turn_client
-from calls_doctor.net.paired import PairedHost
-from calls_doctor.spec import Context
 from calls_doctor.wire.turn import rest_credentials
-from checks import CHECKS, turn
-from tests.servers.media_host import media_host, paired
+from checks import media, turn
+from tests.servers import turn_checks
+from tests.servers.media_host import context, media_host, paired
 from tests.servers.middlebox import HOST
+from tests.servers.turn_checks import Checked, checked
 from tests.servers.turn_servers import PASSWORD, SECRET, USER, coturn, why_not
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no coturn here: {why_not()}")
 
-TURN_CHECKS = ("turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range")
-PASSWORD_CREDENTIALS = Credentials(turn=TurnCredentials(USER, Secret(PASSWORD)))
+ALL_PASS = dict.fromkeys(("challenge", "allocate", "permission", "relay-range"), "pass")
+TRANSPORTS = ("udp", "tcp", "tls")
 Ports = Callable[[], int]
+Certificate = tuple[Path, Path]
 
 
-async def checked(
-    uris: tuple[ServerUri, ...], credentials: Credentials = PASSWORD_CREDENTIALS, host: PairedHost | None = None
-) -> tuple[Mapping[str, CheckResult], list[str]]:
-    """The results of the TURN checks as the runner would have them, and the causes that are named."""
-    media = (MediaAddress(host=HOST),) if host else ()
-    site = Site(phase=Phase.PRE, turn=uris, media=media)
-    results: dict[str, CheckResult] = {}
-    specs = {spec.id: spec for spec in CHECKS}
-    for name in TURN_CHECKS:
-        spec = specs[name]
-        needed = [results.get(need) for need in spec.needs if need.startswith("turn.")]
-        if any(need is None or need.status in (Status.FAIL, Status.SKIP) for need in needed):
-            continue
-        context = Context(
-            site=site,
-            credentials=credentials,
-            results=results,
-            paired=host,
-            facts=None,
-            media_time_s=0.3,
-            thorough=False,
-        )
-        finding = await spec.probe(context)
-        results[name] = CheckResult(
-            id=name, title=spec.title, category="turn", status=finding.status, vantage="client",
-            target=finding.target, summary=finding.summary, evidence=finding.evidence,
-        )  # fmt: skip
-    return results, [one.cause for one in diagnose(Evidence(Phase.PRE, list(results.values())), CAUSES)]
+def issued(folder: Path, authority: trustme.CA, name: str, expires: datetime.datetime | None = None) -> Certificate:
+    """A certificate for this name and its key, as files."""
+    made = authority.issue_cert(name, not_after=expires)
+    made.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    made.private_key_pem.write_to_path(str(folder / "key.pem"))
+    return folder / "cert.pem", folder / "key.pem"
 
 
-def statuses(results: Mapping[str, CheckResult]) -> dict[str, str]:
-    return {name: str(result.status) for name, result in results.items()}
-
-
-async def test_healthy_over_udp_tcp_and_tls(tmp_path: Path, free_port: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    authority = trustme.CA()
-    issued = authority.issue_cert("localhost")
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
-    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """A private authority that this machine trusts, as an administrator would have it: by SSL_CERT_FILE."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    certificate = (tmp_path / "cert.pem", tmp_path / "key.pem")
+    return made
+
+
+async def test_healthy_over_udp_tcp_and_tls(tmp_path: Path, free_port: Ports, authority: trustme.CA) -> None:
+    certificate = issued(tmp_path, authority, "localhost")
     async with coturn(tmp_path, (free_port(), free_port()), certificate=certificate) as server:
-        results, causes = await checked(tuple(server.uri(transport) for transport in ("udp", "tcp", "tls")))
-        assert statuses(results) == dict.fromkeys(TURN_CHECKS, "pass")
-        assert causes == []
-        rows = results["turn.allocate"].evidence["servers"]
-        assert [row["transport"] for row in rows] == ["udp", "tcp", "tls"] and all(row["ok"] for row in rows)
-        assert results["turn.relay-range"].evidence["arrived"] == 2 * turn.DATAGRAMS
-        # one after the other through each transport too: data goes through every one of them
-        for transport in ("tcp", "tls"):
-            alone, _ = await checked((server.uri(transport),))
-            assert statuses(alone) == dict.fromkeys(TURN_CHECKS, "pass")
+        together = await checked(*(server.uri(transport) for transport in TRANSPORTS))
+        assert together.statuses == ALL_PASS and together.causes == []
+        assert [(row["transport"], row["ok"]) for row in together.rows("allocate")] == [
+            (one, True) for one in TRANSPORTS
+        ]
+        assert str(together.rows("challenge")[0]["software"]).startswith("Coturn-")
+        for transport in TRANSPORTS:  # data goes through each of them by itself
+            alone = await checked(server.uri(transport))
+            assert alone.statuses == ALL_PASS and alone.causes == []
+            assert alone.results["turn.relay-range"].evidence["arrived"] == 2 * turn.DATAGRAMS
 
 
-async def test_the_media_host_is_reached_through_it(tmp_path: Path, free_port: Ports) -> None:
-    async with coturn(tmp_path, (free_port(), free_port())) as server, media_host() as stand_in:
+async def test_a_call_goes_through_it(tmp_path: Path, free_port: Ports, authority: trustme.CA) -> None:
+    certificate = issued(tmp_path, authority, "localhost")
+    async with (
+        coturn(tmp_path, (free_port(), free_port()), certificate=certificate) as server,
+        media_host() as stand_in,
+    ):
         host = paired(stand_in.ready)
-        for transport in ("udp", "tcp"):
-            results, causes = await checked((server.uri(transport),), host=host)
-            assert statuses(results) == dict.fromkeys(TURN_CHECKS, "pass")
-            assert results["turn.relay-range"].evidence["carried"] == turn.RELAY_PORTS_SAMPLED
-            assert causes == []
+        for transport in TRANSPORTS:
+            uri = server.uri(transport)
+            found = await checked(uri, host=host)
+            assert found.statuses == ALL_PASS and found.causes == []
+            assert found.results["turn.relay-range"].evidence["carried"] == turn.RELAY_PORTS_SAMPLED
+            given = context(host, results=found.results, turn=(uri,), credentials=turn_checks.GIVEN)
+            call = await media.call_relay_probe(given)
+            assert call.status is Status.PASS, call.summary
 
 
 async def test_the_shared_secret(tmp_path: Path, free_port: Ports) -> None:
     async with coturn(tmp_path, (free_port(), free_port()), secret=True) as server:
-        results, causes = await checked((server.uri(),), Credentials(turn_secret=Secret(SECRET)))
-        assert statuses(results) == dict.fromkeys(TURN_CHECKS, "pass") and causes == []
-        results, causes = await checked((server.uri(),), Credentials(turn_secret=Secret("another")))
-        assert statuses(results)["turn.allocate"] == "fail" and causes == ["turn.secret-mismatch"]
-        expired = rest_credentials(Secret(SECRET), int(time.time()) - 3600, "alice")
-        results, causes = await checked((server.uri(),), Credentials(turn=expired))
-        assert statuses(results)["turn.allocate"] == "fail" and causes == ["turn.credentials-expired"]
+        for credentials, causes in (
+            (Credentials(turn_secret=Secret(SECRET)), []),
+            (Credentials(turn_secret=Secret("another")), ["turn.secret-mismatch"]),
+            (
+                Credentials(turn=rest_credentials(Secret(SECRET), int(time.time()) - 60, USER)),
+                ["turn.credentials-expired"],
+            ),
+        ):
+            found = await checked(server.uri(), credentials=credentials)
+            assert found.statuses["allocate"] == ("fail" if causes else "pass") and found.causes == causes
 
 
 async def test_a_wrong_password(tmp_path: Path, free_port: Ports) -> None:
     async with coturn(tmp_path, (free_port(), free_port())) as server:
         wrong = Credentials(turn=TurnCredentials(USER, Secret("queen")))
-        results, causes = await checked((server.uri(), server.uri("tcp")), wrong)
-        assert statuses(results)["turn.allocate"] == "fail" and causes == ["turn.secret-mismatch"]
+        found = await checked(server.uri(), server.uri("tcp"), credentials=wrong)
+        assert found.statuses["allocate"] == "fail" and found.causes == ["turn.secret-mismatch"]
 
 
 async def test_a_denied_peer(tmp_path: Path, free_port: Ports) -> None:
@@ -121,51 +108,89 @@ async def test_a_denied_peer(tmp_path: Path, free_port: Ports) -> None:
         coturn(tmp_path, (free_port(), free_port()), f"denied-peer-ip={HOST}") as server,
         media_host() as stand_in,
     ):
-        results, causes = await checked((server.uri(),), host=paired(stand_in.ready))
-        assert statuses(results)["turn.permission"] == "fail" and causes == ["turn.peer-denied"]
+        found = await checked(server.uri(), host=paired(stand_in.ready))
+        assert found.statuses["permission"] == "fail" and found.causes == ["turn.peer-denied"]
         # without a media host to name, a server that denies its own range has done nothing wrong
-        results, causes = await checked((server.uri(),))
-        assert statuses(results)["turn.permission"] == "unknown" and causes == []
+        found = await checked(server.uri())
+        assert found.statuses == ALL_PASS | {"permission": "unknown", "relay-range": "unknown"} and found.causes == []
 
 
 async def test_a_quota(tmp_path: Path, free_port: Ports) -> None:
     async with coturn(tmp_path, (free_port(), free_port()), "user-quota=1") as server:
-        uri = server.uri()
-        for _ in range(2):  # each run gives back what it took, and does not take its own for somebody else's
-            results, causes = await checked((uri,))
-            assert statuses(results)["turn.allocate"] == statuses(results)["turn.permission"] == "pass"
-            assert causes == []
-        credentials = TurnCredentials(USER, Secret(PASSWORD))
-        await asyncio.sleep(relay.FREED_AFTER_S)
-        async with await turn_client.allocate(uri, (HOST, uri.port), credentials, timeout_s=2):
-            results, causes = await checked((uri,))
-            assert statuses(results)["turn.allocate"] == "fail" and causes == ["turn.quota"]
+        # a run gives back what it took, and does not take its own for somebody else's
+        found = await checked(server.uri(), only=turn_checks.CHECKS[:3])
+        assert found.statuses == {"challenge": "pass", "allocate": "pass", "permission": "pass"} and found.causes == []
+        async with await relay.opened(server.uri(), turn_checks.GIVEN):
+            found = await checked(server.uri())
+            assert found.statuses["allocate"] == "fail" and found.causes == ["turn.quota"]
 
 
 async def test_an_open_relay(tmp_path: Path, free_port: Ports) -> None:
     async with coturn(tmp_path, (free_port(), free_port()), auth=False) as server:
-        results, causes = await checked((server.uri(),))
-        assert statuses(results)["turn.challenge"] == "fail" and causes == ["turn.unauthenticated"]
+        found = await checked(server.uri(), server.uri("tcp"))
+        assert found.statuses["challenge"] == "fail" and found.causes == ["turn.unauthenticated"]
+
+
+async def test_a_nonce_that_is_stale_at_every_turn_is_no_trouble(tmp_path: Path, free_port: Ports) -> None:
+    """coturn changes it every second, so the second request of a conversation meets 438."""
+    async with coturn(tmp_path, (free_port(), free_port()), "stale-nonce=1") as server:
+        uri, credentials = server.uri(), TurnCredentials(USER, Secret(PASSWORD))
+        async with await turn_client.allocate(uri, (HOST, uri.port), credentials, timeout_s=2) as allocation:
+            await asyncio.sleep(2.1)  # coturn counts whole seconds, and tells nobody
+            await allocation.permit([HOST])
+        log = (tmp_path / "log").read_text()
+        assert "Stale nonce" in log and "CREATE_PERMISSION processed, success" in log
 
 
 async def test_one_that_hangs_and_one_that_is_down(tmp_path: Path, free_port: Ports) -> None:
     async with coturn(tmp_path, (free_port(), free_port())) as server:
         uris = server.uri(), server.uri("tcp")
         server.stop()
-        results, causes = await checked(uris)
-        assert statuses(results)["turn.challenge"] == "fail" and causes == ["turn.blocked"]
-    results, causes = await checked(uris)
-    assert statuses(results)["turn.challenge"] == "fail" and causes == ["turn.not-running"]
+        began = time.monotonic()
+        found = await checked(*uris)
+        assert time.monotonic() - began < 3.0
+        assert found.statuses == {"challenge": "fail"} and found.causes == ["turn.blocked"]
+        assert [row["trouble"] for row in found.rows("challenge")] == ["silent", "silent"]
+    found = await checked(*uris)
+    assert found.statuses == {"challenge": "fail"} and found.causes == ["turn.not-running"]
 
 
-async def test_tls_on_the_plain_port_and_an_untrusted_certificate(tmp_path: Path, free_port: Ports) -> None:
-    issued = trustme.CA().issue_cert("localhost")
-    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
-    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    certificate = (tmp_path / "cert.pem", tmp_path / "key.pem")
+def a_tls_failure(found: Checked) -> str:
+    """What is said, where TLS is the matter."""
+    assert found.statuses == {"challenge": "fail"} and found.causes == ["turn.tls-invalid"]
+    return found.results["turn.challenge"].summary
+
+
+async def test_a_certificate_that_is_not_to_be_trusted_says_why(
+    tmp_path: Path, free_port: Ports, authority: trustme.CA
+) -> None:
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    for issuer, name, expires, reason in (
+        (authority, "localhost", yesterday, "expired"),
+        (authority, "turn.example.com", None, "Hostname mismatch"),
+        (trustme.CA(), "localhost", None, "unable to get local issuer"),
+    ):
+        certificate = issued(tmp_path, issuer, name, expires)
+        async with coturn(tmp_path, (free_port(), free_port()), certificate=certificate) as server:
+            assert reason in a_tls_failure(await checked(server.uri("tls")))
+
+
+async def test_plain_turn_where_the_uri_says_tls(
+    tmp_path: Path, free_port: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "TIMEOUT_S", 1.0)
+    async with coturn(tmp_path, (free_port(), free_port())) as server:
+        plain = msgspec.structs.replace(server.uri("tls"), port=server.port)
+        assert "speaks TURN without TLS" in a_tls_failure(await checked(plain))
+
+
+async def test_it_speaks_both_on_either_port(tmp_path: Path, free_port: Ports, authority: trustme.CA) -> None:
+    """So the wrong port is no trouble with coturn, unlike with others."""
+    certificate = issued(tmp_path, authority, "localhost")
     async with coturn(tmp_path, (free_port(), free_port()), certificate=certificate) as server:
-        _, causes = await checked((server.uri("tls"),))
-        assert causes == ["turn.tls-invalid"]
-        plain_on_tls = ServerUri(scheme="turn", host=HOST, port=server.tls_port, transport="tcp")
-        results, _ = await checked((plain_on_tls,))
-        assert statuses(results)["turn.challenge"] in ("pass", "fail")  # coturn serves both on either port
+        swapped = (
+            ServerUri(scheme="turn", host=HOST, port=server.tls_port, transport="tcp"),
+            msgspec.structs.replace(server.uri("tls"), port=server.port),
+        )
+        found = await checked(*swapped, phase=Phase.SELF_TEST)
+        assert found.statuses == ALL_PASS and found.causes == []

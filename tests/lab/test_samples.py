@@ -12,7 +12,7 @@ from tests.lab.namespaces import why_not
 @pytest.mark.parametrize("sample", make_samples.SAMPLES, ids=lambda sample: sample.name)
 def test_a_sample_is_what_a_run_says_today(sample: make_samples.Sample) -> None:
     kept = (make_samples.HERE / "samples" / f"{sample.name}.txt").read_text()
-    assert make_samples.same(kept, make_samples.made(sample)), "run: python docs/make_samples.py"
+    assert make_samples.same(kept, make_samples.made(sample)), "run: python -m docs.make_samples"
 
 
 def test_the_readme_shows_the_samples_as_they_are_kept() -> None:

@@ -6,6 +6,7 @@ is broken and where; addresses are drawn from a seed (CALLS_DOCTOR_LAB_SEED, els
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ SEED = int(os.environ.get("CALLS_DOCTOR_LAB_SEED", "") or secrets.randbelow(10_0
 TCP_DATA = "tcp dport 8443 tcp flags & psh == psh"
 UNDECIDED = "undecided"
 SERVERS, CALLERS, PATH, MEDIA_HOST = "server-network", "caller-network", "path", "media-host"
+SETTINGS = "rtcd-settings"
 
 Said = frozenset[tuple[str, str]]
 
@@ -61,6 +63,7 @@ def one(cause: str, party: str) -> Said:
     return said((cause, party))
 
 
+HAIRPIN = "nat.hairpin-missing"
 INBOUND, RETURN = "media.udp-blocked-inbound", "media.udp-blocked-return"
 PORT_BLOCKED = one("client.port-blocked", CALLERS)
 SCENARIOS = {
@@ -155,12 +158,8 @@ SCENARIOS = {
         "udp sport 8443 numgen inc mod 5 == 0 drop", one("path.loss", PATH), merged=one("path.loss", PATH)
     ),
 }
-MTU = {name for name in SCENARIOS if name.startswith("large packets vanish")}
-LOSS = {name for name in SCENARIOS if name.startswith("a fifth is lost")}
-NOT_YET_ALONE = MTU
-"""From one vantage: quality.mtu is missing."""
-NOT_YET_MERGED = set(SCENARIOS) - LOSS
-"""Of two vantages: it stays undecided whose the fault is, for want of a rule that compares callers."""
+NOT_YET_ALONE: set[str] = set()
+NOT_YET_MERGED: set[str] = set()
 
 
 @pytest.fixture(autouse=True)
@@ -196,3 +195,58 @@ def test_a_healthy_network_has_no_cause_behind_any_nat(nat: Nat, tmp_path: Path)
         (report,) = checking(tmp_path, [(net.caller, stand.link_to(net.addresses.public), ())])
     assert diagnosed(report) == set()
     assert report["verdict"] == "ok"
+
+
+MAPPED_SITE = """
+mode = "rtcd"
+users = "hybrid"
+[media]
+hosts = ["{public}"]
+host_override = "{public}"
+"""
+
+
+def test_one_to_one_nat_without_an_override_hands_out_a_private_address(tmp_path: Path) -> None:
+    with network(SEED, behind=Behind.MAPPED) as net:
+        with serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+            link = stand.link_to(net.addresses.public)
+            alone, _ = checking(tmp_path, [(net.caller, link, ()), (net.outside, link, ())])
+        merged = merging(tmp_path, ["caller", "outside"])
+    assert diagnosed(alone) == diagnosed(merged) == one("advertise.private-address", SETTINGS)
+
+
+def _from_outside_and_inside(behind: Behind, directory: Path) -> tuple[Said, Said, Said]:
+    """What is said outside, inside (by the media host's private address), and by both."""
+    with network(SEED, behind=behind) as net:
+        public, private = net.addresses.public, net.addresses.server
+        hosts = ["--host", public, "--host", private]
+        with serving(net, directory, hosts, MAPPED_SITE.format(public=public)) as stand:
+            outside = (net.outside, stand.link_to(public), ())
+            inside = (net.inside, stand.link_to(private), ("--site", str(directory / "site.toml")))
+            out, within = checking(directory, [outside, inside])
+        merged = merging(directory, ["outside", "inside"])
+    return diagnosed(out), diagnosed(within), diagnosed(merged)
+
+
+def test_a_firewall_that_reflects_has_no_cause(tmp_path: Path) -> None:
+    assert _from_outside_and_inside(Behind.MAPPED, tmp_path) == (said(), said(), said())
+
+
+def test_a_firewall_that_does_not_reflect_is_told_by_who_is_inside(tmp_path: Path) -> None:
+    out, within, merged = _from_outside_and_inside(Behind.MAPPED_NO_HAIRPIN, tmp_path)
+    assert out == said()
+    assert within in (one(HAIRPIN, UNDECIDED), one(HAIRPIN, SERVERS))
+    assert merged == one(HAIRPIN, SERVERS)
+
+
+@pytest.mark.parametrize("only", ["tcp", "udp"])
+def test_a_report_comes_home_by_the_one_port_that_is_open(only: str, tmp_path: Path) -> None:
+    """A laptop behind a firewall that lets nothing else out."""
+    with network(SEED) as net:
+        net.nat.rule("through", f'oifname "outside" {only} dport 8443 accept')
+        net.nat.rule("through", 'oifname "outside" drop')
+        with serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+            (report,) = checking(tmp_path, [(net.caller, stand.link_to(net.addresses.public), ())])
+    served = json.loads((tmp_path / "served.json").read_text())
+    assert [one["label"] for one in served["vantages"] if one["role"] == "client"] == ["caller"]
+    assert {one["cause"] for one in served["diagnosis"]} == {one["cause"] for one in report["diagnosis"]} != set()

@@ -106,6 +106,6 @@ def merging(directory: Path, names: Sequence[str]) -> dict[str, Any]:
     return report
 
 
-def diagnosed(report: dict[str, Any]) -> set[tuple[str, str]]:
+def diagnosed(report: dict[str, Any]) -> frozenset[tuple[str, str]]:
     """(cause, party) of each."""
-    return {(one["cause"], one["party"]) for one in report["diagnosis"]}
+    return frozenset((one["cause"], one["party"]) for one in report["diagnosis"])

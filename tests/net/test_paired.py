@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calls_doctor.errors import Unreachable
+from calls_doctor.errors import Unresolved
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.site import MediaAddress
 from calls_doctor.net.paired import PairedHost
@@ -19,7 +19,7 @@ async def test_a_name_that_does_not_resolve_is_trouble_and_no_crash() -> None:
         host = PairedHost(stand_in.ready.pairing, MediaAddress(host="nobody.invalid"))
         for way in WAYS:
             outcome = await host.echo(host.opener(way), SIZES)
-            assert isinstance(outcome.trouble, Unreachable) and outcome.sent == 0
+            assert isinstance(outcome.trouble, Unresolved) and outcome.sent == 0
         assert await host.books() is None
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from calls_doctor.errors import Silence, Unreachable
+from calls_doctor.errors import Unresolved
 from calls_doctor.net import resolver
-from calls_doctor.net.resolver import resolve
+from calls_doctor.net.resolver import resolve, routed
 
 
 @pytest.fixture
@@ -63,17 +63,17 @@ async def test_every_address_comes_once_and_in_the_systems_order(monkeypatch: py
 
 
 @pytest.mark.parametrize("name", ["nobody.invalid", "a..b", "x" * 64 + ".example.com", "nul\0.example.com", ".", "ü.."])
-async def test_a_name_that_is_none_is_unreachable(name: str) -> None:
-    with pytest.raises(Unreachable, match="the look-up of"):
+async def test_a_name_that_is_none(name: str) -> None:
+    with pytest.raises(Unresolved, match="the look-up of"):
         await resolve(name)
 
 
-async def test_a_resolver_that_hangs_is_silence_in_time(
+async def test_a_resolver_that_hangs_is_given_up_in_time(
     hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolver, "TIMEOUT_S", 0.1)
     began = time.monotonic()
-    with pytest.raises(Silence, match="the look-up of slow"):
+    with pytest.raises(Unresolved, match="the look-up of slow"):
         await resolve("slow.example.com")
     assert 0.1 <= time.monotonic() - began < 1.0 and hanging.is_set()
 
@@ -90,14 +90,33 @@ async def test_looking_up_can_be_cancelled(hanging: threading.Event) -> None:
 def test_a_resolver_that_hangs_does_not_keep_the_program_from_ending() -> None:
     program = """
 import asyncio, socket, time
-from calls_doctor.errors import Silence
+from calls_doctor.errors import Unresolved
 from calls_doctor.net import resolver
 socket.getaddrinfo = lambda *_, **__: time.sleep(60)
 resolver.TIMEOUT_S = 0.05
 try:
     asyncio.run(resolver.resolve("slow.example.com"))
-except Silence as error:
+except Unresolved as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True)
-    assert done.stdout.startswith("the look-up of slow.example.com: nothing came back")
+    assert done.stdout.startswith("the look-up of slow.example.com failed (no answer in 0.05 s)")
+
+
+NO_ROUTE = "fe80::1"
+"""A link-local address without its link."""
+
+
+@pytest.mark.parametrize(
+    ("addresses", "kept"),
+    [
+        (["127.0.0.1", NO_ROUTE, "127.0.0.2"], ["127.0.0.1", "127.0.0.2"]),
+        ([NO_ROUTE, "127.0.0.1"], ["127.0.0.1"]),
+        ([NO_ROUTE], [NO_ROUTE]),
+        ([], []),
+    ],
+)
+async def test_addresses_that_this_machine_cannot_try_are_left_out_where_it_can_try_others(
+    addresses: list[str], kept: list[str]
+) -> None:
+    assert routed(addresses) == kept

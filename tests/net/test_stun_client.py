@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from calls_doctor.errors import Cut, FarEndError, ProtocolError, Refused, Silence
+from calls_doctor.errors import Cut, FarEndError, ProtocolError, Refused, Silence, TlsError
 from calls_doctor.net.stun_client import binding
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.wire import stun
@@ -92,6 +92,42 @@ async def test_a_closed_port_and_what_is_no_stun_server(free_port: Callable[[], 
     async with tcp_listener(b"\x01\x01") as port:
         with pytest.raises(Cut):
             await binding((HOST, port), transport="tcp")
+    async with tcp_listener(b"220", hangs=True) as port:  # less than a header, and no more comes
+        with pytest.raises(ProtocolError, match="no STUN server"):
+            await binding((HOST, port), transport="tcp")
+
+
+async def test_silence_on_a_stream_is_decided_in_time_and_an_answer_to_somebody_else_is_none() -> None:
+    loop = asyncio.get_running_loop()
+    async with tcp_listener(hangs=True) as port:
+        began = loop.time()
+        with pytest.raises(Silence, match=f"STUN to {HOST}:{port}"):
+            await binding((HOST, port), transport="tcp", decided_s=0.2)
+        assert 0.19 < loop.time() - began < 1.0
+    mapped: stun.Attributes = [(stun.XOR_MAPPED_ADDRESS, ("192.0.2.7", 4711))]
+    foreign = Message(1, MessageClass.SUCCESS, bytes(12), mapped).encode()
+    async with tcp_listener(foreign, hangs=True) as port:
+        with pytest.raises(ProtocolError, match="another request"):
+            await binding((HOST, port), transport="tcp")
+
+
+async def test_a_name_for_tls_does_not_make_tcp_tls() -> None:
+    async with StunServer([HOST]) as server:
+        assert (await binding((HOST, server.port), transport="tcp", tls_name="localhost")).mapped[0] == HOST
+
+
+async def test_tls_that_is_none_and_a_certificate_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with StunServer([HOST]) as server:
+        with pytest.raises(TlsError):
+            await binding((HOST, server.port), transport="tls", tls_name="localhost", decided_s=1.0)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("stun.example.com").configure_cert(context)
+    async with tcp_listener(tls=context, hangs=True) as port:
+        with pytest.raises(TlsError, match=r"[Hh]ostname mismatch"):
+            await binding((HOST, port), transport="tls", tls_name="localhost")
 
 
 async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

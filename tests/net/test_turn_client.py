@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,12 +18,14 @@ from calls_doctor.model.site import ServerUri
 from calls_doctor.net import sockets, turn_client
 from calls_doctor.net.turn_client import allocate, challenge
 from calls_doctor.standin.turn_server import TurnServer
-from calls_doctor.wire.stun import Method
+from calls_doctor.wire import stun
+from calls_doctor.wire.stun import Message, MessageClass, Method
 from calls_doctor.wire.turn_requests import Limits
 from calls_doctor.wire.turn_server import Faults
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp, eventually
-from tests.servers.turn_servers import tcp_listener
+from tests.servers.scripted_tcp import served
+from tests.servers.turn_servers import server_tls, tcp_listener
 
 GOOD = TurnCredentials("alice", Secret("wonderland"))
 BAD = TurnCredentials("alice", Secret("queen"))
@@ -100,6 +101,8 @@ async def test_wrong_credentials_and_a_denied_peer_are_refusals_with_their_codes
             with pytest.raises(FarEndError) as denied:
                 await allocation.permit(["192.0.2.1"])
             assert denied.value.code == 403 and "Create Permission" in str(denied.value)
+            with pytest.raises(FarEndError, match="Channel Bind"):
+                await allocation.channel(("192.0.2.1", 8443), Heard())
         assert "wonderland" not in str(refused.value) + repr(refused.value)
 
 
@@ -131,10 +134,13 @@ async def test_cancelling_gives_the_allocation_back(transport: str) -> None:
         assert turn.allocations == 0
 
 
-async def test_cancelling_while_the_answer_is_on_its_way_leaves_nothing_either() -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_cancelling_while_the_answer_is_on_its_way_leaves_nothing_either(transport: str) -> None:
     async with server() as turn:
         for delay_s in (0.0, 0.001, 0.002, 0.004):
-            task = asyncio.create_task(allocate(uri(turn.port), (HOST, turn.port), GOOD, timeout_s=TIMEOUT_S))
+            task = asyncio.create_task(
+                allocate(uri(turn.port, transport), (HOST, turn.port), GOOD, timeout_s=TIMEOUT_S)
+            )
             await asyncio.sleep(delay_s)
             task.cancel()
             try:
@@ -194,33 +200,57 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def _tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*names).configure_cert(context)
-    return context
-
-
 async def test_tls_on_the_plain_port_and_plain_on_the_tls_port_are_both_said(authority: trustme.CA) -> None:
-    async with tcp_listener(tls=_tls(authority, "localhost")) as port:
-        with pytest.raises(TlsError, match="speaks TLS"):
+    async with tcp_listener(tls=server_tls(authority, "localhost")) as port:
+        with pytest.raises(TlsError, match="the port speaks TLS"):
             await challenge(uri(port, "tcp"), (HOST, port), timeout_s=0.3)
     async with tcp_listener(b"SSH-2.0-OpenSSH_9.2\r\n") as port:
         with pytest.raises(TlsError, match="does not speak TLS"):
             await challenge(uri(port, "tls"), (HOST, port), timeout_s=TIMEOUT_S)
+    async with server() as turn:  # it ends a connection that does not begin like TURN
+        with pytest.raises(TlsError, match="cut during the TLS handshake"):
+            await challenge(uri(turn.port, "tls"), (HOST, turn.port), timeout_s=TIMEOUT_S)
+
+
+async def test_a_plain_server_that_is_silent_to_tls_is_asked_the_other_way() -> None:
+    """As coturn is, which takes the handshake for the head of a long message."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readexactly(28)
+        if request[0] < 4:
+            error: stun.Attributes = [(stun.ERROR_CODE, stun.ErrorCode(401, ""))]
+            writer.write(Message(3, MessageClass.ERROR, request[8:20], error).encode())
+        await reader.read()
+
+    async with served(serve) as plain:
+        with pytest.raises(TlsError, match="speaks TURN without TLS"):
+            await challenge(uri(plain.port, "tls"), (HOST, plain.port), timeout_s=0.4)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+async def test_silence_is_told_within_the_time_given_whichever_way_it_was_asked(transport: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with PlainUdp() as mute, tcp_listener(hangs=True) as hanging:
+        port = mute.address[1] if transport == "udp" else hanging
+        began = loop.time()
+        with pytest.raises(Silence) as silence:
+            await challenge(uri(port, transport), (HOST, port), timeout_s=0.4)
+        assert 0.39 < loop.time() - began < 0.4 + turn_client.RELEASE_S + 0.2
+        assert silence.value.after_s == 0.4
 
 
 async def test_a_certificate_is_judged_by_chain_and_name(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with tcp_listener(tls=_tls(authority, "localhost")) as port:
+    async with tcp_listener(tls=server_tls(authority, "localhost")) as port:
         with pytest.raises(TlsError, match="not to be trusted"):
             await challenge(uri(port, "tls"), (HOST, port), timeout_s=TIMEOUT_S)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    async with tcp_listener(tls=_tls(authority, "turn.example.com")) as port:
+    async with tcp_listener(tls=server_tls(authority, "turn.example.com")) as port:
         with pytest.raises(TlsError, match=r"[Hh]ostname mismatch"):
             await challenge(uri(port, "tls"), (HOST, port), timeout_s=TIMEOUT_S)
-    async with tcp_listener(tls=_tls(authority, "localhost"), hangs=True) as port:
+    async with tcp_listener(tls=server_tls(authority, "localhost"), hangs=True) as port:
         with pytest.raises(Silence):  # TLS is well, and nothing more comes
             await challenge(uri(port, "tls"), (HOST, port), timeout_s=0.5)
 

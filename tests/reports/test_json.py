@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any  # a report as JSON
 
 import msgspec
 import pytest

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import trustme
+
 from calls_doctor.errors import NetworkError
 from calls_doctor.model.site import ServerUri
 from calls_doctor.net import stun_client
@@ -97,6 +99,13 @@ async def _up(port: int) -> None:
                 return
             except NetworkError:
                 await asyncio.sleep(0.02)
+
+
+def server_tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    """TLS as a server with a certificate for these names."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
 
 
 @asynccontextmanager

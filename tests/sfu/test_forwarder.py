@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 from calls_doctor.model.flow import Path, Transport
 from calls_doctor.sfu.forwarder import Forwarder
 from calls_doctor.sfu.session import FORWARDED_BURST_BYTES, Grant, Session
@@ -81,12 +83,38 @@ def test_all_others_of_the_call_hear_it_and_nobody_else() -> None:
     assert forwarder._calls == {}
 
 
-def test_an_echo_is_limited_in_bytes_a_second() -> None:
-    alone, forwarder = Participant("alone", None, 0xEC40), Forwarder()
+def test_who_sends_under_a_payload_type_hears_others_under_it() -> None:
+    forwarder = Forwarder()
+    one, two = Participant("one1", "call", 11), Participant("two22", "call", 22)
+    for who in (one, two):
+        forwarder.join(who.session)
+    ((path, data),) = forwarder.forward(packet(), one.session, one.back, 0.0)
+    assert path == two.back and two.hears(data).payload_type == 111, "nothing is known of it yet"
+    ((path, data),) = forwarder.forward(packet(), two.session, two.back, 0.0)
+    assert path == one.back and one.hears(data).payload_type == 96
+
+
+@pytest.mark.parametrize("call", [None, "call"])
+def test_a_second_stream_is_not_forwarded_under_the_ssrc_of_the_first(call: str | None) -> None:
+    forwarder = Forwarder()
+    one, two = Participant("one1", call, 11), Participant("two22", call, 22)
+    for who in (one, two):
+        forwarder.join(who.session)
+    other = bytes(RtpPacket(96, 1, 960, 6, b"screen"))
+    assert len(list(forwarder.forward(packet(), one.session, one.back, 0.0))) == 1
+    assert list(forwarder.forward(other, one.session, one.back, 0.0)) == []
+    assert len(list(forwarder.forward(packet(2), one.session, one.back, 0.0))) == 1
+
+
+@pytest.mark.parametrize("call", [None, "call"])
+def test_what_is_forwarded_of_one_session_is_limited_in_bytes_a_second(call: str | None) -> None:
+    one, two, forwarder = Participant("one1", call, 11), Participant("two22", call, 22), Forwarder()
+    for who in (one, two):
+        forwarder.join(who.session)
     large = packet(1, bytes(1188))
 
     def echoed(packets: int, now: float) -> int:
-        return sum(len(list(forwarder.forward(large, alone.session, alone.back, now))) for _ in range(packets))
+        return sum(len(list(forwarder.forward(large, one.session, one.back, now))) for _ in range(packets))
 
     full = FORWARDED_BURST_BYTES // len(large)
     assert echoed(2 * full, 0.0) == full

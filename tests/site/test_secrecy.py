@@ -43,7 +43,12 @@ def link(address: str, name: str = "") -> str:
         (f"'{link('192.0.2.7')}' '{link('192.0.2.8')}'", "'192.0.2.7:8443' '192.0.2.8:8443'"),
         (f"--peer={link('192.0.2.7')}", "--peer=192.0.2.7:8443"),
         ("calls-doctor check", "calls-doctor check"),
-        ("calls-doctor://", ""),
+        ("a link begins with calls-doctor://, as", "a link begins with calls-doctor://, as"),
+        ("no address after calls-doctor://", "no address after calls-doctor://"),
+        (link("192.0.2.7").upper().partition("#")[0], "CALLS-DOCTOR://192.0.2.7:8443/"),
+        (link("192.0.2.7").removeprefix("calls-doctor://"), "192.0.2.7:8443/"),
+        (link("192.0.2.7").replace("#", " #"), "192.0.2.7:8443 "),
+        (link("192.0.2.7").replace("calls-doctor", "cals-doctor"), "cals-doctor://192.0.2.7:8443/"),
         ("", ""),
     ],
 )

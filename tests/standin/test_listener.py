@@ -29,7 +29,7 @@ class Echo:
 
     def receive(self, packet: bytes, path: Path, _now: float) -> None:
         self.paths.append(path)
-        self.listener.send(packet, path)
+        self.listener.send(path, packet)
 
     def connection_lost(self, path: Path, _now: float) -> None:
         self.lost.append(path)
@@ -65,8 +65,8 @@ async def test_a_packet_goes_back_by_the_path_it_came(echo: Echo) -> None:
     assert echo.paths[-1] == path and echo.rounds >= 3
     writer.close()
     await eventually(lambda: echo.lost == [path])
-    echo.listener.send(PACKET, path)
-    echo.listener.send(PACKET, Path(Transport.UDP, ("127.0.0.3", port), (HOST, 9)))  # ways that are not ours
+    echo.listener.send(path, PACKET)
+    echo.listener.send(Path(Transport.UDP, ("127.0.0.3", port), (HOST, 9)), PACKET)  # ways that are not ours
 
 
 async def test_a_source_has_so_many_connections_and_gets_them_back(echo: Echo) -> None:
@@ -100,7 +100,7 @@ async def test_a_client_that_does_not_read_loses_packets_and_costs_no_memory(ech
     transport = stream._transport
     assert transport is not None
     for _ in range(200):
-        echo.listener.send(bytes(100_000), path)
+        echo.listener.send(path, bytes(100_000))
     assert UNSENT_BYTES_MAX < transport.get_write_buffer_size() < 2 * UNSENT_BYTES_MAX
     writer.transport.abort()
     await eventually(lambda: echo.lost == [path])

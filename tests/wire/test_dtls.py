@@ -184,7 +184,6 @@ def test_a_handshake_gives_both_ends_the_same_keys() -> None:
     assert one.client.version == "DTLSv1.2" and "GCM" in one.client.cipher
     assert one.client.retransmissions == one.server.retransmissions == 0
     assert one.client.next_timer() is one.server.next_timer() is None
-    assert one.took_s < 0.5
 
 
 def test_a_last_flight_that_is_lost_is_sent_again_long_after_the_server_was_done() -> None:
@@ -312,7 +311,7 @@ def test_another_certificate_than_announced_is_noticed_by_both_and_gives_no_keys
     assert disappointed.failure == MISMATCH
     assert "did not take our certificate" in rejected.failure
     assert one.client.srtp is one.server.srtp is None
-    assert one.took_s < 0.5
+    assert one.client.retransmissions == one.server.retransmissions == 0, "an alert says so, not a timer"
 
 
 def test_an_alert_that_was_lost_is_said_again_to_who_still_shakes_hands() -> None:

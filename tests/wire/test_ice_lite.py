@@ -229,6 +229,19 @@ def test_consent_expires_without_fresh_checks() -> None:
     assert lite.agent.next_timer() is None
 
 
+def test_a_session_whose_last_path_is_gone_has_as_long_as_any_to_come_back_by_another() -> None:
+    lite = Asked(consent_expiry_s=10.0)
+    lite.check(FIRST, 0.0)
+    lite.check(FIRST, 60.0)
+    lite.agent.remove_path(FIRST, 61.0)  # its TCP connection was cut
+    assert not lite.expired_at(61.0)
+    lite.check(SECOND, 65.0)
+    assert lite.agent.selected == SECOND
+    lite.agent.remove_path(SECOND, 66.0)
+    assert not lite.expired_at(74.9)
+    assert lite.expired_at(75.0)
+
+
 def test_a_check_after_expiry_validates_anew() -> None:
     lite = Asked()
     lite.check(FIRST, 0.0)

@@ -129,6 +129,23 @@ def test_a_stream_that_begins_in_the_middle_of_reordering() -> None:
     assert (books.received, books.expected, books.reordered) == (3, 3, 1)
 
 
+def test_a_stream_that_begins_at_a_wrap_with_its_first_packets_swapped() -> None:
+    stream = ReceivedStream(7)
+    for at, sequence in enumerate((0, 65535, 65534, 1, 2, 4)):
+        stream.add(sequence, 0, 0.02 * at)
+    books = stream.books()
+    assert (books.received, books.expected, books.reordered, books.first_at_s) == (6, 7, 2, 0.0)
+    assert stream.report_block(1.0).highest_sequence == 4
+
+
+def test_packets_that_come_late_after_a_new_beginning_belong_to_it() -> None:
+    stream = ReceivedStream(7)
+    for sequence in (0, 1, 2, 3, 4, 40_000, 40_001, 39_999, 39_997, 40_002):
+        stream.add(sequence, 0, 0.0)
+    # Five of the old run, then 39997 to 40002, of which 39998 is missing and 40000 was not believed.
+    assert (stream.received, stream.expected, stream.reordered) == (9, 11, 2)
+
+
 def test_jitter_is_the_median_of_rfc_3550s_running_value() -> None:
     stream = ReceivedStream(7)
     for n in range(200):

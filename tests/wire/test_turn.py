@@ -10,7 +10,7 @@ from calls_doctor.model.flow import Address
 from calls_doctor.wire import stun, turn, turn_events
 from calls_doctor.wire.stun import Message, MessageClass, Method
 from calls_doctor.wire.turn_stream import channel_data
-from tests.servers.turn_script import ALLOCATED, KEY, MAPPED, NONCE, REALM, RELAYED, USER, Script
+from tests.servers.turn_script import ALLOCATED, KEY, MAPPED, NONCE, PASSWORD, REALM, RELAYED, USER, Script
 
 PEER: Address = ("203.0.113.9", 8443)
 OTHER: Address = ("203.0.113.10", 8443)
@@ -124,6 +124,17 @@ def test_a_stale_nonce_is_replaced_and_nobody_hears_of_it() -> None:
     assert script.events() == [turn_events.PermissionCreated(((PEER[0], 0),))]
     script.client.bind_channel(PEER, script.now)
     assert script.asks().get(stun.NONCE) == b"nonce-2", "from now on the new one"
+
+
+def test_a_stale_nonce_may_bring_another_realm() -> None:
+    script = Script()
+    script.allocated()
+    script.client.create_permission([PEER[0]], script.now)
+    script.asks()
+    script.refuses(438, [(stun.REALM, "other.example.org"), (stun.NONCE, b"nonce-2")])
+    again = script.asks()
+    assert again.get(stun.REALM) == "other.example.org"
+    assert again.integrity_is_valid(stun.long_term_key(USER, "other.example.org", PASSWORD))
 
 
 def test_nonces_without_end_are_a_refusal() -> None:
@@ -362,6 +373,17 @@ def test_data_is_taken_from_permitted_peers_and_bound_channels_only() -> None:
     assert script.events() == []
 
 
+def test_data_with_something_that_must_be_understood_and_is_not_is_dropped() -> None:
+    script = Script()
+    script.allocated()
+    script.permitted([PEER[0]])
+    attributes: stun.Attributes = [(stun.XOR_PEER_ADDRESS, PEER), (stun.DATA, b"hello")]
+    for unknown, events in (([(0x7FFF, b"")], []), ([(0xFFFF, b"")], [turn_events.Data(PEER, b"hello")])):
+        indication = Message(Method.DATA, MessageClass.INDICATION, bytes(12), attributes, unknown)
+        script.client.receive(indication.encode(), script.now)
+        assert script.events() == events
+
+
 def test_each_peer_has_one_channel_and_there_is_an_end_to_them() -> None:
     script = Script()
     script.allocated()
@@ -388,6 +410,16 @@ def test_an_allocation_is_refreshed_before_it_ends(lifetime_s: int, after_s: int
     assert script.events() == [] and script.client.next_timer() == script.now + 840
 
 
+def test_a_refresh_that_names_no_lifetime_has_the_standards_and_one_of_zero_is_asked_for_again_at_once() -> None:
+    for answer, after_s in (([], 540), ([(stun.LIFETIME, 0)], 1)):
+        script = Script()
+        script.allocated()
+        script.later(540)
+        script.asks()
+        script.says(answer)
+        assert script.client.next_timer() == script.now + after_s
+
+
 def test_permissions_and_channels_are_kept_alive() -> None:
     script = Script()
     script.allocated()
@@ -404,6 +436,31 @@ def test_permissions_and_channels_are_kept_alive() -> None:
     assert script.client.next_timer() == script.now + 240
 
 
+def test_what_is_being_refreshed_is_not_asked_for_again_meanwhile() -> None:
+    script = Script()
+    script.allocated()
+    script.permitted([OTHER[0]])
+    script.bound(PEER)
+    script.later(240)
+    assert len(script.sent()) == 2
+    script.later(0.1)
+    assert script.sent() == []
+
+
+def test_a_permission_that_a_channel_brings_along_has_no_time_of_its_own() -> None:
+    script = Script()
+    script.allocated()
+    script.bound(PEER)
+    script.now += 100
+    script.permitted([PEER[0], OTHER[0]])
+    script.later(140)
+    assert [one.method for one in script.sent()] == [Method.CHANNEL_BIND]
+    script.says()
+    script.later(100)
+    permission = script.asks()
+    assert permission.all(stun.XOR_PEER_ADDRESS) == [(OTHER[0], 0)]
+
+
 def test_a_refresh_that_is_never_answered_is_tried_again_while_there_is_time() -> None:
     script = Script()
     script.allocated()
@@ -416,6 +473,7 @@ def test_a_refresh_that_is_never_answered_is_tried_again_while_there_is_time() -
         Method.CREATE_PERMISSION, Method.CHANNEL_BIND,
     }  # fmt: skip
     script.sent()
+    assert script.client.next_timer() == script.now + turn.REFRESH_AGAIN_S
     script.later(turn.REFRESH_AGAIN_S)
     assert {one.method for one in script.sent()} == {Method.CREATE_PERMISSION, Method.CHANNEL_BIND}
     refreshing = Script()
@@ -482,6 +540,16 @@ def test_release_of_what_the_server_has_forgotten_is_done_too() -> None:
     assert script.events() == [turn_events.Released()] and script.client.relayed is None
 
 
+def test_a_release_that_is_refused_otherwise_is_no_release() -> None:
+    script = Script()
+    script.allocated()
+    script.client.release(script.now)
+    script.asks()
+    script.refuses(400, key=KEY)
+    assert script.events() == [turn_events.Refused(Method.REFRESH, 400, "because")]
+    assert script.client.relayed == RELAYED
+
+
 def test_release_with_a_stale_nonce_is_tried_with_a_new_one() -> None:
     script = Script()
     script.allocated()
@@ -520,6 +588,42 @@ def test_release_before_the_challenge_came_still_proves_who_asks() -> None:
     assert signed.get(stun.LIFETIME) == 0 and signed.integrity_is_valid(KEY)
     script.refuses(437, key=KEY)
     assert script.events()[-1] == turn_events.Released()
+
+
+def test_release_after_an_allocate_that_nobody_answered_takes_back_what_may_have_been_granted() -> None:
+    script = Script()
+    script.client.start_allocate(script.now)
+    script.asks()
+    script.challenges()
+    script.asks()
+    script.later(stun.RFC8489_DECIDED_S)
+    assert isinstance(script.events()[-1], turn_events.TimedOut)
+    script.client.release(script.now)
+    assert script.asks().get(stun.LIFETIME) == 0
+    script.refuses(437, key=KEY)
+    assert script.events() == [turn_events.Released()]
+    script.client.release(script.now)
+    assert script.events() == [turn_events.Released()] and script.sent() == []
+
+
+def test_release_after_a_refusal_or_before_any_credentials_has_nothing_to_give_back() -> None:
+    for code in (486, 300):
+        script = Script()
+        script.client.start_allocate(script.now)
+        script.asks()
+        script.challenges()
+        script.asks()
+        script.refuses(code, [(stun.ALTERNATE_SERVER, ("192.0.2.99", 3478))])
+        script.events()
+        script.client.release(script.now)
+        assert script.events() == [turn_events.Released()] and script.sent() == []
+    script = Script()
+    script.client.start_allocate(script.now)
+    script.asks()
+    script.later(stun.RFC8489_DECIDED_S)
+    script.events()
+    script.client.release(script.now)
+    assert script.events() == [turn_events.Released()] and script.sent() == []
 
 
 def test_a_release_that_is_never_answered_ends_too() -> None:

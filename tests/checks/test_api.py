@@ -1,0 +1,266 @@
+"""port.api-tcp against the stand-in's API and broken ones on 127.0.0.1: each is named, with its cause."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+import trustme
+
+from calls_doctor.diagnosis.cause import Evidence
+from calls_doctor.diagnosis.causes import CAUSES
+from calls_doctor.diagnosis.cover import diagnose
+from calls_doctor.model.check import CheckResult, Finding, Status
+from calls_doctor.model.site import Phase, Site
+from calls_doctor.net import resolver
+from calls_doctor.net.paired import PairedHost
+from calls_doctor.standin.launch import Options, StandInProcess
+from calls_doctor.standin.server import StandIn
+from calls_doctor.wire import rtcd
+from checks import ports
+from tests.servers.api_servers import VERSION, accepting_api, scripted_api
+from tests.servers.media_host import context, paired
+from tests.servers.plain_sockets import eventually
+from tests.servers.scripted_tcp import HOST, answering, http_answer
+from tests.servers.turn_servers import tcp_listener
+
+API_ONLY = Options(without=frozenset({"media", "stun", "turn"}))
+STAND_IN_VERSION = VERSION.replace(b"v1.2.6", rtcd.STAND_IN_PREFIX.encode() + b"0")
+
+
+async def found(url: str, host: PairedHost | None = None) -> tuple[Finding, list[str]]:
+    """The finding, and the causes that are named for it."""
+    given = replace(context(host, phase=Phase.PRE), site=Site(phase=Phase.PRE, rtcd_url=url))
+    finding = await ports.api_tcp_probe(given)
+    result = CheckResult(
+        id="port.api-tcp", title="", category="port", status=finding.status, vantage="mattermost",
+        target=finding.target, summary=finding.summary, evidence=finding.evidence,
+    )  # fmt: skip
+    msgspec.json.encode(result)
+    return finding, [one.cause for one in diagnose(Evidence(Phase.PRE, [result]), CAUSES)]
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[PairedHost]:
+    """A link's stand-in; its own API is not the one that is tested."""
+    async with StandIn(API_ONLY) as stand_in:
+        yield paired(stand_in.ready)
+
+
+def words(finding: Finding) -> tuple[Status, str, str]:
+    return finding.status, finding.evidence["stage"], finding.evidence["trouble"]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "API_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(ports, "TLS_TRY_S", 0.05)
+
+
+async def test_the_stand_ins_api_passes_with_hello_and_a_refusal() -> None:
+    async with StandIn(API_ONLY) as stand_in:
+        assert stand_in.ready is not None
+        finding, causes = await found(f"http://{HOST}:{stand_in.ready.api_port}", paired(stand_in.ready))
+    assert finding.status is Status.PASS and "a wrong key is refused" in finding.summary and causes == []
+    evidence = finding.evidence
+    assert evidence["http_status"] == 200 and evidence["refuses_wrong_key"] is True
+    assert 0 < evidence["connect_s"] < 1 and 0 < evidence["hello_s"] < 1
+    assert evidence["version"].startswith(rtcd.STAND_IN_PREFIX)
+
+
+async def test_without_a_link_the_version_is_enough() -> None:
+    async with answering(http_answer(200, VERSION)) as api:
+        finding, causes = await found(api.url(""))
+    assert (finding.status, finding.evidence["version"], causes) == (Status.PASS, "v1.2.6", [])
+    async with answering(http_answer(200, VERSION.replace(b"v1.2.6", b""))) as api:
+        finding, _ = await found(api.url(""))
+    assert finding.status is Status.PASS and "unnamed" in finding.summary
+
+
+async def test_rtcd_itself_is_not_asked_with_the_stand_ins_pair(host: PairedHost) -> None:
+    async with answering(http_answer(200, VERSION)) as api:
+        finding, causes = await found(api.url(""), host)
+        assert len(api.requests) == 1
+    assert finding.status is Status.PASS and causes == []
+
+
+async def test_a_closed_port_is_refused(free_port: Callable[[], int]) -> None:
+    finding, causes = await found(f"http://{HOST}:{free_port()}")
+    assert words(finding) == (Status.FAIL, "connect", "refused") and causes == ["api.refused"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_port_that_never_answers_is_blocked() -> None:
+    with socket.socket() as listener, socket.socket() as one, socket.socket() as other:
+        listener.bind((HOST, 0))
+        listener.listen(0)
+        for waiting in (one, other):  # Linux drops a SYN for which the queue has no room
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        finding, causes = await found(f"http://{HOST}:{listener.getsockname()[1]}")
+    assert words(finding) == (Status.FAIL, "connect", "silent") and causes == ["api.blocked"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_one_that_hangs_after_the_connection_and_one_that_cuts_it() -> None:
+    async with tcp_listener(hangs=True) as port:
+        finding, causes = await found(f"http://{HOST}:{port}")
+    assert words(finding) == (Status.FAIL, "http", "silent") and causes == ["api.no-answer"]
+    async with tcp_listener() as port:
+        finding, causes = await found(f"http://{HOST}:{port}")
+    assert words(finding) == (Status.FAIL, "http", "cut") and causes == ["api.no-answer"]
+    async with answering(http_answer(200, VERSION)[:-10]) as api:
+        finding, causes = await found(api.url(""))
+    assert words(finding) == (Status.FAIL, "http", "cut") and causes == ["api.no-answer"]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("answer", "word", "cause"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "not-http", "api.wrong-service"),
+        (http_answer(200, b"<html>It works!</html>"), "status-200", "api.wrong-service"),
+        (http_answer(200, b'{"version":"10.5"}'), "status-200", "api.wrong-service"),
+        (http_answer(301, b"", "Location: https://mm.example.com/"), "status-301", "api.wrong-service"),
+        (http_answer(404, b"404 page not found\n"), "status-404", "api.wrong-service"),
+        (http_answer(401), "status-401", "api.wrong-service"),
+        (http_answer(502, b"<html>"), "status-502", "api.bad-gateway"),
+        (http_answer(503), "status-503", "api.bad-gateway"),
+    ],
+)
+async def test_something_else_answers(answer: bytes, word: str, cause: str) -> None:
+    async with answering(answer) as api:
+        finding, causes = await found(api.url(""))
+    assert words(finding) == (Status.FAIL, "http", word) and causes == [cause]
+
+
+async def test_a_name_without_an_address_blames_no_port() -> None:
+    finding, causes = await found("http://nobody.invalid:8045")
+    assert words(finding) == (Status.FAIL, "connect", "unresolved") and causes == []
+    assert "nobody.invalid" in finding.summary
+
+
+async def test_another_key_is_unauthorized(host: PairedHost) -> None:
+    async with StandIn(API_ONLY) as other:
+        assert other.ready is not None
+        finding, causes = await found(f"http://{HOST}:{other.ready.api_port}", host)
+    assert words(finding) == (Status.FAIL, "websocket", "unauthorized") and causes == ["api.unauthorized"]
+    assert host.api_auth_key.reveal() not in str(finding)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (http_answer(400, b"Bad Request"), "status-400"),
+        (http_answer(426), "status-426"),
+        (http_answer(502), "status-502"),
+        (b"HTTP/1.0 403 Forbidden\r\n\r\n", "status-403"),
+        (b"", "cut"),
+        (None, "silent"),
+        (b"nonsense", "not-websocket"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", "not-websocket"),
+    ],
+)
+async def test_http_works_and_the_upgrade_does_not(host: PairedHost, answer: bytes | None, word: str) -> None:
+    async with scripted_api({"/version": http_answer(200, STAND_IN_VERSION), "/ws": answer}) as api:
+        finding, causes = await found(api.url(""), host)
+    assert words(finding) == (Status.FAIL, "websocket", word) and causes == ["api.websocket-blocked"]
+    assert finding.summary.startswith("/version answers, ")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_first_message_that_is_none_or_no_hello(host: PairedHost) -> None:
+    for says, word in ((b"welcome", "not-websocket"), (None, "silent")):
+        async with accepting_api(says, version=STAND_IN_VERSION) as api:
+            finding, causes = await found(api.url(""), host)
+        assert words(finding) == (Status.FAIL, "websocket", word) and causes == ["api.websocket-blocked"]
+
+
+async def test_an_api_that_takes_any_key_is_not_rtcd(host: PairedHost) -> None:
+    async with accepting_api(rtcd.hello(host.api_client_id, "c"), version=STAND_IN_VERSION) as api:
+        finding, causes = await found(api.url(""), host)
+    assert words(finding) == (Status.FAIL, "websocket", "open") and causes == ["api.wrong-service"]
+    assert finding.evidence["refuses_wrong_key"] is False
+
+
+@pytest.mark.parametrize("answer", [http_answer(400), b"SSH-2.0\r\n"])
+@pytest.mark.usefixtures("quick")
+async def test_a_plain_port_that_refuses_plain_http_is_not_taken_for_tls(answer: bytes) -> None:
+    async with answering(answer) as api:
+        finding, causes = await found(api.url(""))
+    assert finding.evidence["trouble"] in ("status-400", "not-http") and causes == ["api.wrong-service"]
+
+
+async def test_https_to_a_plain_port_and_http_to_one_that_speaks_tls() -> None:
+    async with StandIn(API_ONLY) as stand_in:
+        assert stand_in.ready is not None
+        finding, causes = await found(f"https://{HOST}:{stand_in.ready.api_port}")
+    assert words(finding) == (Status.FAIL, "connect", "tls") and causes == ["tls.invalid"]
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert(HOST).configure_cert(context)
+    async with answering(http_answer(200, VERSION), tls=context) as api:
+        finding, causes = await found(api.url(""))
+        assert words(finding) == (Status.FAIL, "http", "wants-tls") and causes == ["tls.invalid"]
+        finding, causes = await found(api.url("", scheme="https"))
+        assert words(finding) == (Status.FAIL, "connect", "tls") and causes == ["tls.invalid"]
+        assert "not to be trusted" in finding.summary
+
+
+async def test_https_with_a_certificate_for_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def here(_host: str) -> list[str]:
+        return [HOST]
+
+    monkeypatch.setattr(resolver, "resolve", here)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("rtcd.example.com").configure_cert(context)
+    async with answering(http_answer(200, VERSION), tls=context) as api:
+        finding, causes = await found(f"https://rtcd.example.com:{api.port}")
+        assert finding.status is Status.PASS and causes == []
+        finding, causes = await found(f"https://other.example.com:{api.port}")
+        assert words(finding) == (Status.FAIL, "connect", "tls") and causes == ["tls.invalid"]
+
+
+def _state(pid: int) -> str:
+    """Of a process, as Linux tells it: Z is dead, T is stopped, "" is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("what", "stage", "word", "cause"),
+    [
+        (signal.SIGKILL, "connect", "refused", "api.refused"),
+        (signal.SIGSTOP, "http", "silent", "api.no-answer"),
+    ],
+)
+async def test_one_that_is_killed_or_stopped_is_named_within_three_seconds(
+    what: signal.Signals, stage: str, word: str, cause: str
+) -> None:
+    process = StandInProcess(API_ONLY)
+    async with process as ready:
+        url = f"http://{HOST}:{ready.api_port}"
+        assert (await found(url, paired(ready)))[0].status is Status.PASS
+        os.kill(process.pid, what)
+        await eventually(lambda: _state(process.pid) in ("Z", "T", ""))
+        began_s = time.monotonic()
+        try:
+            finding, causes = await found(url, paired(ready))
+        finally:
+            if what is signal.SIGSTOP:
+                os.kill(process.pid, signal.SIGCONT)
+        assert time.monotonic() - began_s < 3.0
+    assert words(finding) == (Status.FAIL, stage, word) and causes == [cause]

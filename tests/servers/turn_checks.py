@@ -1,0 +1,68 @@
+"""The TURN checks one after the other, as the runner would have them, and what the diagnosis makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from calls_doctor.diagnosis.cause import Evidence
+from calls_doctor.diagnosis.causes import CAUSES
+from calls_doctor.diagnosis.cover import diagnose
+from calls_doctor.engine.runner import blocks
+from calls_doctor.model.check import CheckResult
+from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
+from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
+from calls_doctor.net.paired import PairedHost
+from calls_doctor.spec import Context
+from checks import turn
+from tests.servers.media_host import result
+from tests.servers.middlebox import HOST
+
+USER, PASSWORD = "alice", "wonderland"
+GIVEN = Credentials(turn=TurnCredentials(USER, Secret(PASSWORD)))
+CHECKS = tuple(spec.id for spec in turn.CHECKS)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of them."""
+
+    results: Mapping[str, CheckResult]
+    causes: list[str]
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """The status of each that ran, by its name without "turn."."""
+        return {name.removeprefix("turn."): str(one.status) for name, one in self.results.items()}
+
+    def rows(self, check: str) -> list[dict[str, object]]:
+        """The rows of evidence of one check, server by server."""
+        return list(self.results[f"turn.{check}"].evidence["servers"])
+
+
+async def checked(
+    *uris: ServerUri,
+    credentials: Credentials = GIVEN,
+    host: PairedHost | None = None,
+    media: Sequence[str] = (),
+    phase: Phase = Phase.PRE,
+    only: Sequence[str] = CHECKS,
+) -> Checked:
+    """Runs them against these servers; a check whose need has failed is left out. `media` names a media host that no
+    stand-in answers at, `host` is one that does."""
+    hosts = tuple(MediaAddress(host=name) for name in media or ([HOST] if host else []))
+    site = Site(phase=phase, turn=uris, media=hosts)
+    results: dict[str, CheckResult] = {}
+    for spec in turn.CHECKS:
+        needed = [results.get(need) for need in spec.needs if need in CHECKS]
+        if spec.id not in only or any(need is None or blocks(need) for need in needed):
+            continue
+        context = Context(
+            site=site, credentials=credentials, results=results, paired=host, media_time_s=0.3, thorough=False
+        )
+        finding = await spec.probe(context)
+        results[spec.id] = msgspec.structs.replace(result(spec.id, finding), target=finding.target)
+    causes = [one.cause for one in diagnose(Evidence(phase, list(results.values())), CAUSES)]
+    return Checked(results, causes)

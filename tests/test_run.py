@@ -1,0 +1,276 @@
+"""A run put together: what is planned, what comes of it, and what is left of one that is cut short."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+from collections.abc import Callable
+from typing import Any, NoReturn  # Any: keyword arguments of a Request
+
+import pytest
+
+from calls_doctor import run
+from calls_doctor.engine.select import CheckPlan
+from calls_doctor.errors import UsageError
+from calls_doctor.model.check import CheckResult, Finding, Status
+from calls_doctor.model.report import Report, Verdict
+from calls_doctor.model.site import Mode, Phase
+from calls_doctor.run import Interrupted, Request
+from calls_doctor.site.gather import gather
+from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.standin.launch import Options, StandInProcess
+from checks import CHECKS
+
+IDS = [spec.id for spec in CHECKS]
+QUICK_S = 0.1
+
+
+class Heard:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.plan: list[str] = []
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.notes: list[str] = []
+        self.begins: asyncio.Event = asyncio.Event()
+
+    def planned(self, ids: list[str]) -> None:
+        self.plan = ids
+
+    def started(self, check: str) -> None:
+        self.begun.append(check)
+        self.begins.set()
+
+    def finished(self, result: CheckResult) -> None:
+        self.ended.append(result.id)
+
+    def said(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def _statuses(report: Report) -> dict[str, Status]:
+    return {result.id: result.status for result in report.checks}
+
+
+async def test_the_self_test_is_a_whole_report() -> None:
+    heard = Heard()
+    report = await run.check(Request(media_time_s=QUICK_S, metadata={"a": "b"}, command="typed"), {}, heard)
+    assert [result.id for result in report.checks] == IDS == heard.plan
+    assert set(_statuses(report).values()) <= {Status.PASS, Status.WARN}  # a port of Calls may be taken here
+    assert sorted(heard.ended) == sorted(heard.begun) == sorted(IDS)
+    assert (report.phase, report.mode, report.complete) == (Phase.SELF_TEST, None, True)
+    assert (report.metadata, report.command, report.diagnosis) == ({"a": "b"}, "typed", [])
+    assert {setting.origin for setting in report.site.values()} == {"self-test"}
+    assert {step.verdict for step in report.guide} <= {"not tested", "manual"}
+    assert report.versions["rtcd"].startswith("dev-calls-doctor")
+    assert [(one.role, one.public_address) for one in report.vantages] == [("client", "")]
+    assert {row["end"] for row in report.books} == {"near", "far"}
+    calls = [row for row in report.books if row["flow"] == "call over UDP"]
+    assert [row["sent_rtp"] for row in calls if row["end"] == "near"] == [5, 5]
+    assert {row["session"] for row in calls if row["end"] == "near"} == {
+        row["session"] for row in calls if row["end"] == "far"
+    }
+
+
+async def test_a_stand_in_that_a_link_names_is_phase_pre() -> None:
+    async with StandInProcess(Options()) as ready:
+        request = Request(peers=(ready.link,), media_time_s=QUICK_S, label="Berlin", skip={"quality": "too short"})
+        report = await run.check(request, {}, Heard())
+    found = _statuses(report)
+    assert report.phase is Phase.PRE
+    assert report.site["media.hosts"].value == [f"127.0.0.1:{ready.media_port}"]
+    assert [found[check] for check in ("port.rtc-udp-echo", "media.call-udp", "media.call-tcp")] == [Status.PASS] * 3
+    assert {result.vantage for result in report.checks} == {"Berlin"}
+    assert [one.summary for one in report.checks if one.id == "quality.path"] == ["too short"]
+    assert {step.step for step in report.guide if step.verdict == "passed"} >= {"1.6.1", "1.6.2", "2A.3.1"}
+
+
+async def test_servers_that_were_named_are_tested_without_a_media_host() -> None:
+    async with StandInProcess(Options()) as ready:
+        environment = {
+            "CALLS_DOCTOR_TURN_USERNAME": ready.turn_username,
+            "CALLS_DOCTOR_TURN_CREDENTIAL": ready.turn_password,
+        }
+        request = Request(turn=(f"turn:127.0.0.1:{ready.turn_port}",), stun=(f"stun:127.0.0.1:{ready.stun_port}",))
+        report = await run.check(request, environment, Heard())
+    found = _statuses(report)
+    assert report.phase is Phase.UNDETERMINED
+    assert [found[f"turn.{name}"] for name in ("challenge", "allocate", "relay-range")] == [Status.PASS] * 3
+    assert (report.vantages[0].public_address, report.vantages[0].network_class) == ("127.0.0.1", "loopback")
+    assert "media.call-udp" in {row.what for row in report.not_tested}
+    assert report.books == []
+
+
+async def test_what_only_others_need_is_marked() -> None:
+    report = await run.check(Request(only=("stun.public-ip",)), {}, Heard())
+    assert {one.id: one.for_others for one in report.checks} == {
+        "env.platform": True,
+        "stun.reach": True,
+        "stun.public-ip": False,
+    }
+
+
+@pytest.fixture
+def silent_turn() -> str:
+    """A TURN server that takes everything and answers nothing; the test's process keeps it."""
+    taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    taken.bind(("127.0.0.1", 0))
+    KEPT.append(taken)
+    return f"turn:127.0.0.1:{taken.getsockname()[1]}"
+
+
+KEPT: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def _sockets_are_closed() -> Any:
+    yield
+    while KEPT:
+        KEPT.pop().close()
+
+
+async def test_its_own_limit_leaves_what_is_known(silent_turn: str) -> None:
+    report = await run.check(Request(turn=(silent_turn,), timeout_s=0.2), {}, Heard())
+    assert (report.complete, report.verdict) == (False, Verdict.UNDECIDED)
+    assert _statuses(report) == {"env.platform": Status.PASS}
+    assert "the run's own limit (--timeout) came first" in {row.why for row in report.not_tested}
+    assert run.exit_code(report) == 4
+
+
+async def test_a_cancelled_run_hands_over_its_report(silent_turn: str) -> None:
+    heard = Heard()
+    going = asyncio.create_task(run.check(Request(turn=(silent_turn,)), {}, heard))
+    while "turn.challenge" not in heard.begun:
+        heard.begins.clear()
+        await heard.begins.wait()
+    going.cancel()
+    with pytest.raises(Interrupted) as caught:
+        await going
+    report = caught.value.report
+    assert (report.complete, report.verdict) == (False, Verdict.UNDECIDED)
+    assert _statuses(report) == {"env.platform": Status.PASS}
+    unfinished = {row.what for row in report.not_tested if row.why == "the run was interrupted"}
+    assert unfinished == {"turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range"}
+
+
+async def test_a_run_that_is_cancelled_before_it_began_names_all_that_it_would_have_tested() -> None:
+    going = asyncio.create_task(run.check(Request(), {}, Heard()))
+    await asyncio.sleep(0)
+    going.cancel()
+    with pytest.raises(Interrupted) as caught:
+        await going
+    report = caught.value.report
+    assert report.phase is Phase.SELF_TEST
+    assert report.checks == []
+    assert [row.what for row in report.not_tested] == IDS
+
+
+async def test_a_timeout_that_is_not_the_runs_own_is_our_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> NoReturn:
+        raise TimeoutError("not the limit's")
+
+    monkeypatch.setattr(run, "Runner", broken)
+    with pytest.raises(TimeoutError, match="not the limit's"):
+        await run.check(Request(stun=("stun:127.0.0.1:9",), timeout_s=5), {}, Heard())
+
+
+async def test_waiting_ends_when_the_far_end_answers(free_port: Callable[[], int]) -> None:
+    heard, port = Heard(), free_port()
+    going = asyncio.create_task(run.check(Request(stun=(f"stun:127.0.0.1:{port}",), wait_s=20), {}, heard))
+    async with StandInProcess(Options(stun_port=port)):
+        report = await going
+    assert heard.notes == ["waiting at most 20 s until the far ends answer"]
+    assert _statuses(report)["stun.reach"] is Status.PASS
+
+
+async def test_waiting_in_vain_is_for_the_checks_to_judge() -> None:
+    report = await run.check(Request(stun=("stun:127.0.0.1:9",), wait_s=0.05), {}, Heard())
+    assert _statuses(report)["stun.reach"] is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"mode": "rtcd"}, "--mode alone names nothing to test"),
+        ({"only": ("media.call-udp",), "stun": ("stun:a",)}, "nothing to test (media.call-udp: no stand-in"),
+        ({"only": ("media",), "stun": ("stun:a",)}, "nothing to test (media.self: not part of phase"),
+        ({"skip": dict.fromkeys({spec.category for spec in CHECKS}, "")}, "--skip leaves nothing to test"),
+        ({"only": ("turn.alocate",)}, 'did you mean "turn.allocate"?'),
+        ({"skip": {"medai": ""}}, 'did you mean "media"?'),
+    ],
+)
+def test_a_run_that_would_test_nothing_is_refused(asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(run.check(Request(**asked), {}, Heard()))
+    assert said in str(caught.value)
+
+
+def test_what_has_no_effect_is_told_to_the_observer() -> None:
+    heard = Heard()
+    going = run.check(Request(phase="pre"), {}, heard)
+    going.close()
+    assert heard.notes == ["--phase has no effect in the self-test"]
+
+
+def test_a_plan_is_one_of_checks_or_of_a_mode() -> None:
+    of_a_mode = run.plan(Request(mode="ha-rtcd"), {})
+    assert of_a_mode is Mode.HA_RTCD
+    named = run.plan(Request(mode="ha-rtcd", stun=("stun:a",)), {})
+    assert isinstance(named, CheckPlan)
+    assert [spec.id for spec in named.planned] == ["env.platform", "stun.reach", "stun.public-ip"]
+    whole = run.plan(Request(), {})
+    assert isinstance(whole, CheckPlan)
+    assert [spec.id for spec in whole.planned] == IDS
+
+
+@pytest.mark.parametrize(
+    ("asked", "phase", "seconds"),
+    [
+        ({}, Phase.SELF_TEST, 0.3),
+        ({}, Phase.PRE, 3.0),
+        ({"thorough": True}, Phase.SELF_TEST, 30.0),
+        ({"thorough": True, "media_time_s": 0.7}, Phase.PRE, 0.7),
+    ],
+)
+def test_how_long_a_call_lasts(asked: dict[str, Any], phase: Phase, seconds: float) -> None:
+    assert run.media_time_s(Request(**asked), phase) == seconds
+
+
+async def test_a_longer_call_does_not_reach_a_probes_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def probe(context: Context) -> Finding:
+        await asyncio.sleep(context.media_time_s)
+        return Finding(status=Status.PASS, summary="slept")
+
+    slow = CheckSpec(id="media.slow", title="It lasts", probe=probe, timeout_s=0.1)
+    monkeypatch.setattr(run, "CHECKS", (slow,))
+    report = await run.check(Request(stun=("stun:127.0.0.1:9",), media_time_s=0.2), {}, Heard())
+    assert _statuses(report) == {"media.slow": Status.PASS}
+
+
+async def test_a_check_that_breaks_is_an_error_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def probe(_: Context) -> Finding:
+        raise ZeroDivisionError("a fault with hunter22 in it")
+
+    broken = tuple(dataclasses.replace(spec, probe=probe) if spec.id == "stun.reach" else spec for spec in CHECKS)
+    monkeypatch.setattr(run, "CHECKS", broken)
+    request = Request(only=("stun", "port.api-tcp"), command="calls-doctor check")
+    report = await run.check(request, {"CALLS_DOCTOR_TURN_SECRET": "hunter22"}, Heard())
+    found = _statuses(report)
+    assert (found["stun.reach"], found["stun.public-ip"], found["port.api-tcp"]) == (
+        Status.ERROR, Status.SKIP, Status.PASS
+    )  # fmt: skip
+    trace = next(one.evidence["traceback"] for one in report.checks if one.id == "stun.reach")
+    assert "ZeroDivisionError: a fault with *** in it" in trace
+    assert (report.verdict, run.exit_code(report)) == (Verdict.BROKEN, 5)
+    assert report.next[0].command == "calls-doctor check -o calls-doctor-report.json"
+
+
+def test_a_planned_self_test_has_a_port_for_everything() -> None:
+    planned = run.plan(Request(), {})
+    assert isinstance(planned, CheckPlan)
+    targets = [target for spec in planned.planned for target in spec.targets(planned.site)]
+    assert targets
+    assert all(f":{run.PORT_TO_BE_PICKED}" in target for target in targets)
+    assert gather(Request(), {}).site.media == ()
