@@ -133,6 +133,7 @@ def _told(call: Evidence, before: _Measured) -> _Measured:
         directions=_counted(call),
         rtt_p50_s=call["rtt_p50_s"] if told else before.rtt_p50_s,
         rtt_p95_s=call["rtt_p95_s"] if told else before.rtt_p95_s,
+        late_p95_s=call.get("late_p95_s", 0.0),
         told_by_call=told,
     )
 
