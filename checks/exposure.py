@@ -81,14 +81,20 @@ async def api_exposure_probe(context: Context) -> Finding:
     paired = context.paired
     assert paired is not None, "selected only where a link was given"
     address = await paired.address()
-    url = f"http://{f'[{address}]' if ':' in address else address}:{API_PORT}"
+    facts = context.facts
+    if facts is not None and not facts.api_port:
+        return Finding(status=Status.SKIP, summary="the stand-in serves no API: serve --as media --as api")
+    port = facts.api_port if facts is not None else API_PORT
+    url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
     evidence: Evidence = {"caller_may_not": _is_an_outsider(context)}
     try:
         answer = await http.get(f"{url}/version", timeout_s=CONNECT_S)
     except HttpError:
         evidence["answers"] = "something that is not HTTP"
     except (NetworkError, ProtocolError) as error:
-        return Finding(status=Status.PASS, summary=f"not reached from here ({error})", target=url, evidence=evidence)
+        # Where nothing was heard of the stand-in, nobody knows whether anything listens there at all.
+        status = Status.PASS if facts is not None else Status.UNKNOWN
+        return Finding(status=status, summary=f"not reached from here ({error})", target=url, evidence=evidence)
     else:
         evidence["answers"] = f"HTTP {answer.status}"
     summary = f"rtcd's API answers a caller here ({evidence['answers']}); it is for the Mattermost nodes only"
@@ -98,8 +104,8 @@ async def api_exposure_probe(context: Context) -> Finding:
 
 def _is_an_outsider(context: Context) -> bool:
     """True where this caller, as the far end sees it, is public, or in a clients' network and no Mattermost one."""
-    echo = context.results.get("port.rtc-udp-echo") or context.results.get("port.rtc-tcp-echo")
-    mapped = (echo.evidence.get("mapped") if echo else None) or None
+    echoes = [context.results.get(f"port.rtc-{transport}-echo") for transport in ("udp", "tcp")]
+    mapped = next((echo.evidence["mapped"] for echo in echoes if echo and echo.evidence.get("mapped")), None)
     if mapped is None:
         return False
     address = ipaddress.ip_address(mapped[0])

@@ -83,8 +83,9 @@ async def advertised_reachable_probe(context: Context) -> Finding:
 
 
 async def _reached(context: Context, paired: PairedHost, row: dict[str, Any]) -> dict[str, Any]:
-    if (row["address"], row["port"]) == (await paired.address(), paired.udp_port):
-        known = context.results["port.rtc-udp-echo"].evidence
+    echo = context.results.get("port.rtc-udp-echo")
+    known = echo.evidence if echo else {}
+    if "returned" in known and (row["address"], row["port"]) == (await paired.address(), paired.udp_port):
         return row | {"sent": known["sent"], "returned": known["returned"], "answered_by": "port.rtc-udp-echo"}
     outcome = await paired.at(row["address"], row["port"]).echo_once(Transport.UDP)
     return row | {"sent": outcome.sent, "returned": len(outcome.returned)}

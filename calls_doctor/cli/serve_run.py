@@ -18,7 +18,8 @@ from calls_doctor.cli.interrupt import run_interruptible
 from calls_doctor.errors import UsageError
 from calls_doctor.model.flow import Role, Transport, address_class
 from calls_doctor.model.report import Report
-from calls_doctor.model.site import MediaAddress, Mode
+from calls_doctor.model.site import MediaAddress
+from calls_doctor.modes import WITHOUT_RTCD
 from calls_doctor.net.local_ports import can_bind, local_addresses, port_owner
 from calls_doctor.site import options
 from calls_doctor.site.environment import PEER
@@ -28,7 +29,6 @@ from calls_doctor.standin.serving import Served, Serving
 from reports import FORMATS
 
 PARTS = ("media", "api", "turn")
-WITHOUT_RTCD = (Mode.INTEGRATED, Mode.HA_CLUSTERED, Mode.HA_HANDLER)
 FOREVER = "forever"
 RECEIPT_AGAIN_S = 0.6
 """A client whose receipt was lost asks again for half a second; then the last report may end it."""
@@ -143,5 +143,3 @@ def _vantages(report: Report) -> str:
 
 def _tell(text: str) -> None:
     click.echo(f"calls-doctor: {text}", err=True)
-
-

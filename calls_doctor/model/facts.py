@@ -15,7 +15,7 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
     protocol: str
     """"udp" or "tcp"."""
     address: str
-    """An IP address literal, or the override's name where it could not be looked up."""
+    """An IP address literal; an override's name that could not be looked up is announced by nobody."""
     port: int
 
 

@@ -63,7 +63,7 @@ def _number(least: int, most: int) -> Parse:
 
 
 def _optional(parse: Callable[[str, str], Any]) -> Parse:
-    """"" where nothing is set, else the text as `parse` has it."""
+    """The text as `parse` has it; nothing where nothing is set."""
 
     def judge(value: Any, origin: str) -> str:
         text = _text(value, origin)
@@ -143,9 +143,7 @@ KEYS: dict[str, Key] = {
     "offloader.url": Key(_optional(options.http_url), ""),
     "kubernetes.values": Key(_text, "", frozenset({Mode.KUBERNETES})),
     "kubernetes.chart": Key(_text, "", frozenset({Mode.KUBERNETES})),
-    "kubernetes.exposure": Key(
-        _one_of("host-network", "load-balancer", "node-port"), "", frozenset({Mode.KUBERNETES})
-    ),
+    "kubernetes.exposure": Key(_one_of("host-network", "load-balancer", "node-port"), "", frozenset({Mode.KUBERNETES})),
     "networks.clients": Key(_list(_network), ["0.0.0.0/0"]),
     "networks.mattermost": Key(_list(_network), []),
 }

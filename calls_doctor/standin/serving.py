@@ -35,7 +35,6 @@ def _asks_stun(address: str) -> bool:
     return "." in address and not address_class(address).is_loopback
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Served:
     """What is to be served."""

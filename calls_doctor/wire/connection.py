@@ -55,9 +55,7 @@ class Connection:
     """One session. `random(n)` gives n random bytes; `desk` is where the far end of a lite one asks
     for documents and hands them in."""
 
-    def __init__(
-        self, settings: SessionSettings, random: Random, now: float, *, desk: Desk | None = None
-    ) -> None:
+    def __init__(self, settings: SessionSettings, random: Random, now: float, *, desk: Desk | None = None) -> None:
         self._settings = settings
         self._books = SessionBooks(session=settings.session)
         self._paths = PathTable(self._books)

@@ -32,10 +32,10 @@ every client nominates again (aioice does not)."""
 class Desk(Protocol):
     """Where a session asks for documents and hands some in; one desk serves all sessions of a run."""
 
-    def document(self, document: Document) -> bytes:
+    def document(self, document: Document, /) -> bytes:
         """The whole document as it stands now; b"" where there is none."""
 
-    def hand_in(self, document: Document, page: bytes) -> bytes:
+    def hand_in(self, document: Document, page: bytes, /) -> bytes:
         """Takes one page of a document, perhaps again. Gives a receipt (wire/documents.py) once the document is whole
         and could be read; b"" before. Never raises on what a client sends."""
 

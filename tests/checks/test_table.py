@@ -43,6 +43,7 @@ kubernetes.values-ignored kubernetes.shared-override kubernetes.api-exposed
 OURS_TOO = {
     "turn.wrong-service": "something answers there and is no TURN server: the contract has it for the API only",
     "turn.not-allocating": "an allocation refused for a reason that no other cause stands for, or never answered",
+    "client.proxied": "a proxy that opens every connection makes each TCP success worth nothing, and is nobody's block",
     "host.no-sockets": "a machine that gives no socket: nothing else can be tested, and that must have a cause",
 }
 

@@ -55,9 +55,7 @@ def test_any_page(page: int, count: int, chunk: bytes) -> None:
     st.permutations(range(len(PAGES))),
     st.integers(0, 1100),
 )
-def test_real_pages_altered_shuffled_and_cut(
-    changes: list[tuple[int, int, int]], order: list[int], at: int
-) -> None:
+def test_real_pages_altered_shuffled_and_cut(changes: list[tuple[int, int, int]], order: list[int], at: int) -> None:
     values = [bytearray(page) for page in PAGES]
     for page, index, value in changes:
         values[page][index % len(values[page])] = value

@@ -19,6 +19,7 @@ from calls_doctor.wire import stun
 from calls_doctor.wire.direct import NO_CERTIFICATE, Keys, compose
 from calls_doctor.wire.dtls import Certificate
 from calls_doctor.wire.stun import Message, MessageClass, Method
+from tests.servers.empty_desk import EmptyDesk
 
 KEYS = Keys(bytes(range(16)))
 CERTIFICATE = Certificate.generate()
@@ -43,7 +44,7 @@ class Door:
     def __init__(self) -> None:
         self.sent: list[tuple[Path, bytes]] = []
         self.admission = Admission(KEYS)
-        self.sfu = Sfu(self.admission, CERTIFICATE, lambda: b"")
+        self.sfu = Sfu(self.admission, CERTIFICATE, EmptyDesk())
         self.sfu._mux = Outbox(self.sfu, self.sent)
         self.now = 0.0
         assert self.sfu.receive(OWN, HOME, self.now)

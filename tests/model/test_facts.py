@@ -20,7 +20,7 @@ def test_facts_read_back_what_they_wrote() -> None:
         media_port=8443,
         announced=[Announced(kind="mapped", protocol="tcp", address="203.0.113.20", port=8443)],
         needs_stun=False,
-        stun=[StunSeen(uri="stun:a:3478", mapped=("203.0.113.20", 1)), StunSeen(uri="b", mapped=None, trouble="silent")],
+        stun=[StunSeen(uri="stun:a:3478", mapped=("203.0.113.20", 1)), StunSeen(uri="b", mapped=None, trouble="x")],
         control_port=23456,
         api_port=8045,
         turn_username="1:calls",

@@ -80,9 +80,7 @@ def test_a_file_has_a_largest_size(place: Path, monkeypatch: pytest.MonkeyPatch)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(REPORT)), st.integers(0, 255)), max_size=4), st.integers(0, len(REPORT)))
-def test_a_report_altered_and_cut_is_read_or_refused(
-    place: Path, changes: list[tuple[int, int]], at: int
-) -> None:
+def test_a_report_altered_and_cut_is_read_or_refused(place: Path, changes: list[tuple[int, int]], at: int) -> None:
     changed = bytearray(REPORT)
     for index, value in changes:
         changed[index % len(changed)] = value

@@ -26,7 +26,8 @@ FACTS = Facts(
     local_addresses=["10.0.0.2"], public_addresses=[], media_port=1, announced=[], needs_stun=False, stun=[],
     control_port=0,
 )  # fmt: skip
-REPORT = structs.replace(failing_report(), metadata={f"key {n}": random.Random(n).randbytes(40).hex() for n in range(80)})
+NOISE = {f"key {n}": random.Random(n).randbytes(40).hex() for n in range(80)}
+REPORT = structs.replace(failing_report(), metadata=NOISE)
 
 
 class Desk(ReportDesk):

@@ -55,7 +55,9 @@ def site(*hosts: str, override: str = "", nat: bool = False, port: int = 0, tcp:
         "an address that is said twice",
     ],
 )  # fmt: skip
-def test_the_ways_by_which_callers_come(told: Site, resolved: Mapping[str, Sequence[str]], expected: list[Reach]) -> None:
+def test_the_ways_by_which_callers_come(
+    told: Site, resolved: Mapping[str, Sequence[str]], expected: list[Reach]
+) -> None:
     assert hosting.reaches(told, LOCAL, resolved) == expected
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from msgspec import structs
@@ -133,17 +133,26 @@ async def test_a_vantage_that_reports_again_counts_once_and_another_beside_it() 
 async def test_what_stun_says_of_the_media_port_is_told_and_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loopback that is not 127.* does not exist, so the one rule that leaves it out is switched off."""
     monkeypatch.setattr(serving_module, "_asks_stun", lambda address: "." in address)
+    told, real = asyncio.Event(), asyncio.sleep
+
+    async def after_a_round(delay_s: float) -> None:
+        """It sleeps when every server has been asked."""
+        told.set()
+        await real(delay_s)
+
+    monkeypatch.setattr(asyncio, "sleep", after_a_round)
     async with StunServer([HOST]) as stun:
         site = Site(stun=(ServerUri(scheme="stun", host=HOST, port=stun.port),))
         async with standing(site) as serving:
-            while not (seen := serving.facts()) or not seen.stun:
-                await asyncio.sleep(0.01)
-            (row,) = seen.stun
+            await told.wait()
+            seen = serving.facts()
+    assert seen is not None
+    (row,) = seen.stun
     assert (row.uri, row.mapped, row.trouble) == (f"stun:{HOST}:{stun.port}", (HOST, seen.media_port), "")
     assert [(one.kind, one.port) for one in seen.announced] == [("mapped", seen.media_port)] * 2
 
 
-async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(free_port: Callable[[], int]) -> None:
+async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
     async with standing() as serving:
         port = serving.links()[0].port
         with pytest.raises(OSError, match="media server cannot have port"):

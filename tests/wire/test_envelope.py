@@ -48,7 +48,9 @@ def test_it_is_deflated() -> None:
     (envelope.open_facts, envelope.seal_report(REPORT, KEYS, NONCE), KEYS),
     (envelope.open_facts, Sealer(KEYS.reveal(), KEYS.run, "facts", to_far=True).seal(b"", NONCE), KEYS),
     (envelope.open_facts, b"", KEYS),
-], ids=["another run", "another run's report", "facts as a report", "a report as facts", "our own direction", "nothing"])  # fmt: skip
+], ids=[
+    "another run", "another run's report", "facts as a report", "a report as facts", "our own direction", "nothing",
+])  # fmt: skip
 def test_what_was_sealed_for_something_else_stays_shut(
     open_: Callable[[bytes, Keys], object], sealed: bytes, keys: Keys
 ) -> None:

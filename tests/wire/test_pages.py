@@ -99,8 +99,6 @@ def test_there_are_no_pages_beyond_the_last() -> None:
     assert pages.page_of(most + b"x", pages.PAGES_MAX) is None
 
 
-
-
 @pytest.mark.parametrize("attributes", [
     [(stun.XOR_MAPPED_ADDRESS, ("::1", 1)), (stun.BOOKS, pages.page_of(LONG, 0))],
     [(stun.USERNAME, "u" * 70), (stun.PRIORITY, 1), (stun.ICE_CONTROLLING, 1),

@@ -1,0 +1,218 @@
+"""env.control, client.udp-egress, port.api-exposure and port.turn-listener, each made to fail for real on 127.0.0.1."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
+from calls_doctor.model.facts import Facts
+from calls_doctor.model.flow import Transport
+from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Site
+from calls_doctor.spec import Context
+from calls_doctor.standin.launch import Options
+from calls_doctor.standin.server import StandIn
+from calls_doctor.standin.stun_server import StunServer
+from calls_doctor.wire import stun
+from checks import exposure, ports
+from checks import stun as stun_checks
+from tests.servers.media_host import behind, context, media_host, paired, result
+from tests.servers.middlebox import HOST, Tcp, drop
+from tests.servers.plain_sockets import PlainUdp
+from tests.servers.turn_servers import tcp_listener
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of every silence."""
+    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", tuple(at / 10 for at in stun.PROBE_SCHEDULE_S))
+    monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
+    monkeypatch.setattr(exposure, "CONNECT_S", 0.3)
+
+
+def told(*, control_port: int = 0, api_port: int = 0) -> Facts:
+    return Facts(
+        local_addresses=[HOST], public_addresses=[HOST], media_port=1, announced=[], needs_stun=False, stun=[],
+        control_port=control_port, api_port=api_port,
+    )  # fmt: skip
+
+
+def found(check: str, evidence: Evidence, status: Status = Status.FAIL) -> dict[str, CheckResult]:
+    return {check: result(check, Finding(status=status, summary="", evidence=evidence))}
+
+
+# env.control
+
+
+async def test_a_closed_port_stays_closed(free_port: Callable[[], int]) -> None:
+    async with media_host() as stand_in:
+        finding = await exposure.control_probe(context(paired(stand_in.ready), facts=told(control_port=free_port())))
+    assert finding.status is Status.PASS and "refused" in finding.summary
+
+
+async def test_one_that_somebody_opens_fails() -> None:
+    async with media_host() as stand_in, tcp_listener() as port:
+        finding = await exposure.control_probe(context(paired(stand_in.ready), facts=told(control_port=port)))
+    assert (finding.status, finding.evidence) == (Status.FAIL, {"opened": True})
+    assert finding.target == f"{HOST}:{port}/tcp"
+
+
+async def test_without_a_port_or_the_stand_ins_word_nothing_is_known() -> None:
+    async with media_host() as stand_in:
+        host = paired(stand_in.ready)
+        assert (await exposure.control_probe(context(host, facts=told()))).status is Status.SKIP
+        assert (await exposure.control_probe(context(host))).status is Status.UNKNOWN
+
+
+# client.udp-egress, over what the checks before it really found
+
+
+async def signs(given: Context, stun_port: int) -> dict[str, CheckResult]:
+    """The echoes towards the stand-in, and a STUN server, as the runner hands them over."""
+    site = Site(phase=Phase.PRE, stun=(ServerUri(scheme="stun", host=HOST, port=stun_port),))
+    probes = {
+        "port.rtc-udp-echo": ports.rtc_udp_echo_probe(given),
+        "port.rtc-tcp-echo": ports.rtc_tcp_echo_probe(given),
+        "stun.reach": stun_checks.reach_probe(context(None, site=site)),
+    }
+    findings = await asyncio.gather(*probes.values())
+    return {name: result(name, finding) for name, finding in zip(probes, findings, strict=True)}
+
+
+async def test_udp_that_is_answered_by_anybody_passes() -> None:
+    async with behind() as host, StunServer([HOST]) as server:
+        finding = await exposure.udp_egress_probe(context(host, results=await signs(context(host), server.port)))
+    assert finding.status is Status.PASS
+    assert finding.evidence["answered"] == ["stun.reach", "port.rtc-udp-echo"]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("tcp", "works"), [(Tcp.PASS, True), (Tcp.CLOSED, False)])
+async def test_udp_that_nobody_answers_fails_and_says_whether_tcp_works(tcp: Tcp, works: bool) -> None:
+    async with behind(drop(), tcp=tcp) as host, PlainUdp() as mute:
+        results = await signs(context(host), mute.address[1])
+        finding = await exposure.udp_egress_probe(context(host, results=results))
+    assert finding.status is Status.FAIL
+    assert (finding.evidence["answered"], finding.evidence["tcp_works"]) == ([], works)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_one_place_alone_does_not_tell() -> None:
+    async with behind(drop(), tcp=Tcp.CLOSED) as host:
+        echo = {"port.rtc-udp-echo": result("port.rtc-udp-echo", await ports.rtc_udp_echo_probe(context(host)))}
+    finding = await exposure.udp_egress_probe(context(None, results=echo))
+    assert (finding.status, finding.evidence["asked"]) == (Status.UNKNOWN, ["port.rtc-udp-echo"])
+    assert (await exposure.udp_egress_probe(context(None))).status is Status.UNKNOWN
+
+
+async def test_a_refusal_is_an_answer(free_port: Callable[[], int]) -> None:
+    async with media_host() as stand_in:
+        given = context(paired(stand_in.ready, free_port()))
+        echo = {"port.rtc-udp-echo": result("port.rtc-udp-echo", await ports.rtc_udp_echo_probe(given))}
+    assert (await exposure.udp_egress_probe(context(None, results=echo))).status is Status.PASS
+
+
+async def test_servers_over_tcp_say_nothing_of_udp() -> None:
+    rows = [{"transport": "tcp", "ok": True}, {"transport": "udp", "ok": False, "detail": "silent"}]
+    results = found("port.turn-listener", {"servers": rows}) | found("turn.challenge", {"servers": rows[:1]})
+    finding = await exposure.udp_egress_probe(context(None, results=results))
+    assert (finding.status, finding.evidence["asked"]) == (Status.UNKNOWN, ["port.turn-listener"])
+
+
+# port.api-exposure
+
+API_TOO = Options(without=frozenset({"stun", "turn"}))
+
+
+def caller(mapped: str, over: Transport = Transport.UDP) -> dict[str, CheckResult]:
+    silent = found("port.rtc-udp-echo", {"mapped": None})
+    return silent | found(f"port.rtc-{over}-echo", {"mapped": [mapped, 1]}, Status.PASS)
+
+
+@pytest.mark.parametrize(
+    ("results", "clients", "nodes", "status"),
+    [
+        (caller("198.51.100.1"), ("0.0.0.0/0",), (), Status.FAIL),
+        (caller("198.51.100.1", Transport.TCP), ("0.0.0.0/0",), (), Status.FAIL),
+        (caller("198.51.100.1"), ("0.0.0.0/0",), ("198.51.100.0/24",), Status.WARN),
+        (caller("10.0.5.1"), ("0.0.0.0/0",), (), Status.WARN),
+        (caller("10.0.5.1"), ("10.0.5.0/24", "fd00::/8"), (), Status.FAIL),
+        ({}, ("0.0.0.0/0",), (), Status.WARN),
+    ],
+    ids=["public", "public, seen over TCP", "a Mattermost node", "private", "in a clients' network", "not seen"],
+)
+async def test_an_api_that_answers_a_caller(
+    results: dict[str, CheckResult], clients: tuple[str, ...], nodes: tuple[str, ...], status: Status
+) -> None:
+    site = Site(phase=Phase.PRE, media=(MediaAddress(host=HOST),), client_networks=clients, mattermost_networks=nodes)
+    async with StandIn(API_TOO) as stand_in:
+        assert stand_in.ready is not None
+        facts = told(api_port=stand_in.ready.api_port)
+        given = context(paired(stand_in.ready), facts=facts, site=site, results=results)
+        finding = await exposure.api_exposure_probe(given)
+    assert finding.status is status and "HTTP 200" in finding.summary
+    assert finding.evidence["caller_may_not"] is (status is Status.FAIL)
+
+
+async def test_something_that_is_no_http_answers_too() -> None:
+    async with media_host() as stand_in, tcp_listener(b"SSH-2.0-x\r\n\r\n") as port:
+        given = context(paired(stand_in.ready), facts=told(api_port=port), results=caller("198.51.100.1"))
+        finding = await exposure.api_exposure_probe(given)
+    assert finding.status is Status.FAIL and "not HTTP" in finding.summary
+
+
+async def test_an_api_that_is_shut_passes_where_something_listens_behind(free_port: Callable[[], int]) -> None:
+    async with media_host() as stand_in:
+        host = paired(stand_in.ready)
+        finding = await exposure.api_exposure_probe(context(host, facts=told(api_port=free_port())))
+        assert finding.status is Status.PASS and "refused" in finding.summary
+        assert (await exposure.api_exposure_probe(context(host, facts=told()))).status is Status.SKIP
+
+
+async def test_nothing_heard_of_the_stand_in_proves_no_shut_api(
+    free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exposure, "API_PORT", free_port())
+    async with media_host() as stand_in:
+        finding = await exposure.api_exposure_probe(context(paired(stand_in.ready)))
+    assert finding.status is Status.UNKNOWN
+
+
+def test_a_mode_without_rtcd_has_no_api_to_shut() -> None:
+    spec = next(one for one in exposure.CHECKS if one.id == "port.api-exposure")
+    assert "has no rtcd" in spec.nothing_to_do(Site(mode=Mode.INTEGRATED, paired=True))
+    assert spec.nothing_to_do(Site(paired=True)) == ""
+    assert "--peer" in spec.nothing_to_do(Site(mode=Mode.RTCD, rtcd_url="http://a"))
+
+
+# port.turn-listener
+
+
+def turn(*ways: tuple[int, str]) -> Context:
+    uris = (ServerUri(scheme="turn", host=HOST, port=port, transport=transport) for port, transport in ways)
+    return context(None, turn=tuple(uris))
+
+
+async def test_a_listener_that_answers_passes() -> None:
+    async with StunServer([HOST]) as server:
+        finding = await exposure.turn_listener_probe(turn((server.port, "udp"), (server.port, "tcp")))
+    assert finding.status is Status.PASS
+    assert [row["mapped"][0] for row in finding.evidence["servers"]] == [HOST, HOST]
+
+
+async def test_one_transport_that_is_shut_is_a_warning_and_all_a_failure(free_port: Callable[[], int]) -> None:
+    async with StunServer([HOST]) as server:
+        finding = await exposure.turn_listener_probe(turn((server.port, "udp"), (free_port(), "tcp")))
+        assert finding.status is Status.WARN and "refused" in finding.summary
+    finding = await exposure.turn_listener_probe(turn((free_port(), "udp"), (free_port(), "tcp")))
+    assert finding.status is Status.FAIL
+
+
+@pytest.mark.usefixtures("quick")
+async def test_silence_and_something_else_that_listens_fail() -> None:
+    async with PlainUdp() as mute, tcp_listener(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        finding = await exposure.turn_listener_probe(turn((mute.address[1], "udp"), (port, "tcp")))
+    assert finding.status is Status.FAIL
+    assert all(not row["ok"] and row["detail"] for row in finding.evidence["servers"])

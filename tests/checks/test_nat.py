@@ -1,0 +1,263 @@
+"""nat.* against real stand-ins, STUN servers and middleboxes on 127.0.0.1; what is announced is made up, what is
+reached is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
+from calls_doctor.model.facts import Announced, Facts
+from calls_doctor.model.flow import Role
+from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
+from calls_doctor.net import mapping
+from calls_doctor.net.paired import PairedHost
+from calls_doctor.spec import Context
+from calls_doctor.standin.stun_server import StunServer
+from calls_doctor.wire import stun
+from checks import nat
+from tests.servers.media_host import box_before, context, media_host, paired, result
+from tests.servers.middlebox import HOST, Tcp, drop
+
+PUBLIC, PRIVATE = "203.0.113.20", "10.0.0.2"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of every silence."""
+    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", tuple(at / 10 for at in stun.PROBE_SCHEDULE_S))
+    monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
+    monkeypatch.setattr(mapping, "SCHEDULE_S", tuple(at / 10 for at in mapping.SCHEDULE_S))
+    monkeypatch.setattr(mapping, "DECIDED_S", mapping.DECIDED_S / 10)
+
+
+def told(*announced: tuple[str, str, int], public: Sequence[str] = (), local: Sequence[str] = ()) -> Facts:
+    """What a stand-in says; `announced` are (kind, address, port)."""
+    return Facts(
+        local_addresses=list(local),
+        public_addresses=list(public),
+        media_port=8443,
+        announced=[
+            Announced(kind=kind, protocol=protocol, address=address, port=port)
+            for kind, address, port in announced
+            for protocol in ("udp", "tcp")
+        ],
+        needs_stun=True,
+        stun=[],
+        control_port=0,
+    )
+
+
+def given(
+    host: PairedHost | None,
+    facts: Facts | None,
+    *,
+    users: str = "public",
+    vantage: Role = Role.CLIENT,
+    stun_at: Sequence[int] = (),
+    turn: bool = False,
+    results: dict[str, CheckResult] | None = None,
+) -> Context:
+    uris = tuple(ServerUri(scheme="stun", host=HOST, port=port) for port in stun_at)
+    site = Site(
+        phase=Phase.PRE, media=(MediaAddress(host=HOST),), users=users, vantage=vantage, paired=True, stun=uris,
+        turn=(ServerUri(scheme="turn", host=HOST, port=1),) if turn else (),
+    )  # fmt: skip
+    return context(host, facts=facts, site=site, results=results)
+
+
+def seen_as(address: str, **more: object) -> dict[str, CheckResult]:
+    """The echo, by which the far end sees this caller."""
+    evidence: Evidence = {"mapped": [address, 50000], **more}
+    return {
+        "port.rtc-udp-echo": result("port.rtc-udp-echo", Finding(status=Status.PASS, summary="", evidence=evidence))
+    }
+
+
+# nat.type
+
+
+@pytest.mark.parametrize("vantage", [Role.CLIENT, Role.MEDIA])
+async def test_one_mapping_for_all_is_known(vantage: Role) -> None:
+    async with StunServer([HOST]) as one, StunServer([HOST]) as other:
+        finding = await nat.type_probe(given(None, None, vantage=vantage, stun_at=[one.port, other.port]))
+    assert (finding.status, finding.evidence["mapping"]) == (Status.PASS, "endpoint-independent")
+    assert [row["server"] for row in finding.evidence["mapped"]] == [f"{HOST}:{one.port}", f"{HOST}:{other.port}"]
+
+
+@pytest.mark.parametrize(("vantage", "status"), [
+    (Role.CLIENT, Status.PASS), (Role.OFFLOADER, Status.PASS), (Role.MEDIA, Status.WARN),
+    (Role.MATTERMOST, Status.WARN),
+])  # fmt: skip
+async def test_a_symmetric_nat_matters_before_servers_only(vantage: Role, status: Status) -> None:
+    """The box sends on from a socket of its own: to the server behind it this caller has another port."""
+    from tests.servers.middlebox import Middlebox
+
+    async with StunServer([HOST]) as one, Middlebox((HOST, one.port), tcp=Tcp.CLOSED) as box:
+        finding = await nat.type_probe(given(None, None, vantage=vantage, stun_at=[one.port, box.port]))
+    assert (finding.status, finding.evidence["mapping"]) == (status, "address-dependent")
+    assert "symmetric" in finding.summary
+
+
+@pytest.mark.usefixtures("quick")
+async def test_one_server_alone_does_not_tell() -> None:
+    async with StunServer([HOST]) as one:
+        finding = await nat.type_probe(given(None, None, stun_at=[one.port, 1]))
+    assert finding.status is Status.UNKNOWN and finding.summary.startswith("1 STUN servers answered")
+
+
+# nat.advertised-class
+
+
+@pytest.mark.parametrize(
+    ("announced", "caller", "users", "status"),
+    [
+        ((("override", PUBLIC, 8443),), "198.51.100.1", "public", Status.PASS),
+        ((("mapped", PUBLIC, 8443), ("host", PRIVATE, 8443)), "198.51.100.1", "public", Status.PASS),
+        ((("host", PRIVATE, 8443),), "198.51.100.1", "public", Status.FAIL),
+        ((("host", PRIVATE, 8443),), "198.51.100.1", "hybrid", Status.FAIL),
+        ((("host", PRIVATE, 8443),), "198.51.100.1", "private", Status.PASS),
+        ((("host", PRIVATE, 8443),), "10.0.0.77", "public", Status.PASS),
+        ((("host", "100.64.0.1", 8443),), "198.51.100.1", "public", Status.FAIL),
+        ((), "10.0.0.77", "private", Status.FAIL),
+    ],
+)  # fmt: skip
+async def test_what_is_announced_reaches_as_far_as_the_caller_is(
+    announced: tuple[tuple[str, str, int], ...], caller: str, users: str, status: Status
+) -> None:
+    finding = await nat.advertised_class_probe(given(None, told(*announced), users=users, results=seen_as(caller)))
+    assert finding.status is status
+    assert len(finding.evidence["candidates"]) == 2 * len(announced)
+    assert all(address in finding.summary for _, address, _ in announced)
+
+
+async def test_a_caller_is_public_where_stun_says_so_too() -> None:
+    evidence: Evidence = {"addresses": ["198.51.100.1"]}
+    results = {"stun.public-ip": result("stun.public-ip", Finding(status=Status.PASS, summary="", evidence=evidence))}
+    finding = await nat.advertised_class_probe(given(None, told(("host", PRIVATE, 1)), results=results))
+    assert (finding.status, finding.evidence["caller_is_public"]) == (Status.FAIL, True)
+
+
+@pytest.mark.parametrize("probe", [nat.advertised_class_probe, nat.advertised_reachable_probe, nat.hairpin_probe])
+async def test_without_the_stand_ins_word_nothing_is_known(probe: object) -> None:
+    assert callable(probe)
+    finding: Finding = await probe(given(None, None))
+    assert finding.status is Status.UNKNOWN
+
+
+# nat.advertised-reachable
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_announced_port_that_leads_there_passes_though_another_does_not() -> None:
+    async with media_host() as stand_in, box_before(stand_in, drop(), tcp=Tcp.CLOSED) as box:
+        assert stand_in.ready is not None
+        port = stand_in.ready.media_port
+        facts = told(("override", HOST, box.port), ("host", HOST, port))
+        finding = await nat.advertised_reachable_probe(given(paired(stand_in.ready), facts))
+    assert finding.status is Status.PASS and f"{HOST}:{port} (host) is reached" == finding.summary
+    assert [row["returned"] for row in finding.evidence["candidates"]] == [0, 3]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_announced_port_that_leads_nowhere_fails() -> None:
+    async with media_host() as stand_in, box_before(stand_in, drop(), tcp=Tcp.CLOSED) as box:
+        facts = told(("override", HOST, box.port))
+        finding = await nat.advertised_reachable_probe(given(paired(stand_in.ready), facts))
+    assert finding.status is Status.FAIL and f"{HOST}:{box.port}" in finding.summary
+
+
+async def test_what_the_echo_has_shown_is_not_asked_again() -> None:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        facts = told(("host", HOST, stand_in.ready.media_port))
+        results = seen_as("198.51.100.1", sent=24, returned=24)
+        finding = await nat.advertised_reachable_probe(given(paired(stand_in.ready), facts, results=results))
+        assert stand_in.books().sessions == []
+    assert finding.status is Status.PASS
+    assert finding.evidence["candidates"][0]["answered_by"] == "port.rtc-udp-echo"
+
+
+@pytest.mark.parametrize("results", [{}, seen_as("198.51.100.1")], ids=["it did not run", "it was skipped"])
+async def test_where_the_echo_has_shown_nothing_it_is_asked(results: dict[str, CheckResult]) -> None:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        facts = told(("host", HOST, stand_in.ready.media_port))
+        finding = await nat.advertised_reachable_probe(given(paired(stand_in.ready), facts, results=results))
+    assert finding.status is Status.PASS and finding.evidence["candidates"][0]["returned"] == 3
+
+
+async def test_nothing_announced_is_nothing_reached() -> None:
+    async with media_host() as stand_in:
+        finding = await nat.advertised_reachable_probe(given(paired(stand_in.ready), told()))
+    assert finding.status is Status.FAIL and finding.summary.endswith("nothing")
+
+
+# nat.hairpin
+
+
+class Moved(PairedHost):
+    """A stand-in that has addresses which this machine has not: each leads to a port on 127.0.0.1."""
+
+    ways: dict[str, PairedHost]
+
+    def at(self, address: str, port: int) -> PairedHost:  # noqa: ARG002 - the port is part of the way
+        return self.ways[address]
+
+
+async def hairpin(
+    public_works: bool,
+    *,
+    private_works: bool = True,
+    tcp: Tcp = Tcp.CLOSED,
+    vantage: Role = Role.CLIENT,
+    users: str = "public",
+    turn: bool = False,
+) -> Finding:
+    async with media_host() as stand_in, box_before(stand_in, drop(), tcp=tcp) as box:
+        ready = stand_in.ready
+        assert ready is not None
+        works, silent = paired(ready), paired(ready, box.port)
+        host = Moved(ready.pairing, MediaAddress(host=HOST))
+        host.ways = {PUBLIC: works if public_works else silent, PRIVATE: works if private_works else silent}
+        facts = told(public=[PUBLIC], local=[PRIVATE, HOST])
+        return await nat.hairpin_probe(given(host, facts, vantage=vantage, users=users, turn=turn))
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_public_address_that_works_from_inside_passes() -> None:
+    finding = await hairpin(public_works=True)
+    assert (finding.status, finding.evidence["inside"], finding.evidence["direct"]) == (Status.PASS, True, [PRIVATE])
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("vantage", "users", "turn", "status"), [
+    (Role.CLIENT, "public", False, Status.FAIL), (Role.MEDIA, "public", False, Status.WARN),
+    (Role.MEDIA, "hybrid", False, Status.FAIL), (Role.MATTERMOST, "public", True, Status.FAIL),
+], ids=["a caller inside", "no caller inside", "callers on both sides", "TURN inside"])  # fmt: skip
+async def test_one_that_does_not_matters_where_somebody_inside_needs_it(
+    vantage: Role, users: str, turn: bool, status: Status
+) -> None:
+    finding = await hairpin(public_works=False, vantage=vantage, users=users, turn=turn)
+    assert finding.status is status
+    assert finding.summary == f"the public address does not work from inside: {PUBLIC} (UDP and TCP)"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_udp_alone_is_named() -> None:
+    finding = await hairpin(public_works=False, tcp=Tcp.PASS)
+    assert finding.status is Status.FAIL and finding.summary.endswith(f"{PUBLIC} (UDP)")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_caller_outside_has_nothing_to_find() -> None:
+    finding = await hairpin(public_works=True, private_works=False)
+    assert (finding.status, finding.evidence["inside"]) == (Status.SKIP, False)
+
+
+async def test_a_media_host_without_a_public_address_has_none_to_reflect() -> None:
+    async with media_host() as stand_in:
+        facts = told(local=[HOST])
+        finding = await nat.hairpin_probe(given(paired(stand_in.ready), facts, vantage=Role.MEDIA))
+    assert finding.status is Status.SKIP and "no public address" in finding.summary
