@@ -184,7 +184,7 @@ class Peer:
                 self._received_rtp += 1
                 self._news.set()
             case RtcpReceived() if self._connection.rtt_s is not None:
-                self.rtts_s.append(self._connection.rtt_s); open("/tmp/rtts.log","a").write(f"{self.books.session} {len(self.lateness_s)} {self._connection.rtt_s:.4f} {self.lateness_s[-1] if self.lateness_s else 0:.4f}\n")
+                self.rtts_s.append(self._connection.rtt_s)
             case DtlsConnected():
                 self._connected.set()
             case Failed(stage, reason, code):
