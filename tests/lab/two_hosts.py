@@ -19,6 +19,8 @@ from tests.lab.network import Machine, Network
 COMMAND = [sys.executable, "-m", "calls_doctor"]
 READY_S = 10.0
 CHECK_S = 25.0
+Vantage = tuple[Machine, str, Sequence[str]]
+"""Who checks, with which link and which options beside it."""
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "NO_COLOR": "1"}
 
 
@@ -74,9 +76,7 @@ def _links(process: subprocess.Popen[bytes], errors: Path) -> list[str]:
     return text.split()
 
 
-def checking(
-    directory: Path, vantages: Sequence[tuple[Machine, str, Sequence[str]]], *, media_time: str = "1s"
-) -> list[dict[str, Any]]:
+def checking(directory: Path, vantages: Sequence[Vantage], *, media_time: str = "1s") -> list[dict[str, Any]]:
     """`calls-doctor check` on several machines at once, each with its link and options of its own: their reports."""
     started = []
     for machine, link, arguments in vantages:
