@@ -39,7 +39,7 @@ class Scenario:
     """What is broken, where, and what is to be said of it."""
 
     rules: tuple[tuple[str, str, str], ...] = ()
-    """(machine, chain, nft rule), or (machine, "ip", a line for ip); {public} and {server} stand for addresses."""
+    """(machine, chain, nft rule), or (machine, "ip", a line for ip); {public}, {server} and the like stand for addresses."""
     alone: tuple[Said, ...] = ()
     """What the caller behind NAT may say by itself: one of these."""
     merged: Said = frozenset()
@@ -164,6 +164,9 @@ SCENARIOS = {
         one("path.mtu-blackhole", PATH),
     ),
     "the link is small, and ICMP says so": Scenario(SMALL_LINK, (said(),), said()),
+    "the way back is small, and ICMP says so": Scenario(
+        (("firewall", "ip", "route change default via {gateway} mtu 1280"),), (said(),), said()
+    ),
     "a fifth is lost on the way in": at_the_servers(
         "udp dport 8443 numgen inc mod 5 == 0 drop", one("path.loss", PATH), merged=one("path.loss", PATH)
     ),
@@ -190,7 +193,7 @@ def _seed() -> None:
 def _break(net: Network, scenario: Scenario) -> None:
     at = net.addresses
     for machine, chain, rule in scenario.rules:
-        filled = rule.format(public=at.public, server=at.server, other=at.other)
+        filled = rule.format(public=at.public, server=at.server, other=at.other, gateway=at.firewall_gateway)
         if chain == "ip":
             getattr(net, machine).ip(f"{filled}\n")
         else:
