@@ -39,7 +39,7 @@ class Scenario:
     """What is broken, where, and what is to be said of it."""
 
     rules: tuple[tuple[str, str, str], ...] = ()
-    """(machine, chain, nft rule), or (machine, "ip", a line for ip); {public}, {server} and the like stand for addresses."""
+    """(machine, chain, nft rule), or (machine, "ip", a line for ip); {public} and the like are addresses."""
     alone: tuple[Said, ...] = ()
     """What the caller behind NAT may say by itself: one of these."""
     merged: Said = frozenset()
@@ -279,3 +279,20 @@ def test_a_report_comes_home_by_the_one_port_that_is_open(only: str, tmp_path: P
     served = json.loads((tmp_path / "served.json").read_text())
     assert [one["label"] for one in served["vantages"] if one["role"] == "client"] == ["caller"]
     assert {one["cause"] for one in served["diagnosis"]} == {one["cause"] for one in report["diagnosis"]} != set()
+
+
+@pytest.mark.parametrize("where", ["a link of the caller's own", "a link behind a router"])
+def test_who_says_how_large_a_packet_may_be_is_heard(where: str, tmp_path: Path) -> None:
+    with network(SEED) as net:
+        if where == "a link behind a router":
+            _break(net, Scenario(SMALL_LINK))
+        else:
+            net.caller.ip("link set eth0 mtu 1280\n")
+            net.nat.ip("link set inside mtu 1280\n")
+        with serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+            link = stand.link_to(net.addresses.public)
+            (report,) = checking(tmp_path, [(net.caller, link, ("--only", "quality.mtu"))])
+    (found,) = [check for check in report["checks"] if check["id"] == "quality.mtu"]
+    evidence = found["evidence"]
+    assert (found["status"], evidence["icmp"], evidence["mtu_bytes"]) == ("pass", True, 1280)
+    assert evidence["payload_max_bytes"] == evidence["payload_max_to_far_bytes"] == 1252
