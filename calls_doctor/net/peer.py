@@ -26,6 +26,8 @@ from calls_doctor.wire.rtp import RtpPacket
 
 CLOCK_RATE_HZ = 48000
 """Opus counts in these (RFC 7587)."""
+SETTLE_S = 1.0
+"""Round trips of a call's first second count only where it is no longer: handshakes keep both machines busy then."""
 PAYLOAD_BYTES = 100
 """Of one packet of speech at 40 kbit/s, 20 ms."""
 
@@ -123,6 +125,8 @@ class Peer:
             await asyncio.sleep(due_at - self._loop.time())
             self.lateness_s.append(self._loop.time() - due_at)
             self._raise_failure()
+            if number == round(SETTLE_S * packets_per_s):
+                self.rtts_s.clear()
             packet = RtpPacket(
                 payload_type=self._settings.payload_type,
                 sequence=(sequence + number) & 0xFFFF,
