@@ -180,6 +180,7 @@ def _self_test_site(ready: Ready | None) -> Site:
     return Site(
         vantage_reason="the self-test tests this machine against itself",
         phase=Phase.SELF_TEST,
+        paired=True,
         media=(MediaAddress(host="127.0.0.1", udp_port=port("media_port"), tcp_port=port("media_port")),),
         rtcd_url=rtcd_url,
         stun=(stun,),

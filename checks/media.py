@@ -160,7 +160,7 @@ def _aiortc_call() -> Callable[[PairedHost, float], Awaitable[Evidence]]:
 
 
 def _no_link(site: Site) -> str:
-    return "" if site.media else "no stand-in to test against: give its link with --peer"
+    return "" if site.paired else "no stand-in to test against: give its link with --peer"
 
 
 def _no_tcp(site: Site) -> str:

@@ -109,7 +109,7 @@ def _summary(evidence: Evidence) -> str:
 
 
 def _no_link(site: Site) -> str:
-    return "" if site.media else "no stand-in to test against: give its link with --peer"
+    return "" if site.paired else "no stand-in to test against: give its link with --peer"
 
 
 CHECKS = (

@@ -46,7 +46,8 @@ async def rtc_tcp_echo_probe(context: Context) -> Finding:
 
 async def _echo(context: Context, transport: Transport) -> Finding:
     paired = context.paired
-    assert paired is not None, "selected only where a link was given"
+    if paired is None:
+        return await _knock(context, transport)
     target = paired.target(transport)
     try:
         outcome = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES)
@@ -64,6 +65,31 @@ async def _echo(context: Context, transport: Transport) -> Finding:
         target=target,
         evidence=evidence,
     )
+
+
+async def _knock(context: Context, transport: Transport) -> Finding:
+    """Without a stand-in: a closed port says that nothing listens. Silence decides nothing (contract section 1, phase
+    "undetermined"), and no more does an open port: who listens there is for others to tell."""
+    from calls_doctor.net import resolver
+    from calls_doctor.net.knock import knock, said_nothing
+
+    media = context.site.media[0]
+    port = media.tcp_port if transport is Transport.TCP else media.udp_port
+    target = f"{f'[{media.host}]' if ':' in media.host else media.host}:{port}/{transport}"
+    evidence: Evidence = {"sent": 0, "returned": 0, "arrived": None, "protocol": str(transport), "paired": False}
+    try:
+        trouble = await knock(((await resolver.resolve(media.host))[0], port), transport)
+    except NetworkError as error:
+        return Finding(status=Status.UNKNOWN, summary=str(error), target=target, evidence=evidence)
+    if trouble is None:
+        summary = "something listens here; what it is, only a stand-in could tell"
+        return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
+    evidence |= {"trouble": trouble_word(trouble), "trouble_detail": str(trouble)}
+    if said_nothing(trouble):
+        summary = f"{trouble}: blocked, or nobody who would answer; run `calls-doctor serve` there to find out"
+        return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
+    status = Status.WARN if transport is Transport.TCP else Status.FAIL
+    return Finding(status=status, summary=str(trouble), target=target, evidence=evidence)
 
 
 def echo_evidence(outcome: EchoOutcome) -> Evidence:
@@ -183,7 +209,7 @@ def _api_fault(url: str, evidence: Evidence, stage: str, trouble: str, detail: s
 
 
 def _no_link(site: Site) -> str:
-    return "" if site.media else "no stand-in to test against: give its link with --peer"
+    return "" if site.media else "no media host was named: give a stand-in's link with --peer"
 
 
 def _no_api(site: Site) -> str:

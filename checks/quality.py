@@ -168,7 +168,7 @@ def _direction_faults(name: str, row: Evidence) -> list[tuple[str, str, str]]:
 
 
 def _no_link(site: Site) -> str:
-    return "" if site.media else "no stand-in to test against: give its link with --peer"
+    return "" if site.paired else "no stand-in to test against: give its link with --peer"
 
 
 CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})

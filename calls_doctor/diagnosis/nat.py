@@ -22,6 +22,8 @@ from calls_doctor.model.flow import Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
 
+TYPE = "nat.type"
+
 
 def hairpin_missing(evidence: Evidence) -> Prediction | None:
     """From inside the public address is silent, the private one is not; from outside the public one works."""
@@ -83,8 +85,9 @@ def port_not_preserved(evidence: Evidence) -> Prediction | None:
         return None
     echo = evidence.at(UDP_ECHO, shown[0].vantage)
     row = next(row for row in shown[0].evidence["candidates"] if not row["private"])
+    servers = {r.vantage for r in evidence.bad(TYPE) if is_inside(evidence, r.vantage)}
     return Prediction(
-        explains=outcomes(shown),
+        explains=outcomes([*shown, *evidence.bad_at(servers, TYPE)]),
         flow=flow_of(evidence, echo or shown[0], Role.MEDIA, "udp", MEDIA_PORT),
         summary=f"callers are handed port {row['port']} of {row['address']}, which leads nowhere",
         subject=f"{row['address']}:{row['port']}",
