@@ -23,14 +23,13 @@ from calls_doctor.errors import CallsDoctorError, UsageError
 from calls_doctor.model.books import RunBooks, SessionBooks
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
-from calls_doctor.model.report import NotTested, Report, Tool, Vantage, Verdict
+from calls_doctor.model.report import NotTested, Report, Tool, Vantage
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
-from calls_doctor.saved.merge import WHOLE_RUN, merge
+from calls_doctor.saved.rows import book_row, rfc_3339
 from calls_doctor.site import secrecy
 from calls_doctor.site.gather import Gathered, gather
 from calls_doctor.site.request import Request
 from calls_doctor.spec import Context
-from calls_doctor.wire.direct import RUN_CHARS
 from checks import CHECKS
 
 if TYPE_CHECKING:
@@ -48,21 +47,8 @@ BOOKS_WAIT_S = 1.0
 PORT_TO_BE_PICKED = 65536
 """In a plan of the self-test, for a port that is not known before it starts; no port has this number."""
 
-PHASES_MERGED = (Phase.PRE, Phase.POST, Phase.UNDETERMINED, Phase.OFFLINE, Phase.SELF_TEST)
-"""What reports together say of the phase: that a stand-in or a service was recognised once is enough."""
-TIME_DIGITS = 6
 OWN_SFU = "media.self"
 """The check that tells whether this program understands itself."""
-FLOWS = {
-    "u": "echo over UDP",
-    "t": "echo over TCP",
-    "r": "echo through the relay",
-    "m": "echo of large packets",
-    "U": "call over UDP",
-    "T": "call over TCP",
-    "R": "call through the relay",
-}
-"""The leg in a session's name (direct.RUN_CHARS characters of run before it) -> what the report calls its flow."""
 
 
 class Interrupted(CallsDoctorError):
@@ -265,7 +251,7 @@ class _Run:
         made = Report(
             tool=Tool(version=__version__),
             run_id=self._run_id,
-            started=_rfc3339(self._started),
+            started=rfc_3339(self._started),
             duration_s=round(time.monotonic() - self._began, 3),
             complete=not cut_short,
             command=self._request.command,
@@ -310,13 +296,13 @@ class _Run:
             role=str(self._site.vantage),
             public_address=address,
             network_class=network_class,
-            started=_rfc3339(self._started),
+            started=rfc_3339(self._started),
         )
 
     def _books(self) -> list[dict[str, Any]]:
         far = self._far_books.sessions if self._far_books else []
         return [
-            {"run_id": self._run_id, "end": end, **_as_fields(session)}
+            {"run_id": self._run_id, "end": end, **book_row(session)}
             for end, sessions in (("near", self._near_books), ("far", far))
             for session in sessions
         ]
@@ -329,29 +315,6 @@ def _with_own_fault(result: CheckResult, said: str) -> CheckResult:
         summary="calls-doctor itself failed: its own stand-in's process wrote an error",
         evidence={**result.evidence, "traceback": said},
     )
-
-
-def _as_fields(session: SessionBooks) -> dict[str, Any]:
-    """Books travel as arrays; a report names their fields."""
-    fields = {
-        "flow": FLOWS.get(session.session[RUN_CHARS : RUN_CHARS + 1], "another"),
-        "session": session.session,
-        "sent_rtp": session.sent_rtp,
-        "probes": len(session.probes),
-        "dtls_retransmissions": session.dtls_retransmissions,
-        "failure": session.failure,
-        "timeline": {stage: round(at_s, TIME_DIGITS) for stage, at_s in session.timeline.items()},
-    }
-    for name, rows in (("paths", session.paths), ("streams", session.streams)):
-        fields[name] = [{key: _plain(getattr(row, key)) for key in row.__struct_fields__} for row in rows]
-    return fields
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it, times to the microsecond."""
-    if isinstance(value, float):
-        return round(value, TIME_DIGITS)
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _paired(links: Sequence[Link], site: Site) -> PairedHost | None:
@@ -367,56 +330,6 @@ def with_hosts(site: Site, hosts: Sequence[MediaAddress]) -> Site:
     """The site with other media hosts."""
     names = tuple(one.host for one in hosts)
     return msgspec.structs.replace(site, media=tuple(hosts), names=names)
-
-
-def merged(reports: Sequence[Report], books: RunBooks | None = None, site: Site | None = None) -> Report:
-    """One report of several vantages' and one diagnosis drawn from all; `books` are those of a stand-in that collected
-    them. Raises UsageError."""
-    reports = sorted(reports, key=lambda one: (one.started, one.run_id))
-    found = merge([*reports, _collected(books)] if books else reports)
-    phases = {one.phase for one in reports}
-    phase = next((one for one in PHASES_MERGED if one in phases), Phase.PRE)
-    mode = next((one.mode for one in reports if one.mode), site.mode if site else None)
-    concluded = Site(mode=mode, phase=phase, vantage=site.vantage if site else Site().vantage)
-    diagnosis = conclusion.diagnosis(concluded, found.checks, found.vantages)
-    return Report(
-        tool=Tool(version=__version__),
-        run_id=books.run if books else "+".join(dict.fromkeys(one.run_id for one in reports)),
-        started=min((one.started for one in found.vantages), default=_rfc3339(datetime.now(UTC))),
-        duration_s=max((one.duration_s for one in reports), default=0.0),
-        complete=all(one.complete for one in reports),
-        command="calls-doctor report merge",
-        phase=phase,
-        mode=mode,
-        site=next((one.site for one in reports if one.site), site.settings if site else {}),
-        vantages=found.vantages,
-        verdict=conclusion.verdict(found.checks, CHECKS, complete=all(one.complete for one in reports)),
-        diagnosis=diagnosis,
-        next=conclusion.next_steps(concluded, found.checks, diagnosis),
-        checks=found.checks,
-        guide=conclusion.merged_guide(reports),
-        versions={key: value for one in reports for key, value in one.versions.items()},
-        books=found.books,
-    )
-
-
-def _collected(books: RunBooks) -> Report:
-    """A stand-in's own part: its books, and one row of its whole run, by which it is known that they are complete."""
-    whole = {
-        "run_id": books.run, "end": "far", "session": WHOLE_RUN, "flow": "the whole run", "probes": 0,
-        "foreign_runs": books.foreign_runs, "bad_integrity": books.bad_integrity,
-        "unauthenticated": books.unauthenticated,
-    }  # fmt: skip
-    rows = [{"run_id": books.run, "end": "far", **_as_fields(one)} for one in books.sessions]
-    return Report(
-        tool=Tool(version=__version__), run_id=books.run, started=_rfc3339(datetime.now(UTC)), duration_s=0.0,
-        complete=True, command="calls-doctor serve", phase=Phase.PRE, mode=None, vantages=[], verdict=Verdict.OK,
-        books=[whole, *rows],
-    )  # fmt: skip
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def exit_code(report: Report, fail_on: str = "fail") -> int:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any  # click hands over its options by name
 
+from calls_doctor import merging
 from calls_doctor import run as runs
 from calls_doctor.cli import output as out
 from calls_doctor.errors import UsageError
@@ -25,7 +26,7 @@ def show(files: Sequence[str], asked: dict[str, Any]) -> int:
 def merge(files: Sequence[str], asked: dict[str, Any]) -> int:
     """One report of all. Raises UsageError."""
     targets = out.targets(asked["format_name"], asked["outputs"])
-    return _write(runs.merged([load(path) for path in files]), targets, asked)
+    return _write(merging.merged([load(path) for path in files]), targets, asked)
 
 
 def _write(report: Report, targets: Sequence[out.Target], asked: dict[str, Any]) -> int:

@@ -12,6 +12,7 @@ from typing import Any  # click hands over its options by name
 import click
 from msgspec import structs
 
+from calls_doctor import merging
 from calls_doctor import run as runs
 from calls_doctor.cli import output as out
 from calls_doctor.cli.interrupt import run_interruptible
@@ -42,7 +43,7 @@ def run(asked: dict[str, Any]) -> int:
     _refuse_taken_ports(served)
     reports, books = run_interruptible(_serve(served, duration_s, once=asked["once"]))
     if targets:
-        merged = runs.merged(reports, books, served.site)
+        merged = merging.merged(reports, books, served.site)
         out.write(lambda name, how: FORMATS[name](merged, how), targets, out.style_for(sys.stdout, no_color=True))
     return 0
 
