@@ -33,6 +33,7 @@ from calls_doctor.spec import Context
 from checks import CHECKS
 
 if TYPE_CHECKING:
+    from calls_doctor.model.facts import Facts
     from calls_doctor.net.paired import PairedHost
     from calls_doctor.standin.launch import Options, Ready
     from calls_doctor.wire.direct import Link
@@ -195,15 +196,13 @@ class _Run:
         self._runner: Runner | None = None
         self._near_books: list[SessionBooks] = []
         self._far_books: RunBooks | None = None
-        self._handed_in = False
-        """The stand-in has this run's report."""
 
     async def against(self, site: Site, credentials: Credentials, links: Sequence[Link]) -> Report:
         """The whole run against this site; `links` are the stand-ins', none where there is none."""
         self._site = site
         self._plan = self._with_time_for_media(select(site, CHECKS, only=self._request.only, skip=self._request.skip))
         paired = _paired(links, site)
-        facts = await paired.facts() if paired is not None and site.phase is not Phase.SELF_TEST else None
+        asked = _Asked(paired, site)
 
         def context_for(results: Mapping[str, CheckResult]) -> Context:
             return Context(
@@ -211,21 +210,25 @@ class _Run:
                 credentials=credentials,
                 results=results,
                 paired=paired,
-                facts=facts,
+                told=asked.told,
                 media_time_s=media_time_s(self._request, self._site.phase),
                 thorough=self._request.thorough,
                 near_books=self._near_books,
             )
 
         self._runner = Runner(self._plan, self._vantage_id(), context_for, self._observer)
-        await self._runner.run()
+        try:
+            await self._runner.run()
+        finally:
+            await asked.end()
         if paired is not None:
             with contextlib.suppress(TimeoutError):  # the stand-in is gone: the near end's books remain
                 async with asyncio.timeout(BOOKS_WAIT_S):
                     self._far_books = await paired.books()
         report = self.report()
-        if paired is not None and facts is not None:
-            self._handed_in = await paired.hand_in(report)
+        if paired is not None and site.phase is not Phase.SELF_TEST:
+            if not await paired.hand_in(report):
+                self._observer.said("no path brought this report to the stand-in: save it (-o) and merge the files")
         return report
 
     def _with_time_for_media(self, planned: CheckPlan) -> CheckPlan:
@@ -315,6 +318,27 @@ def _with_own_fault(result: CheckResult, said: str) -> CheckResult:
         summary="calls-doctor itself failed: its own stand-in's process wrote an error",
         evidence={**result.evidence, "traceback": said},
     )
+
+
+class _Asked:
+    """What the stand-in tells of its machine: asked for when the first check wants it, and kept for all."""
+
+    def __init__(self, paired: PairedHost | None, site: Site) -> None:
+        self._paired = None if site.phase is Phase.SELF_TEST else paired
+        self._asking: asyncio.Task[Facts | None] | None = None
+
+    async def told(self) -> Facts | None:
+        """None where there is nobody to ask, or no way brings the answer."""
+        if self._paired is None:
+            return None
+        self._asking = self._asking or asyncio.create_task(self._paired.facts())
+        return await asyncio.shield(self._asking)
+
+    async def end(self) -> None:
+        """Leaves no question open."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
 
 
 def _paired(links: Sequence[Link], site: Site) -> PairedHost | None:

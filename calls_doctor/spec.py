@@ -20,6 +20,11 @@ if TYPE_CHECKING:  # its import costs 90 ms of OpenSSL, which `explain` and `--l
     from calls_doctor.net.paired import PairedHost
 
 
+async def nothing_told() -> Facts | None:
+    """Where there is no stand-in to ask."""
+    return None
+
+
 @dataclass(frozen=True)
 class Context:
     """All that a check is given. It never prints, exits or reads a file."""
@@ -33,8 +38,8 @@ class Context:
     media_time_s: float
     """How long a call's media flows."""
     thorough: bool
-    facts: Facts | None = None
-    """What the stand-in tells of its machine; None where it could not be asked."""
+    told: Callable[[], Awaitable[Facts | None]] = nothing_told
+    """Asks the stand-in what it tells of its machine, once for the whole run; None where it cannot be asked."""
     near_books: list[SessionBooks] = field(default_factory=list)
     """A check adds its own books of each session it had."""
 

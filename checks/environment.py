@@ -89,9 +89,9 @@ async def _is_the_stand_in(context: Context) -> bool:
 
     Where it could not be asked by the address of its link, it is tried at this machine's own.
     """
-    here, paired = set(local_addresses()), context.paired
-    if context.facts is not None or paired is None:
-        return context.facts is not None and bool(here & set(context.facts.local_addresses))
+    here, paired, facts = set(local_addresses()), context.paired, await context.told()
+    if facts is not None or paired is None:
+        return facts is not None and bool(here & set(facts.local_addresses))
     own = [address for address in sorted(here) if not address_class(address).is_loopback][:ADDRESSES_MAX]
     try:
         echoes = [paired.at(address, paired.udp_port).echo_once(Transport.UDP) for address in own]

@@ -27,7 +27,7 @@ async def control_probe(context: Context) -> Finding:
     """A TCP connection to a port on which the media host says that nothing listens: it must not be opened."""
     from calls_doctor.net.streams import open_stream
 
-    facts, paired = context.facts, context.paired
+    facts, paired = await context.told(), context.paired
     if facts is None or paired is None:
         return UNTOLD
     address = await paired.address()
@@ -81,7 +81,7 @@ async def api_exposure_probe(context: Context) -> Finding:
     paired = context.paired
     assert paired is not None, "selected only where a link was given"
     address = await paired.address()
-    facts = context.facts
+    facts = await context.told()
     if facts is not None and not facts.api_port:
         return Finding(status=Status.SKIP, summary="the stand-in serves no API: serve --as media --as api")
     port = facts.api_port if facts is not None else API_PORT

@@ -48,7 +48,7 @@ async def type_probe(context: Context) -> Finding:
 
 async def advertised_class_probe(context: Context) -> Finding:
     """Is there a candidate among those that callers would be handed which reaches as far as this caller is?"""
-    facts = context.facts
+    facts = await context.told()
     if facts is None:
         return UNTOLD
     rows = _candidates(facts)
@@ -66,7 +66,7 @@ async def advertised_class_probe(context: Context) -> Finding:
 
 async def advertised_reachable_probe(context: Context) -> Finding:
     """An echo to each address and port that callers would be handed."""
-    facts, paired = context.facts, context.paired
+    facts, paired = await context.told(), context.paired
     if facts is None or paired is None:
         return UNTOLD
     wanted = {(row["address"], row["port"]): row for row in _candidates(facts) if row["protocol"] == "udp"}
@@ -96,10 +96,10 @@ async def hairpin_probe(context: Context) -> Finding:
 
     A caller is inside where the media host answers it by a private address, and only there is it asked.
     """
-    paired, facts = context.paired, context.facts
+    paired, facts = context.paired, await context.told()
     if paired is None:
         return UNTOLD
-    public, private = await _addresses(context, paired)
+    public, private = await _addresses(context, paired, facts)
     evidence: Evidence = {"public_addresses": public, "users": context.site.users}
     direct = [row for row in await _echoes(paired, private) if row["udp"] or row["tcp"]]
     evidence["inside"] = bool(direct) or context.site.vantage in INSIDE
@@ -123,11 +123,11 @@ async def hairpin_probe(context: Context) -> Finding:
     return Finding(status=status, summary=summary, target=target, evidence=evidence)
 
 
-async def _addresses(context: Context, paired: PairedHost) -> tuple[list[str], list[str]]:
+async def _addresses(context: Context, paired: PairedHost, facts: Facts | None) -> tuple[list[str], list[str]]:
     """The media host's public and private addresses: as it says itself, else the link's and what the site puts behind
     it (another media host's stand-in has another key, and would be silent)."""
-    if context.facts is not None:
-        every = [*context.facts.public_addresses, *context.facts.local_addresses]
+    if facts is not None:
+        every = [*facts.public_addresses, *facts.local_addresses]
     else:
         here = await paired.address()
         every = [here, *(private for public, private in context.site.nat if public == here)]

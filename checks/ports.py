@@ -27,6 +27,8 @@ ENOUGH_RATIO = 0.8
 """A port passes where this share of the probes comes back (catalogue, port.rtc-udp-echo)."""
 LOSSY_RATIO = 0.95
 """Below this share a pass is a warning."""
+RATE_PROBES_MIN = 5
+HEADERS_BYTES = 28
 API_TIMEOUT_S = 2.6
 """For each step at rtcd's API; the system sends a second SYN after a second, a third after three."""
 TLS_TRY_S = 0.5
@@ -97,6 +99,8 @@ def echo_evidence(outcome: EchoOutcome) -> Evidence:
     rtts = sorted(echo.rtt_s for echo in outcome.returned)
     evidence: Evidence = {"sent": outcome.sent, "returned": len(outcome.returned), "session": outcome.session}
     if rtts:
+        evidence["rtt_min_s"] = round(rtts[0], 6)
+        evidence["rate_bits_per_s"] = _rate_bits_per_s(outcome)
         evidence["rtt_p50_s"] = round(median(rtts), 6)
         evidence["rtt_p95_s"] = round(rtts[min(len(rtts) - 1, int(len(rtts) * 0.95))], 6)
         evidence["mapped"] = list(outcome.mapped) if outcome.mapped else None
@@ -104,6 +108,18 @@ def echo_evidence(outcome: EchoOutcome) -> Evidence:
         evidence["trouble"] = trouble_word(outcome.trouble)
         evidence["trouble_detail"] = str(outcome.trouble)
     return evidence
+
+
+def _rate_bits_per_s(outcome: EchoOutcome) -> float | None:
+    """At which what came back came back, headers of IP and UDP included: where a link is full, what it carries.
+
+    None where too little came back to tell.
+    """
+    in_order = sorted(outcome.returned, key=lambda echo: echo.at_s)
+    if len(in_order) < RATE_PROBES_MIN or in_order[-1].at_s <= in_order[0].at_s:
+        return None
+    carried_bytes = sum(echo.size_bytes + HEADERS_BYTES for echo in in_order[1:])
+    return round(8 * carried_bytes / (in_order[-1].at_s - in_order[0].at_s))
 
 
 async def arrivals(paired: PairedHost, outcome: EchoOutcome) -> Evidence:

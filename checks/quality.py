@@ -59,6 +59,15 @@ class _Measured:
     told_by_call: bool = False
     """False: the round trips are an echo's."""
 
+    def is_beyond_us(self, fault: str) -> bool:
+        """True where a delay is over its threshold by more than this machine's own lateness could add."""
+        if self.late_p95_s <= BUSY_S:
+            return True
+        if fault == "latency":
+            return self.rtt_p95_s - 2 * self.late_p95_s > RTT_LIMIT_S
+        jitter_s = max(float(row["jitter_s"]) for row in self.directions.values())
+        return jitter_s - 2 * self.late_p95_s > JITTER_LIMIT_S
+
     @property
     def sent(self) -> int:
         return sum(row["sent"] for row in self.directions.values())
@@ -81,7 +90,7 @@ async def path_probe(context: Context) -> Finding:
     faults = [fault for name, row in measured.directions.items() for fault in _direction_faults(name, row)]
     if measured.rtt_p95_s > RTT_LIMIT_S:
         faults.append(("latency", "", f"round trip {measured.rtt_p95_s * 1000:.0f} ms"))
-    by_ourselves = [fault for fault in faults if fault[0] in TIMED] if measured.late_p95_s > BUSY_S else []
+    by_ourselves = [fault for fault in faults if fault[0] in TIMED and not measured.is_beyond_us(fault[0])]
     faults = [fault for fault in faults if fault not in by_ourselves]
     evidence: Evidence = {
         **measured.directions,

@@ -24,6 +24,10 @@ THROUGH_RELAY = (RELAY, RELAY_CALL)
 ADVERTISED = "nat.advertised-reachable"
 STREAM_LOST_RATIO = 0.3
 """More than this share of a media-rate stream lost, while single probes pass, is a limit and not a lossy path."""
+USABLE_BITS_PER_S = 100_000
+"""Contract section 6."""
+QUEUE_S = 0.1
+"""A round trip that grew by more was waited out in a queue."""
 ENOUGH_RATIO = 0.8
 """The share of probes that must come back over TCP, which loses nothing by itself."""
 NO_ROOM = 508
@@ -130,6 +134,14 @@ def is_shut(result: CheckResult | None, words: Iterable[str] = ("silent", "unrea
 def silent(evidence: Evidence) -> list[CheckResult]:
     """Vantages whose UDP probes were never answered, and not refused either."""
     return [r for r in bad(evidence, UDP_ECHO) if trouble(r) == "silent" and not r.evidence.get("returned")]
+
+
+def is_full(echo: CheckResult) -> bool:
+    """Fewer bits a second came back than a call needs, behind a queue that grew meanwhile: the link is full."""
+    rate = echo.evidence.get("rate_bits_per_s")
+    if rate is None or rate >= USABLE_BITS_PER_S:
+        return False
+    return bool(echo.evidence["rtt_p95_s"] - echo.evidence["rtt_min_s"] > QUEUE_S)
 
 
 def after_udp(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:

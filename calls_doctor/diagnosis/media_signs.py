@@ -23,6 +23,7 @@ from calls_doctor.diagnosis.media_evidence import (
     found,
     host,
     inside_too,
+    is_full,
     is_shut,
     is_unusable,
     listens,
@@ -101,7 +102,8 @@ def udp_rejected(evidence: Evidence) -> Prediction | None:
 def udp_rate_limited(evidence: Evidence) -> Prediction | None:
     """Single probes passed, and then a media-rate stream did not."""
     works = answers(evidence, UDP_ECHO)
-    calls = [r for r in bad(evidence, *UDP_CALLS) if works(r.vantage)]
+    thin = {r.vantage for r in evidence.of(UDP_ECHO) if is_full(r)}
+    calls = [r for r in bad(evidence, *UDP_CALLS) if works(r.vantage) and r.vantage not in thin]
     shown = [r for r in calls if stage(r) == "media" and trouble(r) not in GONE and is_unusable(r)]
     if not shown:
         return _probes_only(evidence, [r for r in calls if stage(r) == "ice" and trouble(r) not in GONE])

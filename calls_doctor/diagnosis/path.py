@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcome_of, outcomes
-from calls_doctor.diagnosis.media_evidence import ADVERTISED, TCP_CALL, TCP_ECHO, THROUGH_RELAY, UDP_CALLS, UDP_ECHO
+from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
+
 from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
+from calls_doctor.diagnosis.turn_signs import ALLOCATE, LISTENERS, PERMISSION
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
@@ -15,6 +16,8 @@ from calls_doctor.modes import MEDIA_PORT
 SUFFERING = (*UDP_CALLS, TCP_ECHO, TCP_CALL, *THROUGH_RELAY, ADVERTISED)
 """What a path that loses packets may break beside the probes themselves: TCP stalls, a handshake takes too long."""
 NEARLY_ALL_RATIO = 0.9
+MUCH_RATIO = 0.1
+"""Where more is lost than this, a connection may not come up, and a server may seem silent."""
 QUALITY, MTU = "quality.path", "quality.mtu"
 NEEDED_BYTES = 1200
 """As large as WebRTC's packets get: a limit from there on hits no call so far."""
@@ -28,11 +31,10 @@ def _fault(what: str) -> Callable[[Evidence], Prediction | None]:
         if not shown:
             return None
         rows = [outcome_of(r, row) for r in shown for row in r.evidence["faults"] if row["what"] == what]
-        lossy = evidence.bad_at(vantages_of(shown), UDP_ECHO, *SUFFERING) if what == "loss" else []
         echo = next(iter(evidence.bad_at(vantages_of(shown), UDP_ECHO)), evidence.at(UDP_ECHO, shown[0].vantage))
         place = own_machine(evidence)
         return Prediction(
-            explains=outcomes(lossy) | frozenset(rows),
+            explains=frozenset(rows),
             flow=flow_of(evidence, echo or shown[0], Role.MEDIA, "udp", MEDIA_PORT, _lost(_directions(shown[0], what))),
             summary=shown[0].summary,
             subject=(echo or shown[0]).target,
@@ -48,18 +50,61 @@ def _directions(result: CheckResult, what: str) -> set[str]:
 
 def loss(evidence: Evidence) -> Prediction | None:
     """Packets are lost at voice rate, or so many probes are that no call was tried."""
-    if found := _fault("loss")(evidence):
-        return found
-    # Not a warning: a probe or two of 24 that went astray prove no loss (contract section 6).
-    shown = [r for r in evidence.of(UDP_ECHO, Status.FAIL) if r.evidence.get("returned")]
-    shown = [r for r in shown if r.evidence.get("trouble", "silent") == "silent"]
-    if not shown:
+    measured = [r for r in evidence.bad(QUALITY) if _directions(r, "loss")]
+    # Not a warning: a probe or two of 24 that went astray prove no loss (contract section 6). And a link that is full
+    # loses too, which is another cause.
+    echoes = [r for r in evidence.of(UDP_ECHO, Status.FAIL) if r.evidence.get("returned") and not is_full(r)]
+    echoes = [r for r in echoes if r.evidence.get("trouble", "silent") == "silent"]
+    if not measured and not echoes:
         return None
+    rows = [outcome_of(r, row) for r in measured for row in r.evidence["faults"] if row["what"] == "loss"]
+    much = [*echoes, *(r for r in measured if _worst_ratio(r) > MUCH_RATIO)]
+    later = [
+        *evidence.bad_at(vantages_of(measured), UDP_ECHO, *UDP_CALLS),
+        *evidence.bad_at(vantages_of(much), *SUFFERING),
+    ]
+    first = (measured or echoes)[0]
+    echo = evidence.at(UDP_ECHO, first.vantage) or first
     place = own_machine(evidence)
     return Prediction(
-        explains=outcomes([*shown, *evidence.bad_at(vantages_of(shown), *SUFFERING)]),
-        flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT, _counted(shown[0])),
-        summary=f"{shown[0].summary}, the others were lost",
+        explains=outcomes([*echoes, *later]) | frozenset(rows) | _unheard(evidence, much),
+        flow=flow_of(evidence, echo, Role.MEDIA, "udp", MEDIA_PORT,
+                     _lost(_directions(first, "loss")) if measured else _counted(first)),
+        summary=first.summary if measured else f"{first.summary}, the others were lost",
+        subject=echo.target,
+        party=place.party if place else None,
+        confidence=Confidence.CERTAIN if measured else Confidence.LIKELY,
+    )  # fmt: skip
+
+
+def _worst_ratio(result: CheckResult) -> float:
+    ways = (result.evidence.get(way) or {} for way in ("to_far", "from_far", "there_and_back"))
+    return max(float(row.get("loss_ratio", 0.0)) for row in ways)
+
+
+def _unheard(evidence: Evidence, shown: list[CheckResult]) -> frozenset[Outcome]:
+    """Servers that these vantages had no answer from once: so lossy a path may swallow all of a few tries."""
+    asked = evidence.bad_at(vantages_of(shown), *LISTENERS, ALLOCATE, PERMISSION)
+    return frozenset(
+        outcome_of(r, row) for r in asked for row in bad_rows(r) if row.get("trouble") in ("silent", "cut")
+    )
+
+
+def bandwidth(evidence: Evidence) -> Prediction | None:
+    """What came back came slowly, and ever later: a queue before a thin link fills while it is asked to carry more."""
+    shown = [r for r in evidence.of(UDP_ECHO) if is_full(r)]
+    where = vantages_of(shown)
+    slow = [r for r in shown if r.status in BAD]
+    rows = [outcome_of(r, row) for r in evidence.bad_at(where, QUALITY) for row in bad_rows(r)]
+    if not slow and not rows:
+        return None
+    place = own_machine(evidence)
+    rate = shown[0].evidence["rate_bits_per_s"]
+    return Prediction(
+        explains=outcomes([*slow, *evidence.bad_at(where, *SUFFERING)]) | frozenset(rows) | _unheard(evidence, shown),
+        flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT),
+        summary=f"about {rate / 1000:.0f} kbit/s come through to {shown[0].target} and back; a call needs "
+        f"{USABLE_BITS_PER_S / 1000:.0f} at least",
         subject=shown[0].target,
         party=place.party if place else None,
         confidence=Confidence.LIKELY,
@@ -126,6 +171,13 @@ CAUSES = (
         loss,
         "Look for a full link, Wi-Fi, a VPN or a policer on the path; measure again from another network",
         "On the media host: nstat -az UdpRcvbufErrors (socket buffers too small)",
+    ),
+    _cause(
+        "bandwidth",
+        "The link carries less than a call needs.",
+        bandwidth,
+        "Look for the thinnest link on the way (a mobile link, a VPN, a shaped class) and what else fills it",
+        "A voice takes some 60 kbit/s each way for each participant who speaks; video and screens many times that",
     ),
     _cause(
         "latency",

@@ -34,6 +34,8 @@ class Echo:
     rtt_s: float
     size_bytes: int
     """Of the answer; the stand-in makes it as large as the request."""
+    at_s: float = 0.0
+    """When it came back, on the loop's clock."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class _Probes:
         mapped: Address | None = None
         for transaction_id, answer in self._exchange.answers.items():
             number = self._numbers[transaction_id]
-            echoes.setdefault(number, Echo(number, answer.rtt_s, answer.size_bytes))
+            echoes.setdefault(number, Echo(number, answer.rtt_s, answer.size_bytes, answer.at_s))
             mapped = answer.message.get(stun.XOR_MAPPED_ADDRESS) or mapped
         trouble = self._exchange.heard
         if trouble is None and not echoes:

@@ -29,6 +29,8 @@ class Answer:
     rtt_s: float
     """Since the request was sent last."""
     size_bytes: int
+    at_s: float = 0.0
+    """On the loop's clock."""
 
 
 class Exchange:
@@ -69,7 +71,8 @@ class Exchange:
         if asked_at is None or message.method != Method.BINDING or not self._is_authentic(message):
             return
         if message.message_class is MessageClass.SUCCESS:
-            answer = Answer(message, self._loop.time() - asked_at, len(data))
+            now = self._loop.time()
+            answer = Answer(message, now - asked_at, len(data), now)
             self.answers.setdefault(message.transaction_id, answer)
         elif message.message_class is MessageClass.ERROR:
             self.refusal = message.get(stun.ERROR_CODE)

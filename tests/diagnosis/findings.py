@@ -58,6 +58,13 @@ def udp(returned: int = 0, trouble: str = "", arrived: int | None = None, at: st
     return echo("port.rtc-udp-echo", returned, trouble, arrived, at=at)
 
 
+def thin_link(returned: int = 9, rate_bits_per_s: int = 64_000, at: str = CLIENT) -> CheckResult:
+    """port.rtc-udp-echo over a link that is full: what came back came slowly and ever later."""
+    full = udp(returned, "silent", returned, at=at)
+    full.evidence.update(rtt_min_s=0.05, rtt_p50_s=0.4, rtt_p95_s=0.7, rate_bits_per_s=rate_bits_per_s)
+    return full
+
+
 def tcp(
     returned: int = 0, trouble: str = "", arrived: int | None = None, sent: int = SENT, at: str = CLIENT
 ) -> CheckResult:

@@ -172,6 +172,7 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
     "turn.peer-denied": [f.turn("turn.permission", f.turn_row(f.TURN_UDP, "refused-request", 403, peer=f.MEDIA_HOST))],
     "turn.relay-blocked": [f.relay_range()],
     "path.loss": [f.udp(24, arrived=24), f.path(("loss", "to_far"))],
+    "path.bandwidth": [f.thin_link(), f.tcp(24, arrived=24)],
     "path.latency": [f.udp(24, arrived=24), f.path(("latency", ""))],
     "path.jitter": [f.udp(24, arrived=24), f.path(("jitter", "from_far"))],
     "path.reordering": [f.udp(24, arrived=24), f.path(("reordering", "from_far"))],

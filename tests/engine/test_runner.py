@@ -71,7 +71,6 @@ def context(results: Mapping[str, CheckResult]) -> Context:
         credentials=Credentials(),
         results=results,
         paired=None,
-        facts=None,
         media_time_s=0.3,
         thorough=False,
     )  # fmt: skip

@@ -67,12 +67,16 @@ def context(
     site: Site | None = None,
 ) -> Context:
     """What a check against this host is given; `site` instead of the one that phase and TURN make."""
+
+    async def told() -> Facts | None:
+        return facts
+
     return Context(
         site=site or Site(phase=phase, media=(MediaAddress(host=HOST),), turn=turn),
         credentials=credentials or Credentials(),
         results=results or {},
         paired=host,
-        facts=facts,
+        told=told,
         media_time_s=media_time_s,
         thorough=thorough,
     )
