@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
-
+from calls_doctor.diagnosis.media_evidence import (
+    ADVERTISED,
+    TCP_CALL,
+    TCP_ECHO,
+    THROUGH_RELAY,
+    UDP_CALLS,
+    UDP_ECHO,
+    USABLE_BITS_PER_S,
+    is_full,
+)
 from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
 from calls_doctor.diagnosis.turn_signs import ALLOCATE, LISTENERS, PERMISSION
 from calls_doctor.model.check import CheckResult, Status
@@ -107,7 +116,7 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
         f"{USABLE_BITS_PER_S / 1000:.0f} at least",
         subject=shown[0].target,
         party=place.party if place else None,
-        confidence=Confidence.LIKELY,
+        confidence=place.confidence if place else Confidence.LIKELY,
     )
 
 
