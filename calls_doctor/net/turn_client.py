@@ -100,6 +100,10 @@ async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Chal
             return Challenge(event.code, "", False, event.software, rtt_s)
         assert isinstance(event, Allocated), "one of those that were waited for"
         return Challenge(0, "", False, event.software, rtt_s)
+    except Silence as error:
+        if driver.client.stream:  # so the port is open, and what listens there hangs
+            raise Silence(error.what, error.after_s, "the connection was accepted") from None
+        raise
     finally:
         await _release(driver)
 

@@ -309,6 +309,7 @@ async def test_silence_is_told_within_the_time_given_whichever_way_it_was_asked(
             await challenge(uri(port, transport), (HOST, port), timeout_s=0.4)
         assert 0.39 < loop.time() - began < 0.4 + turn_client.RELEASE_S + 0.2
         assert silence.value.after_s == 0.4
+        assert ("was accepted" in str(silence.value)) is (transport == "tcp"), "an open port is no blocked one"
 
 
 async def test_a_certificate_is_judged_by_chain_and_name(
