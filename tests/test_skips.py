@@ -33,19 +33,7 @@ def run(folder: Path, name: str, text: str) -> str:
     """A pytest of its own over one file, with the rule and nothing else of ours."""
     (folder / "tests" / "lab").mkdir(parents=True, exist_ok=True)
     (folder / "tests" / "lab" / name).write_text(text)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "tests.skips",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        "/dev/null",
-        "-q",
-        "-ra",
-    ]
+    options = ["-p", "tests.skips", "-p", "no:cacheprovider", "-c", "/dev/null", "-q", "-ra", f"--rootdir={folder}"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(folder / "tests" / "lab" / name)],
         cwd=ROOT,
