@@ -108,7 +108,7 @@ async def test_a_call_that_loses_half_has_failed() -> None:
 
 
 async def test_delay_and_reordering_are_counted_and_fail_nothing() -> None:
-    rules = reorder(5, 0.05, Way.BACK, PacketKind.RTP), delay(0.02, spread_s=0.005)
+    rules = reorder(5, 0.05, Way.BACK, PacketKind.RTP), delay(0.02)
     async with behind(*rules) as host:
         finding = await media.call_udp_probe(context(host))
     evidence = finding.evidence
