@@ -6,6 +6,7 @@ books say which of them arrived: so a failure names the direction.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from statistics import median
 from typing import TYPE_CHECKING, Any  # evidence is JSON
@@ -159,52 +160,80 @@ def _echo_summary(outcome: EchoOutcome, evidence: dict[str, Any]) -> str:
 
 
 async def api_tcp_probe(context: Context) -> Finding:
+    """Every address of rtcd's name by itself: the plugin keeps a connection to each. One that fails is a failure."""
+    from calls_doctor.net import http
+
+    url = context.site.rtcd_url
+    try:
+        addresses = await http.addresses_of(url)
+    except NetworkError as error:
+        return _api_fault(url, {}, "connect", trouble_word(error), str(error))
+    findings = await asyncio.gather(*(_api_at(context, url, address) for address in addresses))
+    at = next((n for n, one in enumerate(findings) if one.status is not Status.PASS), 0)
+    if len(addresses) == 1:
+        return findings[0]
+    rows = [_api_row(*pair) for pair in zip(addresses, findings, strict=True)]
+    good = sum(one.status is Status.PASS for one in findings)
+    said = findings[at].summary if good == len(rows) else f"{addresses[at]}: {findings[at].summary}"
+    return Finding(
+        status=findings[at].status,
+        summary=f"{said} ({good} of {len(rows)} addresses answer)",
+        target=url,
+        evidence=findings[at].evidence | {"addresses": rows},
+    )
+
+
+def _api_row(address: str, finding: Finding) -> dict[str, Any]:
+    told = {key: finding.evidence.get(key) for key in ("stage", "trouble", "version")}
+    return {"address": address, "ok": finding.status is Status.PASS} | told
+
+
+async def _api_at(context: Context, url: str, host: str) -> Finding:
     """TCP connect, GET /version, then the stand-in's WebSocket: hello with this run's pair, refusal of a wrong one."""
     from calls_doctor.net import http, rtcd_client
 
-    url = context.site.rtcd_url
     evidence: Evidence = {}
     stage = "connect"
     try:
-        stream = await http.connect(url, API_TIMEOUT_S)
+        stream = await http.connect(url, API_TIMEOUT_S, host=host)
         stage = "http"
         answer = await http.get_over(stream, f"{url}/version", API_TIMEOUT_S)
     except NetworkError as error:
         word = trouble_word(error)
-        return await _no_answer(url, evidence, stage, word, str(error))
+        return await _no_answer(url, host, evidence, stage, word, str(error))
     except ProtocolError as error:
         word = "tls" if isinstance(error, TlsError) else "not-http"
-        return await _no_answer(url, evidence, stage, word, str(error))
+        return await _no_answer(url, host, evidence, stage, word, str(error))
     evidence |= {"connect_s": round(answer.connect_s, 6), "http_status": answer.status}
     version = rtcd_client.version_of(answer)
     if version is None:
         word = f"status-{answer.status}"
         said = f"what answers {url}/version is not rtcd's API (status {answer.status})"
-        return await _no_answer(url, evidence, stage, word, said)
+        return await _no_answer(url, host, evidence, stage, word, said)
     evidence["version"] = version
     if context.paired is None or not version.startswith(rtcd.STAND_IN_PREFIX):
         summary = f"rtcd answers, version {version or 'unnamed'}; nothing was asked that needs its credentials"
         return Finding(status=Status.PASS, summary=summary, target=url, evidence=evidence)
-    return await _hello(context.paired, url, evidence)
+    return await _hello(context.paired, url, host, evidence)
 
 
-async def _no_answer(url: str, evidence: Evidence, stage: str, trouble: str, detail: str) -> Finding:
+async def _no_answer(url: str, host: str, evidence: Evidence, stage: str, trouble: str, detail: str) -> Finding:
     """rtcd has not answered. A server that wants TLS says so in HTTP, in TLS or by closing: that is told apart."""
     from calls_doctor.net import http
 
     asked_plainly = stage == "http" and url.startswith("http:")
-    if asked_plainly and trouble in MAY_WANT_TLS and await http.speaks_tls_at(url, TLS_TRY_S):
+    if asked_plainly and trouble in MAY_WANT_TLS and await http.speaks_tls_at(url, TLS_TRY_S, host=host):
         return _api_fault(url, evidence, stage, "wants-tls", f"{url}: the port speaks TLS, and the URL says http")
     return _api_fault(url, evidence, stage, trouble, detail)
 
 
-async def _hello(paired: PairedHost, url: str, evidence: Evidence) -> Finding:
+async def _hello(paired: PairedHost, url: str, host: str, evidence: Evidence) -> Finding:
     from calls_doctor.net import rtcd_client
 
+    ours, wrong = (paired.api_client_id, paired.api_auth_key), ("calls-doctor-wrong", secrets.token_hex(20))
     try:
-        hello_s = await rtcd_client.hello(url, paired.api_client_id, paired.api_auth_key, API_TIMEOUT_S)
-        evidence["hello_s"] = round(hello_s, 6)
-        wrong = await rtcd_client.refuses(url, "calls-doctor-wrong", secrets.token_hex(20), API_TIMEOUT_S)
+        evidence["hello_s"] = round(await rtcd_client.hello(url, *ours, API_TIMEOUT_S, host=host), 6)
+        refused = await rtcd_client.refuses(url, *wrong, API_TIMEOUT_S, host=host)
     except (NetworkError, ProtocolError) as error:
         word = trouble_word(error) if isinstance(error, NetworkError) else "not-websocket"
         return _api_fault(url, evidence, "websocket", word, f"/version answers, the WebSocket does not: {error}")
@@ -212,8 +241,8 @@ async def _hello(paired: PairedHost, url: str, evidence: Evidence) -> Finding:
         # rtcd says 200 instead of 101 where the credentials are wrong (rtcd-protocol, "Trap").
         word = "unauthorized" if error.code == rtcd_client.WRONG_CREDENTIALS else f"status-{error.code}"
         return _api_fault(url, evidence, "websocket", word, f"/version answers, {error}")
-    evidence["refuses_wrong_key"] = wrong
-    if not wrong:
+    evidence["refuses_wrong_key"] = refused
+    if not refused:
         return _api_fault(url, evidence, "websocket", "open", "the WebSocket accepts a key that nobody gave out")
     summary = f"/version, the WebSocket's hello in {evidence['hello_s'] * 1000:.0f} ms, a wrong key is refused"
     return Finding(status=Status.PASS, summary=summary, target=url, evidence=evidence)

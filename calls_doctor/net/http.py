@@ -69,23 +69,30 @@ async def get_over(stream: Stream, url: str, timeout_s: float, headers: Headers 
         await stream.close()
 
 
-async def connect(url: str, timeout_s: float) -> Stream:
-    """The connection to an http, https, ws or wss URL. Raises what `resolve` and `open_stream` raise."""
+async def connect(url: str, timeout_s: float, *, host: str = "") -> Stream:
+    """The connection to an http, https, ws or wss URL: to this address of its host, or to the first that this machine
+    can try. Raises what `resolve` and `open_stream` raise."""
     parts = urlsplit(url)
     tls_name = (parts.hostname or "") if parts.scheme in _SECURE else ""
-    return await open_stream(await _address(parts), timeout_s, tls_name=tls_name)
+    return await open_stream(await _address(url, host), timeout_s, tls_name=tls_name)
 
 
-async def speaks_tls_at(url: str, timeout_s: float) -> bool:
-    """True where the URL's host and port speak TLS, whatever its scheme says."""
+async def speaks_tls_at(url: str, timeout_s: float, *, host: str = "") -> bool:
+    """True where the URL's port at this address of its host speaks TLS, whatever its scheme says."""
     try:
-        return await speaks_tls(await _address(urlsplit(url)), timeout_s)
+        return await speaks_tls(await _address(url, host), timeout_s)
     except NetworkError:  # its name has no address
         return False
 
 
-async def _address(parts: SplitResult) -> Address:
-    return (await resolver.resolve(parts.hostname or ""))[0], parts.port or (443 if parts.scheme in _SECURE else 80)
+async def addresses_of(url: str) -> list[str]:
+    """Every address of the URL's host that this machine can try. Raises what `resolve` raises."""
+    return resolver.routed(await resolver.resolve(urlsplit(url).hostname or ""))
+
+
+async def _address(url: str, host: str) -> Address:
+    parts = urlsplit(url)
+    return host or (await addresses_of(url))[0], parts.port or (443 if parts.scheme in _SECURE else 80)
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,9 @@ def version_of(answer: HttpAnswer) -> str | None:
     return told.buildVersion[:VERSION_MAX_CHARS]
 
 
-async def hello(url: str, client_id: str, auth_key: Secret, timeout_s: float) -> float:
-    """Opens the WebSocket of the API at this http(s) URL and waits for `hello`; how long that took, in seconds.
+async def hello(url: str, client_id: str, auth_key: Secret, timeout_s: float, *, host: str = "") -> float:
+    """Opens the WebSocket of the API at this http(s) URL and waits for `hello`; how long that took, in seconds. With
+    `host` at this address of several.
 
     Raises FarEndError where the upgrade is refused (200: the credentials are wrong), HttpError where what comes is
     not rtcd's hello, NetworkError.
@@ -49,7 +50,7 @@ async def hello(url: str, client_id: str, auth_key: Secret, timeout_s: float) ->
     headers = [_authorization(client_id, auth_key)]
     try:
         async with asyncio.timeout(timeout_s):
-            async with open_websocket(_websocket_url(url), timeout_s, headers=headers) as socket:
+            async with open_websocket(_websocket_url(url), timeout_s, headers=headers, host=host) as socket:
                 message = await socket.receive()
     except TimeoutError:
         raise Silence(f"hello at {shown(url)}", timeout_s) from None
@@ -58,14 +59,14 @@ async def hello(url: str, client_id: str, auth_key: Secret, timeout_s: float) ->
     return loop.time() - began
 
 
-async def refuses(url: str, client_id: str, auth_key: str, timeout_s: float) -> bool:
+async def refuses(url: str, client_id: str, auth_key: str, timeout_s: float, *, host: str = "") -> bool:
     """True where the WebSocket is refused to these credentials, False where it opens, whatever is said there then.
 
     Raises FarEndError for an answer that is neither, HttpError, NetworkError.
     """
     headers = [_authorization(client_id, Secret(auth_key))]
     try:
-        async with open_websocket(_websocket_url(url), timeout_s, headers=headers):
+        async with open_websocket(_websocket_url(url), timeout_s, headers=headers, host=host):
             return False
     except FarEndError as error:
         if error.code not in REFUSALS:

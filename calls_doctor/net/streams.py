@@ -14,6 +14,8 @@ from calls_doctor.model.flow import Address
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 NOT_TLS = "what answers does not speak TLS"
 """In the sentence of a TlsError where that is the matter."""
+CUT_IN_TLS = "the connection was cut during the TLS handshake"
+"""At the end of the sentence of a TlsError where that is the matter."""
 
 
 @dataclass(frozen=True)
@@ -87,5 +89,5 @@ def _trouble(error: OSError, what: str, tls: bool) -> Refused | Unreachable | Tl
     if error.errno == errno.ECONNREFUSED:
         return Refused(what)
     if tls and (error.errno == errno.ECONNRESET or error.errno is None):
-        return TlsError(f"{what}: the connection was cut during the TLS handshake")
+        return TlsError(f"{what}: {CUT_IN_TLS}")
     return Unreachable(what, detail=reason_of(error))

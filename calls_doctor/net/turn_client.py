@@ -20,7 +20,7 @@ from calls_doctor.model.credentials import TurnCredentials
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.model.site import ServerUri
 from calls_doctor.net.sockets import Channel, Receiver, open_udp
-from calls_doctor.net.streams import speaks_tls
+from calls_doctor.net.streams import CUT_IN_TLS, speaks_tls
 from calls_doctor.net.turn_driver import Subject, TurnDriver
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import Method
@@ -55,15 +55,19 @@ async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Ch
     """Asks for a relay without credentials. Raises NetworkError, ProtocolError, or FarEndError for 300.
 
     A server that waits for TLS takes plain TURN for the head of a long record, and coturn without TLS takes a handshake
-    for the head of a message: both are silent. So the last part of the time is for asking the other way.
+    for the head of a message: both are silent, or hang up where the handshake's random bytes make no such head. So the
+    last part of the time is for asking the other way.
     """
     other_way_s = min(OTHER_WAY_S, timeout_s / 2) if uri.transport != "udp" else 0.0
     try:
         return await _challenge(uri, address, timeout_s - other_way_s)
-    except Silence as error:
-        if other_way_s and await _answers_the_other_way(uri, address, other_way_s):
+    except (Silence, TlsError) as error:
+        undecided = isinstance(error, Silence) or str(error).endswith(CUT_IN_TLS)
+        if undecided and other_way_s and await _answers_the_other_way(uri, address, other_way_s):
             raise TlsError(_OTHER_WAY[uri.transport].format(uri)) from None
-        raise Silence(error.what, timeout_s, error.detail) from None
+        if isinstance(error, Silence):
+            raise Silence(error.what, timeout_s, error.detail) from None
+        raise
 
 
 async def _answers_the_other_way(uri: ServerUri, address: Address, timeout_s: float) -> bool:
@@ -96,6 +100,10 @@ async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Chal
             return Challenge(event.code, "", False, event.software, rtt_s)
         assert isinstance(event, Allocated), "one of those that were waited for"
         return Challenge(0, "", False, event.software, rtt_s)
+    except Silence as error:
+        if driver.client.stream:  # so the port is open, and what listens there hangs
+            raise Silence(error.what, error.after_s, "the connection was accepted") from None
+        raise
     finally:
         await _release(driver)
 

@@ -104,16 +104,16 @@ class WebSocket:
 
 @asynccontextmanager
 async def open_websocket(
-    url: str, timeout_s: float, *, headers: Sequence[tuple[str, str]] = ()
+    url: str, timeout_s: float, *, headers: Sequence[tuple[str, str]] = (), host: str = ""
 ) -> AsyncIterator[WebSocket]:
-    """A WebSocket to a ws or wss URL, without Origin (rtcd refuses a foreign one).
+    """A WebSocket to a ws or wss URL, without Origin (rtcd refuses a foreign one); `host` as `http.connect` has it.
 
     Raises Refused, Unreachable, Unresolved, Silence or Cut for the network, FarEndError with the HTTP status that came
     instead of 101, HttpError for what is no HTTP, TlsError.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            socket = await _opened(url, headers)
+            socket = await _opened(url, headers, host)
     except TimeoutError:
         raise Silence(_named(url), timeout_s) from None
     try:
@@ -122,8 +122,8 @@ async def open_websocket(
         await socket.close()
 
 
-async def _opened(url: str, headers: Sequence[tuple[str, str]]) -> WebSocket:
-    stream = await connect(url, CONNECT_MAX_S)
+async def _opened(url: str, headers: Sequence[tuple[str, str]], host: str) -> WebSocket:
+    stream = await connect(url, CONNECT_MAX_S, host=host)
     try:
         return await _upgraded(stream, url, headers)
     except BaseException:

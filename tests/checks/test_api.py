@@ -22,6 +22,7 @@ from calls_doctor.model.check import CheckResult, Finding, Status
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net import resolver
 from calls_doctor.net.paired import PairedHost
+from calls_doctor.standin.api import ApiServer
 from calls_doctor.standin.launch import Options, StandInProcess
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire import rtcd
@@ -230,6 +231,38 @@ async def test_https_with_a_certificate_for_the_name(tmp_path: Path, monkeypatch
         assert finding.status is Status.PASS and causes == []
         finding, causes = await found(f"https://other.example.com:{api.port}")
         assert words(finding) == (Status.FAIL, "connect", "tls") and causes == ["tls.invalid"]
+
+
+OTHER_HOST = "127.0.0.2"
+
+
+@pytest.fixture
+def two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name has two addresses."""
+
+    async def both(_host: str) -> list[str]:
+        return [HOST, OTHER_HOST]
+
+    monkeypatch.setattr(resolver, "resolve", both)
+
+
+@pytest.mark.usefixtures("two_addresses")
+async def test_each_address_of_the_name_is_asked_by_itself(host: PairedHost) -> None:
+    def listening(*hosts: str) -> ApiServer:
+        return ApiServer(hosts, client_id=host.api_client_id, auth_key=host.api_auth_key)
+
+    async with listening(HOST, OTHER_HOST) as api:
+        finding, causes = await found(f"http://rtcd.example.com:{api.port}", host)
+        assert finding.status is Status.PASS and causes == [] and "2 of 2 addresses" in finding.summary
+        assert [(row["address"], row["ok"]) for row in finding.evidence["addresses"]] == [
+            (HOST, True), (OTHER_HOST, True),
+        ]  # fmt: skip
+        assert finding.evidence["hello_s"] > 0
+    async with listening(HOST) as api:
+        finding, causes = await found(f"http://rtcd.example.com:{api.port}", host)
+    assert words(finding) == (Status.FAIL, "connect", "refused") and causes == ["api.refused"]
+    assert finding.summary.startswith(f"{OTHER_HOST}: ") and "1 of 2 addresses" in finding.summary
+    assert [(row["ok"], row["trouble"]) for row in finding.evidence["addresses"]] == [(True, None), (False, "refused")]
 
 
 def _state(pid: int) -> str:

@@ -108,7 +108,7 @@ async def test_a_call_that_loses_half_has_failed() -> None:
 
 
 async def test_delay_and_reordering_are_counted_and_fail_nothing() -> None:
-    rules = reorder(5, 0.05, Way.BACK, PacketKind.RTP), delay(0.02, spread_s=0.005)
+    rules = reorder(5, 0.05, Way.BACK, PacketKind.RTP), delay(0.02)
     async with behind(*rules) as host:
         finding = await media.call_udp_probe(context(host))
     evidence = finding.evidence
@@ -153,10 +153,11 @@ async def test_checks_that_are_dropped_are_named_within_three_seconds(
     assert time.monotonic() - began_s < 3.0
     evidence = finding.evidence
     assert (finding.status, evidence["stage"]) == (Status.FAIL, "ice")
-    assert evidence["near"]["stun_in"] == 0 and evidence["near"]["stun_out"] == (8 if way is Way.OUT else 12)
+    assert evidence["near"]["stun_in"] == 0
     if way is Way.BACK:  # the books come over TCP, and say that the requests arrived
-        assert evidence["far"]["stun_in"] == 12 and evidence["far"]["stun_out"] == 12
+        assert evidence["near"]["stun_out"] == evidence["far"]["stun_in"] == evidence["far"]["stun_out"] == 12
     else:
+        assert evidence["near"]["stun_out"] >= 8, "four from each session; a busy machine that is late sends a fifth"
         assert evidence["far"] is None
 
 

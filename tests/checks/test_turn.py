@@ -85,7 +85,9 @@ def trouble(found: Checked, check: str = "challenge") -> list[object]:
 
 async def test_over_udp_and_tcp_everything_passes_and_nothing_is_left_behind() -> None:
     async with server() as turn_server:
+        began = time.monotonic()
         found = await checked(uri(turn_server.port), uri(turn_server.port, "tcp"))
+        assert time.monotonic() - began < turn.EXCHANGE_S, "what has come is not waited for"
         assert found.statuses == ALL_PASS and found.causes == []
         assert turn_server.allocations == 0
     challenge, allocate = found.rows("challenge"), found.rows("allocate")
@@ -172,6 +174,7 @@ async def test_an_open_relay_gets_its_allocation_back_and_fails_even_beside_one_
     async with scripted(gives) as where, server() as turn_server:
         found = await checked(where, uri(turn_server.port), only=["turn.challenge"])
     assert found.statuses == {"challenge": "fail"} and found.causes == ["turn.unauthenticated"]
+    assert "gave a relay to nobody in particular" in found.results["turn.challenge"].summary
     assert asked == [(Method.ALLOCATE, None), (Method.REFRESH, 0)]
 
 

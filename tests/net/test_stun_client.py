@@ -52,7 +52,9 @@ async def test_the_second_request_is_answered() -> None:
         request, client = await lossy.receive()
         message = stun.parse(request)
         mapped = [(stun.XOR_MAPPED_ADDRESS, ("192.0.2.7", 4711))]
-        await lossy.send(Message(1, MessageClass.SUCCESS, bytes(12), mapped).encode(), client)  # somebody else's
+        elses: stun.Attributes = [(stun.XOR_MAPPED_ADDRESS, ("192.0.2.99", 1))]
+        await lossy.send(Message(1, MessageClass.SUCCESS, bytes(12), elses).encode(), client)
+        await lossy.send(Message(3, MessageClass.SUCCESS, message.transaction_id, elses).encode(), client)
         await lossy.send(b"noise", client)
         await lossy.send(Message(1, MessageClass.SUCCESS, message.transaction_id, mapped).encode(), client)
         assert (await asking).mapped == ("192.0.2.7", 4711)
@@ -76,10 +78,12 @@ async def test_answers_that_are_none(answer: Message, error: type[Exception]) ->
 
 
 async def test_a_closed_port_and_what_is_no_stun_server(free_port: Callable[[], int]) -> None:
-    closed = free_port()
+    closed, loop = free_port(), asyncio.get_running_loop()
     for transport in ("udp", "tcp", "tls"):
+        began = loop.time()
         with pytest.raises(Refused):
             await binding((HOST, closed), transport=transport)
+        assert loop.time() - began < 0.5, "a refusal is not waited out"
     async with PlainUdp() as other:
         asking = asyncio.create_task(binding(other.address, schedule_s=(0.0,), decided_s=0.2))
         _, client = await other.receive()

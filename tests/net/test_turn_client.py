@@ -103,6 +103,7 @@ async def test_wrong_credentials_and_a_denied_peer_are_refusals_with_their_codes
             assert denied.value.code == 403 and "Create Permission" in str(denied.value)
             with pytest.raises(FarEndError, match="Channel Bind"):
                 await allocation.channel(("192.0.2.1", 8443), Heard())
+            assert allocation._driver.receivers == {}
         assert "wonderland" not in str(refused.value) + repr(refused.value)
 
 
@@ -132,6 +133,77 @@ async def test_cancelling_gives_the_allocation_back(transport: str) -> None:
         with pytest.raises(asyncio.CancelledError):
             await holding
         assert turn.allocations == 0
+
+
+async def test_an_impatient_cancellation_still_gives_the_allocation_back() -> None:
+    async with server() as turn:
+        opened = asyncio.Event()
+
+        async def hold() -> None:
+            async with await allocate(uri(turn.port), (HOST, turn.port), GOOD, timeout_s=TIMEOUT_S):
+                opened.set()
+                await asyncio.Event().wait()
+
+        holding = asyncio.create_task(hold())
+        await opened.wait()
+        holding.cancel()
+        await asyncio.sleep(0)  # it is giving back by now
+        holding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await holding
+        assert turn.allocations == 0
+
+
+async def test_what_may_have_been_granted_meanwhile_is_given_back_over_udp() -> None:
+    async with PlainUdp() as plain:
+        asking = asyncio.create_task(allocate(uri(plain.address[1]), plain.address, GOOD, timeout_s=TIMEOUT_S))
+        packet, client = await plain.receive()
+        challenge_: stun.Attributes = [
+            (stun.ERROR_CODE, stun.ErrorCode(401, "")), (stun.REALM, "r"), (stun.NONCE, b"n"),
+        ]  # fmt: skip
+        await plain.send(Message(3, MessageClass.ERROR, packet[8:20], challenge_).encode(), client)
+        while stun.parse((await plain.receive())[0]).get(stun.USERNAME) is None:
+            pass  # the first request again
+        asking.cancel()
+        while (request := stun.parse((await plain.receive())[0])).method != Method.REFRESH:
+            pass
+        assert request.get(stun.LIFETIME) == 0
+        await plain.send(
+            Message(
+                4, MessageClass.ERROR, request.transaction_id, [(stun.ERROR_CODE, stun.ErrorCode(437, ""))]
+            ).encode(),
+            client,
+        )
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+
+async def test_giving_back_waits_for_the_answer_and_no_longer() -> None:
+    loop = asyncio.get_running_loop()
+    async with server() as turn:
+        allocation = await allocate(uri(turn.port), (HOST, turn.port), GOOD, timeout_s=TIMEOUT_S)
+        assert 0 < allocation.rtt_s < 1
+        began = loop.time()
+        async with allocation:
+            pass
+        assert loop.time() - began < turn_client.RELEASE_S / 2 and turn.allocations == 0
+        allocation = await allocate(uri(turn.port), (HOST, turn.port), GOOD, timeout_s=TIMEOUT_S)
+        turn.faults = Faults(mute=True)
+        began = loop.time()
+        async with allocation:
+            pass
+        assert turn_client.RELEASE_S <= loop.time() - began + 0.01 < turn_client.RELEASE_S + 0.2
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_an_allocation_that_is_not_answered_takes_no_longer_than_was_given(transport: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with PlainUdp() as mute, tcp_listener(hangs=True) as hanging:
+        port = mute.address[1] if transport == "udp" else hanging
+        began = loop.time()
+        with pytest.raises(Silence):
+            await allocate(uri(port, transport), (HOST, port), GOOD, timeout_s=0.2)
+        assert 0.19 < loop.time() - began < 0.2 + turn_client.RELEASE_S + 0.2
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -207,8 +279,8 @@ async def test_tls_on_the_plain_port_and_plain_on_the_tls_port_are_both_said(aut
     async with tcp_listener(b"SSH-2.0-OpenSSH_9.2\r\n") as port:
         with pytest.raises(TlsError, match="does not speak TLS"):
             await challenge(uri(port, "tls"), (HOST, port), timeout_s=TIMEOUT_S)
-    async with server() as turn:  # it ends a connection that does not begin like TURN
-        with pytest.raises(TlsError, match="cut during the TLS handshake"):
+    async with server() as turn:  # it ends a connection that does not begin like TURN, and answers one that does
+        with pytest.raises(TlsError, match="speaks TURN without TLS"):
             await challenge(uri(turn.port, "tls"), (HOST, turn.port), timeout_s=TIMEOUT_S)
 
 
@@ -237,6 +309,7 @@ async def test_silence_is_told_within_the_time_given_whichever_way_it_was_asked(
             await challenge(uri(port, transport), (HOST, port), timeout_s=0.4)
         assert 0.39 < loop.time() - began < 0.4 + turn_client.RELEASE_S + 0.2
         assert silence.value.after_s == 0.4
+        assert ("was accepted" in str(silence.value)) is (transport == "tcp"), "an open port is no blocked one"
 
 
 async def test_a_certificate_is_judged_by_chain_and_name(

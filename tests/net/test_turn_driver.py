@@ -100,6 +100,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 async def test_each_of_several_who_ask_at_once_gets_the_answer_to_his_question(bench: Bench) -> None:
+    heard = bench.listen(PEER, OTHER)
     await bench.allocate()
     asking = [
         asyncio.create_task(question)
@@ -113,6 +114,7 @@ async def test_each_of_several_who_ask_at_once_gets_the_answer_to_his_question(b
     assert answers[0] == turn_events.PermissionCreated(((PEER[0], 0),))
     assert isinstance(answers[1], FarEndError) and answers[1].code == 403
     assert answers[2] == turn_events.ChannelBound(PEER, 0x4000)
+    assert [one.troubles for one in heard] == [[], []], "whoever asked was told"
 
 
 async def test_who_stops_waiting_leaves_the_others_theirs(bench: Bench) -> None:
@@ -209,6 +211,13 @@ async def test_a_stream_that_is_not_turn_ends_everything_with_its_reason(bench: 
     assert [str(error) for error in heard.troubles] == ["turn:bench was cut (the stream is not TURN)"]
     with pytest.raises(FramingError):
         await bench.ask_to_allocate()
+
+
+async def test_the_networks_own_word_is_passed_on_as_it_is(bench: Bench) -> None:
+    (heard,) = bench.listen(PEER)
+    end = Cut("the connection to the TURN server", detail="Connection reset by peer")
+    bench.driver.trouble(end)
+    assert heard.troubles == [end]
 
 
 async def test_a_deadline_of_the_one_who_asks(bench: Bench) -> None:

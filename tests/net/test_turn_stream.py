@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,7 +54,7 @@ async def connected(
             await stream.close()
 
 
-def saying(*pieces: bytes, rst: bool = False) -> Serve:
+def saying(*pieces: bytes) -> Serve:
     """A server that says this, with a turn of the loop between the pieces, and closes."""
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,8 +62,6 @@ def saying(*pieces: bytes, rst: bool = False) -> Serve:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0)
-        if rst:
-            writer.transport.abort()
 
     return serve
 
@@ -92,12 +92,25 @@ async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert heard.packets == [DATA[:9]]
 
 
-@pytest.mark.parametrize("serve", [saying(BINDING), saying(BINDING, rst=True), saying(BINDING[:7], BINDING[7:])])
+@pytest.mark.parametrize("serve", [saying(BINDING), saying(BINDING[:7], BINDING[7:])])
 async def test_the_end_is_a_cut_after_what_came_whole(serve: Serve) -> None:
     async with connected(serve) as (_, heard):
         await eventually(lambda: bool(heard.ends))
         (end,) = heard.ends
         assert heard.packets == [BINDING] and isinstance(end, Cut) and f"TURN server at {HOST}:" in str(end)
+
+
+async def test_a_reset_is_a_cut_too() -> None:
+    async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(BINDING))
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with connected(resets) as (stream, heard):
+        stream.send(BINDING)
+        await eventually(lambda: bool(heard.ends))
+        assert isinstance(heard.ends[0], Cut) and "reset" in str(heard.ends[0])
 
 
 @pytest.mark.parametrize("serve", [saying(BINDING + b"SSH-2.0\r\n"), saying(BINDING, b"SSH-2.0\r\n")])
