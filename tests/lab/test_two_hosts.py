@@ -174,6 +174,15 @@ SCENARIOS = {
         "udp sport 8443 numgen inc mod 5 == 0 drop", one("path.loss", PATH), merged=one("path.loss", PATH)
     ),
 }
+EVERY_SCENARIO = os.environ.get("CALLS_DOCTOR_LAB") == "all"
+"""They take four minutes: .ci/evidence wants them all, every stop one of each family."""
+ONE_OF_EACH_FAMILY = (
+    "udp dropped on the way back",
+    "udp rejected at the caller",
+    "tcp stalled",
+    "8443 dropped",
+    "large packets vanish on the way in",
+)
 NOT_YET_ALONE: set[str] = set()
 """Of which something wrong is said so far from one vantage."""
 NOT_YET_MERGED = {
@@ -200,7 +209,14 @@ def _break(net: Network, scenario: Scenario) -> None:
             getattr(net, machine).rule(chain, filled)
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in NOT_YET_ALONE & NOT_YET_MERGED])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in (SCENARIOS if EVERY_SCENARIO else ONE_OF_EACH_FAMILY)
+        if name not in NOT_YET_ALONE & NOT_YET_MERGED
+    ],
+)
 def test_what_is_broken_is_named_and_nothing_else(name: str, tmp_path: Path) -> None:
     scenario = SCENARIOS[name]
     with network(SEED, scenario.nat, scenario.behind) as net:
@@ -217,7 +233,7 @@ def test_what_is_broken_is_named_and_nothing_else(name: str, tmp_path: Path) -> 
         assert diagnosed(merged) == scenario.merged
 
 
-@pytest.mark.parametrize("nat", list(Nat), ids=lambda nat: nat.name.lower())
+@pytest.mark.parametrize("nat", list(Nat) if EVERY_SCENARIO else [Nat.SYMMETRIC], ids=lambda nat: nat.name.lower())
 def test_a_healthy_network_has_no_cause_behind_any_nat(nat: Nat, tmp_path: Path) -> None:
     with network(SEED, nat) as net, serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
         (report,) = checking(tmp_path, [(net.caller, stand.link_to(net.addresses.public), ())])
