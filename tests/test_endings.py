@@ -99,7 +99,7 @@ async def test_a_far_end_that_is_killed_is_a_finding(moment: str) -> None:
 async def test_rtcd_that_goes_away_between_two_questions_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill meets those few milliseconds once in thirty runs."""
 
-    async def gone(*_: object) -> bool:
+    async def gone(*_: object, **__: object) -> bool:
         raise Cut("the WebSocket")
 
     monkeypatch.setattr(rtcd_client, "refuses", gone)

@@ -102,14 +102,28 @@ class Runner:
             await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
 
     async def _probe(self, spec: CheckSpec, known: Mapping[str, CheckResult]) -> Finding:
+        """A task of its own, so that whatever a probe does to the task it runs in (a TaskGroup that failed leaves it
+        counted as cancelled) it does to itself alone."""
+        probe = asyncio.create_task(self._called(spec, known), name=f"{spec.id}, the probe")
+        cancelled = False
         try:
-            async with asyncio.timeout(spec.timeout_s):
-                return await spec.probe(self._context_for(known))
+            done, _ = await asyncio.wait({probe}, timeout=spec.timeout_s)
+        except asyncio.CancelledError:
+            done, cancelled = set(), True
+        if not done:
+            probe.cancel()
+            await asyncio.wait({probe})
+        try:
+            return probe.result()
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if cancelled:
                 raise
-            return _own_fault(spec, error)  # something inside was cancelled and let it out: nobody cancelled this check
+            # Late, or something inside was cancelled and let it out; the traceback says where it was.
+            return _own_fault(spec, error if done else _caused_by(TimeoutError(), error))
+
+    async def _called(self, spec: CheckSpec, known: Mapping[str, CheckResult]) -> Finding:
+        try:
+            return await spec.probe(self._context_for(known))
         except Exception as error:  # noqa: BLE001 - the one place: our own fault must not end the other checks
             return _own_fault(spec, error)
 
@@ -138,6 +152,11 @@ class Runner:
 def blocks(result: CheckResult) -> bool:
     """True where nothing that needs this result can find anything. A skip that another check answered does not."""
     return result.status in BLOCKING and not result.evidence.get("answered")
+
+
+def _caused_by(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
 
 
 def _own_fault(spec: CheckSpec, error: BaseException) -> Finding:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any  # what a coroutine yields and is sent is asyncio's own
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.books import SessionBooks, StreamBooks
@@ -171,18 +172,31 @@ async def hold(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, m
 
 async def _ended(peers: Sequence[Peer], openers: Sequence[ChannelOpener], media_time_s: float) -> CallFailed | None:
     """The whole call; how it failed, or None. The first failure ends it for all."""
-    failure: CallFailed | None = None
     try:
-        async with asyncio.TaskGroup() as connecting:
-            for peer, opener in zip(peers, openers, strict=True):
-                connecting.create_task(_connect(peer, opener))
-        async with asyncio.TaskGroup() as talking:
-            for peer in peers:
-                talking.create_task(peer.talk(media_time_s, PACKETS_PER_S))
+        await _together(_connect(peer, opener) for peer, opener in zip(peers, openers, strict=True))
+        await _together(peer.talk(media_time_s, PACKETS_PER_S) for peer in peers)
         await _drain(peers)
-    except* CallFailed as group:
-        failure = next(error for error in group.exceptions if isinstance(error, CallFailed))
-    return failure
+    except CallFailed as error:
+        return error
+    return None
+
+
+async def _together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Runs all at once; the first that raises ends the others, and is raised.
+
+    It is no TaskGroup: one that fails leaves the task around it counted as cancelled, and before Python 3.11.3 (Debian
+    12 has 3.11.2) `asyncio.timeout` takes its own time-out there for that cancellation, for ever after.
+    """
+    tasks = [asyncio.create_task(one) for one in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _connect(peer: Peer, opener: ChannelOpener) -> None:

@@ -206,6 +206,7 @@ async def test_a_probe_that_never_ends_is_ended_and_is_our_own_fault() -> None:
     (result,) = await runner(spec("a.hangs", waits_for(asyncio.Event()), timeout_s=0.01)).run()
     assert (result.status, result.summary) == (Status.ERROR, "calls-doctor itself failed: TimeoutError")
     assert result.evidence["time_limit_s"] == 0.01
+    assert "await gate.wait()" in result.evidence["traceback"], "where it hung"
 
 
 async def test_a_probe_that_lets_out_a_cancellation_of_its_own_does_not_hang_its_dependents() -> None:
@@ -214,6 +215,25 @@ async def test_a_probe_that_lets_out_a_cancellation_of_its_own_does_not_hang_its
 
     found = await statuses(spec("a.lets-out", lets_out), spec("b.then", finds(Status.PASS), "a.lets-out"))
     assert found == {"a.lets-out": Status.ERROR, "b.then": Status.SKIP}
+
+
+async def test_a_probe_that_leaves_its_task_counted_as_cancelled_harms_nobody() -> None:
+    """A TaskGroup that failed does, in Python 3.11: what escapes then looks like the run being cancelled."""
+
+    async def fails() -> None:
+        raise OSError("no")
+
+    async def leaves_it(_context: Context) -> Finding:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails())
+                await asyncio.sleep(1.0)
+        except* OSError:
+            pass
+        raise asyncio.CancelledError
+
+    found = await statuses(spec("a.leaves-it", leaves_it), spec("b.then", finds(Status.PASS), "a.leaves-it"))
+    assert found == {"a.leaves-it": Status.ERROR, "b.then": Status.SKIP}
 
 
 async def test_cancelled_it_keeps_what_is_known() -> None:

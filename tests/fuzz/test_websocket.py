@@ -31,7 +31,7 @@ async def _found(pieces: list[bytes]) -> Found:
 
     async with bringing(pieces) as stream:
 
-        async def connected(_url: str, _timeout_s: float) -> Stream:
+        async def connected(_url: str, _timeout_s: float, **_: str) -> Stream:
             return stream
 
         with MonkeyPatch.context() as patch:

@@ -19,6 +19,10 @@ HTTP = Path(__file__).parents[1] / "data" / "rtcd" / "http.jsonl"
 
 def test_hello_is_rtcds_to_the_byte() -> None:
     assert rtcd.hello("clientA", "93b8x9t5qbbs3js4dpnge8u6hy") == CAPTURED_HELLO
+    assert rtcd.parse_hello(CAPTURED_HELLO) == "clientA"
+    assert [rtcd.parse_hello(CAPTURED_HELLO[:cut]) for cut in range(len(CAPTURED_HELLO))] == [None] * len(
+        CAPTURED_HELLO
+    )
 
 
 @given(st.text(min_size=1, max_size=64))
