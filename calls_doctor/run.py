@@ -226,9 +226,8 @@ class _Run:
                 async with asyncio.timeout(BOOKS_WAIT_S):
                     self._far_books = await paired.books()
         report = self.report()
-        if paired is not None and site.phase is not Phase.SELF_TEST:
-            if not await paired.hand_in(report):
-                self._observer.said("no path brought this report to the stand-in: save it (-o) and merge the files")
+        if paired is not None and site.phase is not Phase.SELF_TEST and not await paired.hand_in(report):
+            self._observer.said("no path brought this report to the stand-in: save it (-o) and merge the files")
         return report
 
     def _with_time_for_media(self, planned: CheckPlan) -> CheckPlan:

@@ -46,7 +46,7 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
     "parts",
     multiple=True,
     metavar="media|api|turn",
-    help="What to stand in for. Repeatable; media and api where the mode has an rtcd, media otherwise.",
+    help="What to stand in for; turn is a STUN responder. Repeatable; media, and api where the mode has an rtcd.",
 )
 @_option(PORTS, "--media-port", default=0, metavar="PORT", help="UDP and TCP; 8443, or the site file's.")
 @_option(PORTS, "--api-port", default=8045, metavar="PORT", show_default=True, help="rtcd's API.")

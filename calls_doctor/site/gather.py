@@ -65,6 +65,8 @@ def gather(request: Request, environment: Mapping[str, str]) -> Gathered:
     names_a_target = bool(links or _names_something(request) or in_file)
     self_test = request.self_test or (not names_a_target and site.mode is None)
     notes = _notes(request, environment, self_test, site.mode) + site_file.unused(settings, site.mode)
+    if len(links) > 1:
+        notes.append(f"{len(links)} links were given; this version tests the first, {links[0].shown}")
     return Gathered(
         site=structs.replace(site, settings=settings | env.settings(environment)),
         credentials=env.credentials(environment),

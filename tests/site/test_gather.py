@@ -160,6 +160,7 @@ def test_the_same_link_twice_is_one_and_several_are_kept_in_their_order() -> Non
     assert [media.host for media in both.site.media] == ["192.0.2.8", "192.0.2.7"]
     assert both.site.settings["peers"].value == ["192.0.2.8:8443", "192.0.2.7:8443"]
     assert gather(Request(), {"CALLS_DOCTOR_PEER": f"{OTHER} {LINK}"}).links == both.links
+    assert both.notes == ("2 links were given; this version tests the first, 192.0.2.8:8443",)
 
 
 @pytest.mark.parametrize(
