@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,8 +45,15 @@ class Coturn:
         return ServerUri(scheme="turn", host=HOST, port=self.port, transport=transport)
 
     def stop(self) -> None:
-        """Makes it silent: it holds its ports and answers nothing."""
+        """Makes it silent: it holds its ports and answers nothing. The signal alone returns before its threads stop."""
         os.kill(self.pid, signal.SIGSTOP)
+        while any(_state(task) != "T" for task in Path(f"/proc/{self.pid}/task").iterdir()):
+            time.sleep(0.001)
+
+
+def _state(task: Path) -> str:
+    """The letter of a thread's state in proc(5)'s stat: the first word after the name's bracket."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 @asynccontextmanager
