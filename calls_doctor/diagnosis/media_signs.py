@@ -35,7 +35,7 @@ from calls_doctor.diagnosis.media_evidence import (
     stage,
     trouble,
 )
-from calls_doctor.diagnosis.place import Place, at_the_far_end, own_machine, role_of, vantages_of
+from calls_doctor.diagnosis.place import Place, at_the_far_end, on_the_path, own_machine, role_of, vantages_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence
@@ -206,9 +206,11 @@ def not_running(evidence: Evidence) -> Prediction | None:
     where = vantages_of(shown)
     refused = {(r.id, r.vantage) for r in shown if trouble(r) == "refused"}
     both = all({(UDP_ECHO, v), (TCP_ECHO, v)} <= refused for v in where)
-    undecided = blamed(evidence, shown, lambda vantage: _reached(evidence, vantage))
-    place = at_the_far_end(evidence) if both or undecided is None else undecided
-    also = [*evidence.bad_at(where, *UDP_CALLS, TCP_CALL, *THROUGH_RELAY), *_api_gone(evidence, shown)]
+    gone = _api_gone(evidence, shown)
+    place = blamed(evidence, shown, lambda vantage: _reached(evidence, vantage)) if both else on_the_path(evidence)
+    if place is None or (both and any(_is_server(evidence, r) for r in gone)):
+        place = at_the_far_end(evidence)  # refused from within the servers' network too
+    also = [*evidence.bad_at(where, *UDP_CALLS, TCP_CALL, *THROUGH_RELAY), *gone]
     summary = f"neither rtcd nor a stand-in listens at {shown[0].target.rsplit('/', 1)[0]}"
     return found(evidence, shown, place, protocol_of(shown), Lost.REQUEST, summary, also)
 
