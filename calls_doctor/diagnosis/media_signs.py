@@ -20,6 +20,7 @@ from calls_doctor.diagnosis.media_evidence import (
     answers,
     bad,
     comes_up,
+    echo_lost_way,
     found,
     host,
     inside_too,
@@ -110,9 +111,12 @@ def udp_rate_limited(evidence: Evidence) -> Prediction | None:
     lost = lost_way(shown[0])
     way = {Lost.REQUEST: " to the media host", Lost.REPLY: " back from the media host", Lost.BOTH: " both ways"}
     relayed = [r for r in evidence.bad_at(vantages_of(shown), RELAY_CALL) if is_unusable(r)]
+    # Several callers share a limit at the servers', and then an echo is too fast for it as well.
+    some = [r for r in bad(evidence, UDP_ECHO) if r.evidence.get("returned") and r.vantage not in thin]
+    echoes = [r for r in some if trouble(r) in ("", "silent") and echo_lost_way(r) in (lost, None)]
     summary = f"single datagrams pass, but a stream at voice rate is lost{way[lost] if lost else ''}"
     place = blamed_somewhere(evidence, shown, comes_up(evidence, *UDP_CALLS))
-    return found(evidence, shown, place, "udp", lost, summary, relayed)
+    return found(evidence, shown, place, "udp", lost, summary, [*relayed, *echoes])
 
 
 def _probes_only(evidence: Evidence, shown: list[CheckResult]) -> Prediction | None:

@@ -171,6 +171,15 @@ def test_a_host_that_refuses_some_and_answers_others_is_not_down() -> None:
     assert told(*refused(BERLIN), *well(LONDON)) == {"client.port-blocked": CALLERS_OWN}
 
 
+def test_callers_share_a_limit_at_the_servers_and_an_echo_may_be_too_fast_for_it_too() -> None:
+    limited = [*well(BERLIN), f.call("media.call-udp", "media", to_far=(300, 100), from_far=(100, 100), at=BERLIN)]
+    echo = f.udp(18, "silent", 18, at=LONDON)
+    (one,) = found(*limited, echo)
+    assert (one.cause, one.because) == ("media.udp-rate-limited", ["media.call-udp", "port.rtc-udp-echo"])
+    other_way = f.udp(18, "silent", 24, at=LONDON)
+    assert set(told(*limited, other_way)) == {"media.udp-rate-limited", "path.loss"}
+
+
 # --- the caller's own network ---
 
 NO_UDP = (
