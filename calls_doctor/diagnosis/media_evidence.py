@@ -24,6 +24,7 @@ THROUGH_RELAY = (RELAY, RELAY_CALL)
 ADVERTISED = "nat.advertised-reachable"
 STREAM_LOST_RATIO = 0.3
 """More than this share of a media-rate stream lost, while single probes pass, is a limit and not a lossy path."""
+NEARLY_ALL_RATIO = 0.9
 USABLE_BITS_PER_S = 100_000
 """Contract section 6."""
 QUEUE_S = 0.1
@@ -142,6 +143,15 @@ def is_full(echo: CheckResult) -> bool:
     if rate is None or rate >= USABLE_BITS_PER_S:
         return False
     return bool(echo.evidence["rtt_p95_s"] - echo.evidence["rtt_min_s"] > QUEUE_S)
+
+
+def echo_lost_way(result: CheckResult) -> Lost | None:
+    """On which way most of an echo was lost, by the far end's books; None where they could not be had."""
+    sent, arrived, returned = (result.evidence.get(name) for name in ("sent", "arrived", "returned"))
+    if arrived is None or not sent or sent == returned:
+        return None
+    there = (sent - arrived) / (sent - returned)
+    return Lost.REQUEST if there >= NEARLY_ALL_RATIO else Lost.REPLY if there <= 1 - NEARLY_ALL_RATIO else Lost.BOTH
 
 
 def after_udp(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:

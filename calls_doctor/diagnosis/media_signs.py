@@ -20,6 +20,7 @@ from calls_doctor.diagnosis.media_evidence import (
     answers,
     bad,
     comes_up,
+    echo_lost_way,
     found,
     host,
     inside_too,
@@ -35,7 +36,7 @@ from calls_doctor.diagnosis.media_evidence import (
     stage,
     trouble,
 )
-from calls_doctor.diagnosis.place import Place, at_the_far_end, own_machine, role_of, vantages_of
+from calls_doctor.diagnosis.place import Place, at_the_far_end, on_the_path, own_machine, role_of, vantages_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence
@@ -110,9 +111,12 @@ def udp_rate_limited(evidence: Evidence) -> Prediction | None:
     lost = lost_way(shown[0])
     way = {Lost.REQUEST: " to the media host", Lost.REPLY: " back from the media host", Lost.BOTH: " both ways"}
     relayed = [r for r in evidence.bad_at(vantages_of(shown), RELAY_CALL) if is_unusable(r)]
+    # Several callers share a limit at the servers', and then an echo is too fast for it as well.
+    some = [r for r in bad(evidence, UDP_ECHO) if r.evidence.get("returned") and r.vantage not in thin]
+    echoes = [r for r in some if trouble(r) in ("", "silent") and echo_lost_way(r) in (lost, None)]
     summary = f"single datagrams pass, but a stream at voice rate is lost{way[lost] if lost else ''}"
     place = blamed_somewhere(evidence, shown, comes_up(evidence, *UDP_CALLS))
-    return found(evidence, shown, place, "udp", lost, summary, relayed)
+    return found(evidence, shown, place, "udp", lost, summary, [*relayed, *echoes])
 
 
 def _probes_only(evidence: Evidence, shown: list[CheckResult]) -> Prediction | None:
@@ -206,9 +210,11 @@ def not_running(evidence: Evidence) -> Prediction | None:
     where = vantages_of(shown)
     refused = {(r.id, r.vantage) for r in shown if trouble(r) == "refused"}
     both = all({(UDP_ECHO, v), (TCP_ECHO, v)} <= refused for v in where)
-    undecided = blamed(evidence, shown, lambda vantage: _reached(evidence, vantage))
-    place = at_the_far_end(evidence) if both or undecided is None else undecided
-    also = [*evidence.bad_at(where, *UDP_CALLS, TCP_CALL, *THROUGH_RELAY), *_api_gone(evidence, shown)]
+    gone = _api_gone(evidence, shown)
+    place = blamed(evidence, shown, lambda vantage: _reached(evidence, vantage)) if both else on_the_path(evidence)
+    if place is None or (both and any(_is_server(evidence, r) for r in gone)):
+        place = at_the_far_end(evidence)  # refused from within the servers' network too
+    also = [*evidence.bad_at(where, *UDP_CALLS, TCP_CALL, *THROUGH_RELAY), *gone]
     summary = f"neither rtcd nor a stand-in listens at {shown[0].target.rsplit('/', 1)[0]}"
     return found(evidence, shown, place, protocol_of(shown), Lost.REQUEST, summary, also)
 

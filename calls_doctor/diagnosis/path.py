@@ -13,6 +13,7 @@ from calls_doctor.diagnosis.media_evidence import (
     UDP_CALLS,
     UDP_ECHO,
     USABLE_BITS_PER_S,
+    echo_lost_way,
     is_full,
 )
 from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
@@ -24,7 +25,6 @@ from calls_doctor.modes import MEDIA_PORT
 
 SUFFERING = (*UDP_CALLS, TCP_ECHO, TCP_CALL, *THROUGH_RELAY, ADVERTISED)
 """What a path that loses packets may break beside the probes themselves: TCP stalls, a handshake takes too long."""
-NEARLY_ALL_RATIO = 0.9
 MUCH_RATIO = 0.1
 """Where more is lost than this, a connection may not come up, and a server may seem silent."""
 QUALITY, MTU = "quality.path", "quality.mtu"
@@ -78,7 +78,7 @@ def loss(evidence: Evidence) -> Prediction | None:
     return Prediction(
         explains=outcomes([*echoes, *later]) | frozenset(rows) | _unheard(evidence, much),
         flow=flow_of(evidence, echo, Role.MEDIA, "udp", MEDIA_PORT,
-                     _lost(_directions(first, "loss")) if measured else _counted(first)),
+                     _lost(_directions(first, "loss")) if measured else echo_lost_way(first)),
         summary=first.summary if measured else f"{first.summary}, the others were lost",
         subject=echo.target,
         party=place.party if place else None,
@@ -118,15 +118,6 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
         party=place.party if place else None,
         confidence=place.confidence if place else Confidence.LIKELY,
     )
-
-
-def _counted(result: CheckResult) -> Lost | None:
-    """On which way most of an echo was lost, by the far end's books; None where they could not be had."""
-    sent, arrived, returned = (result.evidence.get(name) for name in ("sent", "arrived", "returned"))
-    if arrived is None or not sent or sent == returned:
-        return None
-    there = (sent - arrived) / (sent - returned)
-    return Lost.REQUEST if there >= NEARLY_ALL_RATIO else Lost.REPLY if there <= 1 - NEARLY_ALL_RATIO else Lost.BOTH
 
 
 def mtu_blackhole(evidence: Evidence) -> Prediction | None:

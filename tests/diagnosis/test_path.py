@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from calls_doctor.model.check import Status
+from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party
 from calls_doctor.model.report import Confidence, Impact
 from tests.diagnosis import findings as f
@@ -56,3 +56,50 @@ def test_a_limit_above_what_calls_need_hits_none_so_far() -> None:
 def test_tcp_that_never_connected_is_not_for_want_of_large_packets() -> None:
     found = f.diagnosed(f.udp(24, arrived=24), f.tcp(trouble="silent", sent=0), f.mtu(1252))
     assert {one.cause for one in found} == {"media.tcp-blocked", "path.mtu-blackhole"}
+
+
+TURN_SILENT = f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "silent"), f.turn_row(f.TURN_TCP))
+
+
+def test_the_books_tell_on_which_way_an_echo_was_lost() -> None:
+    for arrived, lost in ((12, Lost.REQUEST), (24, Lost.REPLY), (18, Lost.BOTH), (None, None)):
+        (one,) = f.diagnosed(f.udp(12, "silent", arrived))
+        assert (one.cause, one.flow.lost) == ("path.loss", lost)
+
+
+def test_much_loss_explains_what_did_not_come_up_and_little_does_not() -> None:
+    stuck = [f.tcp(trouble="silent", sent=0), TURN_SILENT]
+    assert f.causes(f.udp(12, "silent", 18), *stuck) == ["path.loss"]
+    little = [f.udp(23, "silent", 23), f.path(("loss", "to_far"))]
+    assert set(f.causes(*little, *stuck)) == {"path.loss", "media.tcp-blocked", "turn.udp-blocked"}
+
+
+def test_a_thin_link_is_no_lossy_one_and_explains_delay() -> None:
+    late = f.path(("latency", ""), ("loss", "to_far"))
+    assert f.causes(f.thin_link(), late, f.tcp(24)) == ["path.bandwidth"]
+    enough = f.thin_link(rate_bits_per_s=200_000)
+    assert f.causes(enough) == ["path.loss"]
+
+
+@pytest.mark.parametrize(
+    ("echo", "near", "blocked"),
+    [
+        (f.udp(24, arrived=24), {"dtls_out": 6, "dtls_in": 0}, True),
+        (f.udp(24, arrived=24), {"dtls_out": 2, "dtls_in": 0}, False),
+        (f.udp(24, arrived=24), {"dtls_out": 6, "dtls_in": 3}, True),
+        (f.udp(20, "silent", 22), {"dtls_out": 6, "dtls_in": 0}, True),
+        (f.udp(20, "silent", 22), {"dtls_out": 6, "dtls_in": 3}, False),
+    ],
+)
+def test_a_handshake_that_fails_by_chance_is_not_blocked(
+    echo: CheckResult, near: dict[str, int], blocked: bool
+) -> None:
+    call = f.call("media.call-udp", "dtls")
+    call.evidence["near"] = near
+    assert ("media.dtls-blocked" in f.causes(echo, call, f.tcp(24, arrived=24))) is blocked
+
+
+def test_a_far_end_without_room_has_said_nothing_of_the_network() -> None:
+    full = f.call("media.call-tcp", "ice", status=Status.WARN)
+    full.evidence["code"] = 508
+    assert f.causes(full, *f.good_echoes()) == []
