@@ -14,8 +14,10 @@ from calls_doctor.diagnosis.media_evidence import (
     UDP_CALLS,
     UDP_ECHO,
     USABLE_BITS_PER_S,
+    by_chance,
     echo_lost_way,
     is_full,
+    stage,
 )
 from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
 from calls_doctor.diagnosis.turn_signs import ALLOCATE, LISTENERS, PERMISSION
@@ -92,8 +94,13 @@ def _proves_loss(evidence: Evidence, echo: CheckResult) -> bool:
     sent, returned = int(echo.evidence.get("sent") or 0), int(echo.evidence.get("returned") or 0)
     if not returned or echo.evidence.get("trouble", "silent") != "silent" or is_full(echo):
         return False
-    calls = evidence.bad_at({echo.vantage}, *UDP_CALLS, RELAY_CALL)
+    calls = [r for r in evidence.bad_at({echo.vantage}, *UDP_CALLS, RELAY_CALL) if _may_be_loss(evidence, r)]
     return echo.status is Status.FAIL or (sent - returned >= PROVEN and bool(calls))
+
+
+def _may_be_loss(evidence: Evidence, result: CheckResult) -> bool:
+    """False for a handshake that so little loss does not keep from coming up."""
+    return stage(result) != "dtls" or result.id not in UDP_CALLS or by_chance(evidence, result)
 
 
 def _worst_ratio(result: CheckResult) -> float:
