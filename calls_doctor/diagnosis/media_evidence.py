@@ -25,6 +25,9 @@ ADVERTISED = "nat.advertised-reachable"
 STREAM_LOST_RATIO = 0.3
 """More than this share of a media-rate stream lost, while single probes pass, is a limit and not a lossy path."""
 NEARLY_ALL_RATIO = 0.9
+CONVINCING = 4
+"""So many datagrams of a handshake that bring no answer are no accident where single probes pass."""
+CHANCE = 0.01
 USABLE_BITS_PER_S = 100_000
 """Contract section 6."""
 QUEUE_S = 0.1
@@ -192,3 +195,13 @@ def lost_way(result: CheckResult) -> Lost | None:
 def protocol_of(shown: list[CheckResult]) -> str:
     """What a firewall team must look at."""
     return "tcp" if all(r.id in (TCP_ECHO, TCP_CALL) for r in shown) else "udp"
+
+
+def by_chance(evidence: Evidence, result: CheckResult) -> bool:
+    """The path loses so much that a handshake may fail on it, or hardly any of it was sent."""
+    near = result.evidence.get("near") or {}
+    sent, came = near.get("dtls_out", CONVINCING), near.get("dtls_in", 0)
+    echo = evidence.at(UDP_ECHO if result.id in UDP_CALLS else TCP_ECHO, result.vantage)
+    probes = int(echo.evidence.get("sent") or 0) if echo else 0
+    lost = (probes - int(echo.evidence.get("returned") or 0)) / probes if echo and probes else 0.0
+    return bool(sent < CONVINCING or lost ** (1 if came else sent) > CHANCE)

@@ -19,6 +19,7 @@ from calls_doctor.diagnosis.media_evidence import (
     after_udp,
     answers,
     bad,
+    by_chance,
     comes_up,
     echo_lost_way,
     found,
@@ -40,10 +41,6 @@ from calls_doctor.diagnosis.place import Place, at_the_far_end, on_the_path, own
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence
-
-CONVINCING = 4
-"""So many datagrams of a handshake that bring no answer are no accident where single probes pass."""
-CHANCE = 0.01
 
 
 def udp_blocked_inbound(evidence: Evidence) -> Prediction | None:
@@ -270,7 +267,7 @@ def port_taken(evidence: Evidence) -> Prediction | None:
 def dtls_blocked(evidence: Evidence) -> Prediction | None:
     """Connectivity checks pass and the DTLS handshake never completes, by no accident."""
     hung = [r for r in bad(evidence, *UDP_CALLS, TCP_CALL) if stage(r) == "dtls" and trouble(r) not in GONE]
-    calls = [r for r in hung if not _by_chance(evidence, r)]
+    calls = [r for r in hung if not by_chance(evidence, r)]
     if not calls:
         return None
     # A relayed call alone that hangs here says something of the relay's path, not of the media port's.
@@ -281,13 +278,3 @@ def dtls_blocked(evidence: Evidence) -> Prediction | None:
     checks = UDP_CALLS if direct else (TCP_CALL,)
     place = blamed_somewhere(evidence, calls, comes_up(evidence, *checks))
     return found(evidence, calls, place, protocol_of(calls), Lost.BOTH, summary, relayed)
-
-
-def _by_chance(evidence: Evidence, result: CheckResult) -> bool:
-    """The path loses so much that a handshake may fail on it, or hardly any of it was sent."""
-    near = result.evidence.get("near") or {}
-    sent, came = near.get("dtls_out", CONVINCING), near.get("dtls_in", 0)
-    echo = evidence.at(UDP_ECHO if result.id in UDP_CALLS else TCP_ECHO, result.vantage)
-    probes = int(echo.evidence.get("sent") or 0) if echo else 0
-    lost = (probes - int(echo.evidence.get("returned") or 0)) / probes if echo and probes else 0.0
-    return bool(sent < CONVINCING or lost ** (1 if came else sent) > CHANCE)

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
+    RELAY_CALL,
     TCP_CALL,
     TCP_ECHO,
     THROUGH_RELAY,
     UDP_CALLS,
     UDP_ECHO,
     USABLE_BITS_PER_S,
+    by_chance,
     echo_lost_way,
     is_full,
+    stage,
 )
 from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
 from calls_doctor.diagnosis.turn_signs import ALLOCATE, LISTENERS, PERMISSION
@@ -25,6 +28,8 @@ from calls_doctor.modes import MEDIA_PORT
 
 SUFFERING = (*UDP_CALLS, TCP_ECHO, TCP_CALL, *THROUGH_RELAY, ADVERTISED)
 """What a path that loses packets may break beside the probes themselves: TCP stalls, a handshake takes too long."""
+PROVEN = 3
+"""Of 24 probes; two may go astray at a loss of 2 %."""
 MUCH_RATIO = 0.1
 """Where more is lost than this, a connection may not come up, and a server may seem silent."""
 QUALITY, MTU = "quality.path", "quality.mtu"
@@ -60,10 +65,7 @@ def _directions(result: CheckResult, what: str) -> set[str]:
 def loss(evidence: Evidence) -> Prediction | None:
     """Packets are lost at voice rate, or so many probes are that no call was tried."""
     measured = [r for r in evidence.bad(QUALITY) if _directions(r, "loss")]
-    # Not a warning: a probe or two of 24 that went astray prove no loss (contract section 6). And a link that is full
-    # loses too, which is another cause.
-    echoes = [r for r in evidence.of(UDP_ECHO, Status.FAIL) if r.evidence.get("returned") and not is_full(r)]
-    echoes = [r for r in echoes if r.evidence.get("trouble", "silent") == "silent"]
+    echoes = [r for r in evidence.bad(UDP_ECHO) if _proves_loss(evidence, r)]
     if not measured and not echoes:
         return None
     rows = [outcome_of(r, row) for r in measured for row in r.evidence["faults"] if row["what"] == "loss"]
@@ -84,6 +86,21 @@ def loss(evidence: Evidence) -> Prediction | None:
         party=place.party if place else None,
         confidence=Confidence.CERTAIN if measured else Confidence.LIKELY,
     )  # fmt: skip
+
+
+def _proves_loss(evidence: Evidence, echo: CheckResult) -> bool:
+    """So many probes are lost that no call was tried, or enough of them (whose lower 99 % bound is over 2 %, contract
+    section 6) beside a call that failed too. A link that is full loses as well, which is another cause."""
+    sent, returned = int(echo.evidence.get("sent") or 0), int(echo.evidence.get("returned") or 0)
+    if not returned or echo.evidence.get("trouble", "silent") != "silent" or is_full(echo):
+        return False
+    calls = [r for r in evidence.bad_at({echo.vantage}, *UDP_CALLS, RELAY_CALL) if _may_be_loss(evidence, r)]
+    return echo.status is Status.FAIL or (sent - returned >= PROVEN and bool(calls))
+
+
+def _may_be_loss(evidence: Evidence, result: CheckResult) -> bool:
+    """False for a handshake that so little loss does not keep from coming up."""
+    return stage(result) != "dtls" or result.id not in UDP_CALLS or by_chance(evidence, result)
 
 
 def _worst_ratio(result: CheckResult) -> float:

@@ -103,3 +103,11 @@ def test_a_far_end_without_room_has_said_nothing_of_the_network() -> None:
     full = f.call("media.call-tcp", "ice", status=Status.WARN)
     full.evidence["code"] = 508
     assert f.causes(full, *f.good_echoes()) == []
+
+
+def test_some_probes_lost_beside_a_call_that_failed_are_loss_and_alone_they_are_nothing() -> None:
+    failed = f.call("media.call-udp", "dtls")
+    failed.evidence["near"] = {"dtls_out": 5, "dtls_in": 2}
+    assert f.causes(f.udp(20, "silent", 20), failed, TURN_SILENT) == ["path.loss"]
+    assert f.causes(f.udp(20, "silent", 20)) == []
+    assert f.causes(f.udp(22, "silent", 22), f.tcp(24)) == []
