@@ -24,6 +24,9 @@ THROUGH_RELAY = (RELAY, RELAY_CALL)
 ADVERTISED = "nat.advertised-reachable"
 STREAM_LOST_RATIO = 0.3
 """More than this share of a media-rate stream lost, while single probes pass, is a limit and not a lossy path."""
+WAYS = ("to_far", "from_far", "there_and_back")
+LOSSY_RATIO = 0.05
+"""Of a call's media: a call that lost less passes."""
 NEARLY_ALL_RATIO = 0.9
 CONVINCING = 4
 """So many datagrams of a handshake that bring no answer are no accident where single probes pass."""
@@ -176,19 +179,25 @@ def failing_inside(result: CheckResult) -> set[str]:
     return {check for name, check in names.items() if not any(row[name] for row in rows)}
 
 
-def too_lossy(result: CheckResult, way: str) -> bool:
-    """More of the call's media was lost on this way than a limit leaves."""
-    return float((result.evidence.get(way) or {}).get("loss_ratio", 0.0)) > STREAM_LOST_RATIO
+def loss_ratio(result: CheckResult, way: str) -> float:
+    """What was lost of the media on this way; 0 where nobody counted."""
+    return float((result.evidence.get(way) or {}).get("loss_ratio", 0.0))
 
 
 def is_unusable(result: CheckResult) -> bool:
     """Most of the call's media was lost on some way, as far as the books at hand tell."""
-    return any(too_lossy(result, way) for way in ("to_far", "from_far", "there_and_back"))
+    return any(loss_ratio(result, way) > STREAM_LOST_RATIO for way in WAYS)
+
+
+def is_lossy(result: CheckResult) -> bool:
+    """A call that came up and lasted, and lost more than it should and less than a limit leaves."""
+    lasted = stage(result) == "media" and trouble(result) not in GONE
+    return lasted and any(loss_ratio(result, way) > LOSSY_RATIO for way in WAYS) and not is_unusable(result)
 
 
 def lost_way(result: CheckResult) -> Lost | None:
     """None where only this end counted: what did not come back may have been lost on either way."""
-    there, back = too_lossy(result, "to_far"), too_lossy(result, "from_far")
+    there, back = (loss_ratio(result, way) > STREAM_LOST_RATIO for way in ("to_far", "from_far"))
     return {(True, True): Lost.BOTH, (True, False): Lost.REQUEST, (False, True): Lost.REPLY}.get((there, back))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
+    LOSSY_RATIO,
     RELAY_CALL,
     TCP_CALL,
     TCP_ECHO,
@@ -14,9 +15,13 @@ from calls_doctor.diagnosis.media_evidence import (
     UDP_CALLS,
     UDP_ECHO,
     USABLE_BITS_PER_S,
+    WAYS,
+    bad,
     by_chance,
     echo_lost_way,
     is_full,
+    is_lossy,
+    loss_ratio,
     stage,
 )
 from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
@@ -66,26 +71,39 @@ def loss(evidence: Evidence) -> Prediction | None:
     """Packets are lost at voice rate, or so many probes are that no call was tried."""
     measured = [r for r in evidence.bad(QUALITY) if _directions(r, "loss")]
     echoes = [r for r in evidence.bad(UDP_ECHO) if _proves_loss(evidence, r)]
-    if not measured and not echoes:
+    thin = {r.vantage for r in evidence.of(UDP_ECHO) if is_full(r)}
+    calls = [r for r in bad(evidence, *UDP_CALLS, RELAY_CALL) if r.vantage not in thin and is_lossy(r)]
+    shown = [*measured, *echoes, *calls]
+    if not shown:
         return None
     rows = [outcome_of(r, row) for r in measured for row in r.evidence["faults"] if row["what"] == "loss"]
-    much = [*echoes, *(r for r in measured if _worst_ratio(r) > MUCH_RATIO)]
+    much = [*echoes, *(r for r in (*measured, *calls) if _worst_ratio(r) > MUCH_RATIO)]
     later = [
         *evidence.bad_at(vantages_of(measured), UDP_ECHO, *UDP_CALLS),
-        *evidence.bad_at(vantages_of(much), *SUFFERING),
+        *evidence.bad_at(vantages_of(much), UDP_ECHO, *SUFFERING),
     ]
-    first = (measured or echoes)[0]
+    first = shown[0]
     echo = evidence.at(UDP_ECHO, first.vantage) or first
     place = own_machine(evidence)
     return Prediction(
-        explains=outcomes([*echoes, *later]) | frozenset(rows) | _unheard(evidence, much),
-        flow=flow_of(evidence, echo, Role.MEDIA, "udp", MEDIA_PORT,
-                     _lost(_directions(first, "loss")) if measured else echo_lost_way(first)),
-        summary=first.summary if measured else f"{first.summary}, the others were lost",
+        explains=outcomes([*echoes, *calls, *(r for r in later if _may_be_loss(evidence, r))])
+        | frozenset(rows)
+        | _unheard(evidence, much),
+        flow=flow_of(evidence, echo, Role.MEDIA, "udp", MEDIA_PORT, _way(first)),
+        summary=f"{first.summary}, the others were lost" if first in echoes else first.summary,
         subject=echo.target,
         party=place.party if place else None,
-        confidence=Confidence.CERTAIN if measured else Confidence.LIKELY,
-    )  # fmt: skip
+        confidence=Confidence.LIKELY if first in echoes else Confidence.CERTAIN,
+    )
+
+
+def _way(shown: CheckResult) -> Lost | None:
+    """On which way packets are lost, as far as this result tells."""
+    if shown.id == QUALITY:
+        return _lost(_directions(shown, "loss"))
+    if shown.id == UDP_ECHO:
+        return echo_lost_way(shown)
+    return _lost({way for way in ("to_far", "from_far") if loss_ratio(shown, way) > LOSSY_RATIO} or {""})
 
 
 def _proves_loss(evidence: Evidence, echo: CheckResult) -> bool:
@@ -104,8 +122,7 @@ def _may_be_loss(evidence: Evidence, result: CheckResult) -> bool:
 
 
 def _worst_ratio(result: CheckResult) -> float:
-    ways = (result.evidence.get(way) or {} for way in ("to_far", "from_far", "there_and_back"))
-    return max(float(row.get("loss_ratio", 0.0)) for row in ways)
+    return max(loss_ratio(result, way) for way in WAYS)
 
 
 def _unheard(evidence: Evidence, shown: list[CheckResult]) -> frozenset[Outcome]:

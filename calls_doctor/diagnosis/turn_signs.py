@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from calls_doctor.diagnosis.callers import Works, blamed, blamed_somewhere, is_inside, works_outside
 from calls_doctor.diagnosis.cause import Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
+from calls_doctor.diagnosis.media_evidence import is_lossy
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
@@ -251,7 +252,7 @@ def not_allocating(evidence: Evidence) -> Prediction | None:
 def relay_blocked(evidence: Evidence) -> Prediction | None:
     """Allocation and permission work, and no data comes through."""
     lost = [r for r in evidence.bad(RELAY, RELAY_CALL) if r.evidence.get("stage") not in RELAY_STAGES]
-    shown = [r for r in lost if not _codes(r) & set(QUOTA_CODES) and not _hardly_tried(evidence, r)]
+    shown = [r for r in lost if not _codes(r) & set(QUOTA_CODES) and not _hardly_tried(evidence, r) and not is_lossy(r)]
     if not shown:
         return None
     arrived, carried = shown[0].evidence.get("arrived"), shown[0].evidence.get("carried")

@@ -111,3 +111,13 @@ def test_some_probes_lost_beside_a_call_that_failed_are_loss_and_alone_they_are_
     assert f.causes(f.udp(20, "silent", 20), failed, TURN_SILENT) == ["path.loss"]
     assert f.causes(f.udp(20, "silent", 20)) == []
     assert f.causes(f.udp(22, "silent", 22), f.tcp(24)) == []
+
+
+def test_a_relayed_call_that_lost_some_is_a_lossy_path_and_one_that_lost_most_a_relay_that_carries_nothing() -> None:
+    failed = f.call("media.call-udp", "dtls")
+    failed.evidence["near"] = {"dtls_out": 5, "dtls_in": 2}
+    few = f.call("media.call-relay", "media", to_far=(300, 240), from_far=(240, 240), status=Status.WARN)
+    (one,) = f.diagnosed(f.udp(22, "silent", 22), f.tcp(24, arrived=24), failed, few, TURN_SILENT)
+    assert (one.cause, one.confidence, one.flow.lost) == ("path.loss", Confidence.CERTAIN, Lost.REQUEST)
+    most = f.call("media.call-relay", "media", to_far=(300, 20), from_far=(20, 20), status=Status.WARN)
+    assert f.causes(*f.good_echoes(), most) == ["turn.relay-blocked"]
