@@ -12,11 +12,12 @@ from collections.abc import Callable
 import pytest
 
 from calls_doctor.model.check import Status
-from calls_doctor.model.site import MediaAddress, Phase
+from calls_doctor.model.site import MediaAddress, Phase, Site
 from calls_doctor.net import documents_client
 from calls_doctor.net import paired as paired_module
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.sfu import sfu
+from calls_doctor.spec import Context
 from calls_doctor.standin.launch import StandInProcess
 from calls_doctor.wire import stun
 from calls_doctor.wire.framing import PacketKind
@@ -189,3 +190,21 @@ async def test_a_stand_in_that_is_dead_or_frozen(what: signal.Signals, udp: str,
             if what is signal.SIGSTOP:
                 os.kill(process.pid, signal.SIGCONT)
     assert words == [udp, tcp]
+
+
+async def test_without_a_stand_in_a_closed_port_is_closed_and_silence_or_an_open_one_is_undecided(
+    free_port: Callable[[], int],
+) -> None:
+    def given(port: int) -> Context:
+        return context(None, site=Site(media=(MediaAddress(host=HOST, udp_port=port, tcp_port=port),)))
+
+    closed = given(free_port())
+    udp, tcp = await UDP(closed), await TCP(closed)
+    assert (udp.status, udp.evidence["trouble"]) == (Status.FAIL, "refused")
+    assert (tcp.status, tcp.evidence["trouble"]) == (Status.WARN, "refused"), "alone it is a lost fallback"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtcd, socket.create_server((HOST, 0)) as server:
+        rtcd.bind((HOST, 0))
+        silent, opened = await UDP(given(rtcd.getsockname()[1])), await TCP(given(server.getsockname()[1]))
+    assert (silent.status, silent.evidence["trouble"]) == (Status.UNKNOWN, "silent")
+    assert "calls-doctor serve" in silent.summary
+    assert opened.status is Status.UNKNOWN
