@@ -18,8 +18,9 @@ PAGE = ROOT / "docs" / "quality.md"
 HEAD = """\
 # Quality, measured
 
-Written by `.ci/evidence`, never by hand: each row is a figure, the bar it is held against, what was measured, the
-command that measured it, the commit and the day. Times are of a whole process on the machine that ran it.
+Written by `benchmarks/quality.py`, which `.ci/evidence` calls, never by hand: each row is a figure, the bar it is held
+against, what was measured, the command that measured it, the commit and the day. Times are of a whole process on the
+machine that ran it.
 
 | figure | bar | measured | holds | command | commit | date |
 |---|---|---|---|---|---|---|

@@ -79,3 +79,12 @@ class CheckSpec:
     @property
     def category(self) -> str:
         return self.id.split(".")[0]
+
+    @property
+    def sends(self) -> str:
+        """The bound as a reader is told it."""
+        return (
+            f"at most {self.packets_max} packets to each target, the RTP of calls aside"
+            if self.packets_max
+            else "nothing"
+        )

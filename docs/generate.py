@@ -48,7 +48,7 @@ def _check(spec: CheckSpec) -> Iterator[str]:
         "made from": _all_or(spec.vantages, set(Role), "any machine"),
         "in phases": _all_or(spec.phases, set(Phase) - {Phase.OFFLINE}, "all but offline"),
         "proves steps of the official guide": ", ".join(spec.guide_steps),
-        "sends": f"at most {spec.packets_max} packets to each target" if spec.packets_max else "nothing",
+        "sends": spec.sends,
         "undecided": "exit code 4: calls need this" if spec.required else "",
     }
     for name, value in facts.items():

@@ -101,7 +101,7 @@ def _check(spec: CheckSpec, style: Style) -> Iterator[str]:
             "needs": ", ".join(spec.needs),
             "made from": "any machine" if set(roles) == set(Role) else ", ".join(roles),
             "in phases": ", ".join(phases),
-            "sends": f"at most {spec.packets_max} packets to each target" if spec.packets_max else "nothing",
+            "sends": spec.sends,
             "proves steps": ", ".join(spec.guide_steps),
             "run it alone": f"calls-doctor check --only {spec.id}",
         },

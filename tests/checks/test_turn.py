@@ -76,8 +76,8 @@ def refusing(code: int, attributes: stun.Attributes = ()) -> Callable[[Message],
     return answer
 
 
-def trouble(found: Checked, check: str = "challenge") -> list[object]:
-    return [row["trouble"] for row in found.rows(check)]
+def trouble(found: Checked) -> list[object]:
+    return [row["trouble"] for row in found.rows("challenge")]
 
 
 # Healthy

@@ -17,12 +17,11 @@ from calls_doctor.net.http import HttpAnswer
 from calls_doctor.net.rtcd_client import VERSION_MAX_CHARS, hello, refuses, version_of
 from calls_doctor.standin.api import ApiServer
 from calls_doctor.wire import rtcd
-from tests.servers.api_servers import accepting_api
+from tests.servers.api_servers import VERSION, accepting_api
 from tests.servers.scripted_tcp import HOST, answering, http_answer
 
 CLIENT_ID, KEY = "calls-doctor-test", "k" * 40
 TIMEOUT_S = 2.0
-VERSION = b'{"buildDate":"","buildVersion":"v1.2.6","buildHash":"","goVersion":"go1.26","goOS":"","goArch":""}'
 
 
 @asynccontextmanager

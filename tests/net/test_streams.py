@@ -18,7 +18,7 @@ from calls_doctor.errors import Refused, Silence, TlsError, Unreachable
 from calls_doctor.net.streams import open_stream, reason_of, speaks_tls
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import rest_of
-from tests.servers.turn_servers import tcp_listener
+from tests.servers.turn_servers import server_tls, tcp_listener
 
 TIMEOUT_S = 2.0
 
@@ -32,12 +32,6 @@ def authority() -> trustme.CA:
 def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-
-
-def server_tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*names).configure_cert(context)
-    return context
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from calls_doctor.model.credentials import Secret
 from calls_doctor.model.flow import Address, Path, Transport
@@ -37,14 +37,12 @@ class Bench:
         ports: int = 1000,
         may_relay: Callable[[str], bool] = lambda _ip: True,
         limits: Limits | None = None,
-        users: Mapping[str, Secret] = USERS,
         answers: RateLimit | None = None,
     ) -> None:
         self.now = 5000.0
-        self.users = users
         self._ports = iter(range(50000, 50000 + ports))
         self._transaction_ids = itertools.count(1)
-        authenticator = Authenticator(REALM, users.get, bytes(16), nonce_lifetime_s=3600)
+        authenticator = Authenticator(REALM, USERS.get, bytes(16), nonce_lifetime_s=3600)
         self.server = TurnServer(
             authenticator, self._allot, may_relay, software="bench", limits=limits,
             answers=answers or RateLimit(1e6, 1e6),

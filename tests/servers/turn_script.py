@@ -53,11 +53,9 @@ class Script:
         """A success, signed unless `key` is None."""
         self.answer(MessageClass.SUCCESS, attributes, to=to, key=key)
 
-    def refuses(
-        self, code: int, attributes: stun.Attributes = (), *, to: Message | None = None, key: bytes | None = None
-    ) -> None:
+    def refuses(self, code: int, attributes: stun.Attributes = (), *, key: bytes | None = None) -> None:
         """An error, unsigned unless there is a key."""
-        self.answer(MessageClass.ERROR, [(stun.ERROR_CODE, ErrorCode(code, "because")), *attributes], to=to, key=key)
+        self.answer(MessageClass.ERROR, [(stun.ERROR_CODE, ErrorCode(code, "because")), *attributes], key=key)
 
     def answer(
         self, kind: MessageClass, attributes: stun.Attributes, *, to: Message | None = None, key: bytes | None = None

@@ -37,10 +37,10 @@ async def standing(site: Site | None = None, *parts: str, local: tuple[str, ...]
         yield serving
 
 
-def client(serving: Serving, port: int = 0, *, tcp: bool = True) -> PairedHost:
+def client(serving: Serving, port: int = 0) -> PairedHost:
     (link, *_) = serving.links()
     port = port or link.port
-    return PairedHost(link, MediaAddress(host=HOST, udp_port=port, tcp_port=port if tcp else 0))
+    return PairedHost(link, MediaAddress(host=HOST, udp_port=port, tcp_port=port))
 
 
 async def test_it_tells_where_it_stands() -> None:
