@@ -53,7 +53,7 @@ async def advertised_class_probe(context: Context) -> Finding:
         return UNTOLD
     rows = _candidates(facts)
     evidence: Evidence = {"candidates": rows, "needs_stun": facts.needs_stun, "users": context.site.users}
-    evidence["caller_is_public"] = _caller_is_public(context)
+    evidence |= {"caller_is_public": _caller_is_public(context), "override_name": facts.override_name}
     if not rows:
         return Finding(status=Status.FAIL, summary="callers would be handed no address at all", evidence=evidence)
     public = [row for row in rows if not row["private"]]
@@ -72,6 +72,7 @@ async def advertised_reachable_probe(context: Context) -> Finding:
     wanted = {(row["address"], row["port"]): row for row in _candidates(facts) if row["protocol"] == "udp"}
     rows = await asyncio.gather(*(_reached(context, paired, row) for row in wanted.values()))
     evidence: Evidence = {"candidates": list(rows), "caller_is_public": _caller_is_public(context)}
+    evidence["override_name"] = facts.override_name
     reached = [row for row in rows if row["returned"]]
     if reached:
         first = reached[0]

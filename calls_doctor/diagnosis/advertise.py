@@ -24,13 +24,21 @@ def _handed(holds: Callable[[list[Row]], bool], sentence: str) -> Callable[[Evid
     """A cause that the candidates themselves show."""
 
     def predicts(evidence: Evidence) -> Prediction | None:
-        classes = [r for r in evidence.bad(CLASS) if holds(r.evidence["candidates"])]
-        # Where the port itself does not answer, what is handed out is not to blame.
-        tried = [r for r in evidence.bad(ADVERTISED) if answers(evidence, UDP_ECHO)(r.vantage)]
-        shown = [*classes, *(r for r in tried if holds(r.evidence["candidates"]))]
+        shown = [r for r in (*_set(evidence.bad(CLASS)), *_tried(evidence)) if holds(r.evidence["candidates"])]
         return _prediction(evidence, shown, sentence) if shown else None
 
     return predicts
+
+
+def _set(results: list[CheckResult]) -> list[CheckResult]:
+    """Those where a setting tells what is announced. Where a name does, its records or its resolver may be at fault,
+    and what it gave does not tell which: that is for the causes of names."""
+    return [r for r in results if not r.evidence.get("override_name")]
+
+
+def _tried(evidence: Evidence) -> list[CheckResult]:
+    """What was announced and not reached. Where the port itself does not answer, what is handed out is not to blame."""
+    return [r for r in _set(evidence.bad(ADVERTISED)) if answers(evidence, UDP_ECHO)(r.vantage)]
 
 
 def _prediction(evidence: Evidence, shown: list[CheckResult], sentence: str) -> Prediction:
@@ -59,8 +67,7 @@ def wrong_address(evidence: Evidence) -> Prediction | None:
         public = [row for row in result.evidence["candidates"] if not row["private"]]
         return any(row["address"] != here for row in public)
 
-    tried = [r for r in evidence.bad(ADVERTISED) if answers(evidence, UDP_ECHO)(r.vantage)]
-    shown = [r for r in tried if at_another_host(r)]
+    shown = [r for r in _tried(evidence) if at_another_host(r)]
     return (
         _prediction(evidence, shown, "callers are handed {named}, where the media host is not reached")
         if shown
@@ -104,7 +111,7 @@ CAUSES = (
         predicts=_handed(lambda candidates: not candidates, "callers are handed no address at all"),
         remedy=Remedy(
             summary=_OVERRIDE,
-            steps=["An override whose name does not resolve leaves nothing: use the address, or mend the name"],
+            steps=["Without an override, an address of its own that is not loopback is announced: see that it has one"],
             guide_steps=["2A.2.3"],
         ),
     ),

@@ -44,6 +44,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """A TCP port on which nothing listens; 0: none was found."""
     api_port: int = 0
     """0: it serves no API."""
+    override_name: str = ""
+    """The ICE host override where it is a name: what is announced is then what that name gives. "" otherwise."""
     turn_username: str = ""
     turn_credential: str = ""
     """A credential made for this run; "" where it has none to give."""

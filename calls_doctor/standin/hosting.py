@@ -45,6 +45,11 @@ def reaches(site: Site, local: Sequence[str], resolved: Mapping[str, Sequence[st
     return list(dict.fromkeys(found or [Reach(address) for address in local]))
 
 
+def override_name(site: Site) -> str:
+    """The ICE host override where it is a name, and "" where it is an address or not set."""
+    return "" if not site.host_override or _is_literal(site.host_override) else site.host_override
+
+
 def announced(
     site: Site, local: Sequence[str], media_port: int, stun: Sequence[StunSeen], resolved: Mapping[str, Sequence[str]]
 ) -> list[Announced]:

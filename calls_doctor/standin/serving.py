@@ -104,6 +104,7 @@ class Serving:
             public_addresses=list(dict.fromkeys(reach.address for reach in self._reaches)),
             media_port=ready.media_port,
             announced=hosting.announced(site, local, ready.media_port, self._stun, self._resolved),
+            override_name=hosting.override_name(site),
             needs_stun=not site.host_override and site.users != "private",
             stun=self._stun,
             control_port=_closed_port(local),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
@@ -144,6 +145,11 @@ async def test_without_the_stand_ins_word_nothing_is_known(probe: object) -> Non
     assert callable(probe)
     finding: Finding = await probe(given(None, None))
     assert finding.status is Status.UNKNOWN
+
+
+async def test_it_is_said_where_a_name_gave_what_is_announced() -> None:
+    facts = msgspec.structs.replace(told(), override_name="calls.example.com")
+    assert (await nat.advertised_class_probe(given(None, facts))).evidence["override_name"] == "calls.example.com"
 
 
 # nat.advertised-reachable

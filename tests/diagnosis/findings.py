@@ -173,9 +173,12 @@ def candidate(address: str = MEDIA_HOST, port: int = 8443, kind: str = "override
             "class": "private" if private else "public", "sent": 3, "returned": returned}  # fmt: skip
 
 
-def advertised(check: str, *candidates: dict[str, Any], at: str = CLIENT) -> CheckResult:
-    """nat.advertised-class or nat.advertised-reachable that failed."""
-    return result(f"nat.advertised-{check}", Status.FAIL, at=at, candidates=list(candidates), caller_is_public=True)
+def advertised(check: str, *candidates: dict[str, Any], at: str = CLIENT, name: str = "") -> CheckResult:
+    """nat.advertised-class or nat.advertised-reachable that failed; `name` is the override's, where it is one."""
+    return result(
+        f"nat.advertised-{check}", Status.FAIL, at=at,
+        candidates=list(candidates), caller_is_public=True, override_name=name,
+    )  # fmt: skip
 
 
 def here(at: str, role: str = "client", address: str = "") -> Vantage:

@@ -320,6 +320,17 @@ def test_another_port_is_told_from_another_address_and_neither_where_the_port_it
     assert list(told(*udp_shut(BERLIN), wrong)) == ["media.udp-blocked-inbound"]
 
 
+@pytest.mark.parametrize(
+    ("check", "announced"),
+    [("class", ()), ("class", ("10.0.1.20",)), ("reachable", ("10.0.1.20",)), ("reachable", ("203.0.113.99",))],
+    ids=["nothing", "private", "private, tried", "another host's"],
+)
+def test_what_a_name_gave_is_not_blamed_on_the_settings(check: str, announced: tuple[str, ...]) -> None:
+    rows = [f.candidate(address) for address in announced]
+    assert list(told(*well(BERLIN), f.advertised(check, *rows, at=BERLIN))) != []
+    assert told(*well(BERLIN), f.advertised(check, *rows, at=BERLIN, name="calls.example.com")) == {}
+
+
 # --- the API ---
 
 

@@ -90,6 +90,11 @@ def test_an_override_is_announced_instead_of_all_others_and_the_first_of_its_add
     assert candidates(site(override="no.such.example"), MAPPED) == []
 
 
+def test_an_override_is_told_where_it_is_a_name() -> None:
+    overrides = ("calls.example.com", "192.0.2.9", "2001:db8::9", "")
+    assert [hosting.override_name(site(override=one)) for one in overrides] == ["calls.example.com", "", "", ""]
+
+
 def test_a_port_override_goes_for_the_override_and_the_mapped_address() -> None:
     found = candidates(site(override="192.0.2.9", port=443))
     assert [(row[0], row[3]) for row in found[::2]] == [("override", 443)]
