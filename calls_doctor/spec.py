@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calls_doctor.model.books import SessionBooks
-from calls_doctor.model.check import CheckResult, Finding
+from calls_doctor.model.check import CheckResult, Finding, Status
 from calls_doctor.model.credentials import Credentials
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
@@ -18,6 +18,19 @@ from calls_doctor.model.site import Phase, Site
 
 if TYPE_CHECKING:  # its import costs 90 ms of OpenSSL, which `explain` and `--list` do without
     from calls_doctor.net.paired import PairedHost
+
+
+NETWORK_PHASES = frozenset(Phase) - {Phase.OFFLINE, Phase.SELF_TEST}
+"""Those in which there is a network to test."""
+PAIRED_PHASES = frozenset({Phase.PRE})
+"""Those in which a stand-in tells of its machine."""
+UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
+WAYS = {
+    "to_far": "to the far end",
+    "from_far": "from the far end",
+    "there_and_back": "through the far end",
+}
+"""The rows of a call's evidence that count its media, by the way it went."""
 
 
 async def nothing_told() -> Facts | None:
@@ -88,3 +101,23 @@ class CheckSpec:
             if self.packets_max
             else "nothing"
         )
+
+
+def no_link(site: Site) -> str:
+    """Why a site without a stand-in gives a call nothing to do."""
+    return "" if site.paired else "no stand-in to test against: give its link with --peer"
+
+
+def no_tcp(site: Site) -> str:
+    """The same where nobody wants TCP to the media port."""
+    return "" if any(media.tcp_port for media in site.media) else "TCP is not wanted: tcp_port is 0"
+
+
+def no_stun(site: Site) -> str:
+    """The same where no STUN server was named."""
+    return "" if site.stun else "no STUN server was named: give it with --stun"
+
+
+def no_turn(site: Site) -> str:
+    """The same where no TURN server was named."""
+    return "" if site.turn else "no TURN server was named: give it with --turn"

@@ -10,15 +10,12 @@ from typing import Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Role, address_class
-from calls_doctor.model.site import Phase, Site
+from calls_doctor.model.flow import CALLERS, Role, address_class
+from calls_doctor.model.site import Site
 from calls_doctor.modes import API_PORT
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_turn
 
-UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
-CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
-NETWORK_PHASES = frozenset(Phase) - {Phase.OFFLINE, Phase.SELF_TEST}
 CONNECT_S = 2.55
 UDP_SIGNS = ("stun.reach", "port.rtc-udp-echo", "turn.challenge", "port.turn-listener")
 
@@ -162,7 +159,7 @@ CHECKS = (
         title="A port that is closed stays closed",
         probe=control_probe,
         vantages=CALLERS,
-        phases=frozenset({Phase.PRE}),
+        phases=PAIRED_PHASES,
         nothing_to_do=_unpaired,
         targets=lambda site: [f"{one.host}:(a closed port)/tcp" for one in site.media],
         packets_max=4,
@@ -190,7 +187,7 @@ CHECKS = (
         probe=turn_listener_probe,
         vantages=CALLERS | {Role.MEDIA},
         phases=NETWORK_PHASES,
-        nothing_to_do=lambda site: "" if site.turn else "no TURN server was named: give it with --turn",
+        nothing_to_do=no_turn,
         targets=lambda site: [str(uri) for uri in site.turn],
         guide_steps=("1.6.10", "1.6.11"),
         packets_max=6,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Role, Transport
-from calls_doctor.model.site import Phase, Site
+from calls_doctor.model.flow import CALLERS, Transport
+from calls_doctor.model.site import Phase
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.spec import WAYS, CheckSpec, Context, no_link, no_tcp, no_turn
 
 if TYPE_CHECKING:
     from calls_doctor.net.call import CallOutcome
@@ -119,13 +119,6 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
     return Finding(status=status, summary=summary, target=target, evidence=evidence)
 
 
-WAYS = {
-    "to_far": "to the far end",
-    "from_far": "from the far end",
-    "there_and_back": "through the far end",
-}
-
-
 def _judged(outcome: CallOutcome, evidence: Evidence, target: str) -> Finding:
     """A call that came up and lasted: by what arrived of its media."""
     ways = ("there_and_back",) if outcome.far is None else ("to_far", "from_far")
@@ -159,21 +152,6 @@ def _aiortc_call() -> Callable[[PairedHost, float], Awaitable[Evidence]]:
     return aiortc_peer.call
 
 
-def _no_link(site: Site) -> str:
-    return "" if site.paired else "no stand-in to test against: give its link with --peer"
-
-
-def _no_tcp(site: Site) -> str:
-    return _no_link(site) or ("" if any(m.tcp_port for m in site.media) else "TCP is not wanted: tcp_port is 0")
-
-
-def _no_relay(site: Site) -> str:
-    return _no_link(site) or ("" if site.turn else "no TURN server was named: give it with --turn")
-
-
-CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
-"""Who calls: what the media host and a Mattermost node see of their own ports says nothing of callers."""
-
 CHECKS = (
     CheckSpec(
         id="media.self",
@@ -182,7 +160,7 @@ CHECKS = (
         needs=("port.rtc-udp-echo",),
         phases=frozenset({Phase.SELF_TEST}),
         vantages=CALLERS,
-        nothing_to_do=_no_link,
+        nothing_to_do=no_link,
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
         packets_max=40,
         timeout_s=45.0,
@@ -194,7 +172,7 @@ CHECKS = (
         probe=call_udp_probe,
         needs=("port.rtc-udp-echo",),
         vantages=CALLERS,
-        nothing_to_do=_no_link,
+        nothing_to_do=no_link,
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
         required=True,
         guide_steps=("2A.3.1", "2A.3.2", "2B.5.1", "2B.5.2"),
@@ -210,7 +188,7 @@ CHECKS = (
         probe=call_tcp_probe,
         needs=("port.rtc-tcp-echo",),
         vantages=CALLERS,
-        nothing_to_do=_no_tcp,
+        nothing_to_do=lambda site: no_link(site) or no_tcp(site),
         targets=lambda site: [f"{m.host}:{m.tcp_port}/tcp" for m in site.media if m.tcp_port],
         packets_max=80,
         timeout_s=45.0,
@@ -223,7 +201,7 @@ CHECKS = (
         needs=("turn.allocate", "turn.relay-range"),
         vantages=CALLERS,
         uses=("turn.permission",),
-        nothing_to_do=_no_relay,
+        nothing_to_do=lambda site: no_link(site) or no_turn(site),
         targets=lambda site: [str(uri) for uri in site.turn[:1]],
         packets_max=120,
         timeout_s=45.0,

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from calls_doctor.errors import FarEndError, NetworkError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Role, Transport
-from calls_doctor.model.site import Phase, Site
-from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.model.flow import CALLERS, Transport
+from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_link
 
 if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
@@ -27,7 +26,6 @@ ROOMY_BYTES = 1280
 HOPELESS_BYTES = 1000
 AGAIN_AFTER_S = 0.7
 """Before the repetition, so that one bad moment does not count twice."""
-CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
 
 
 async def mtu_probe(context: Context) -> Finding:
@@ -108,10 +106,6 @@ def _summary(evidence: Evidence) -> str:
     return f"UDP payloads over {largest} bytes vanish{where}, and nothing says so"
 
 
-def _no_link(site: Site) -> str:
-    return "" if site.paired else "no stand-in to test against: give its link with --peer"
-
-
 CHECKS = (
     CheckSpec(
         id="quality.mtu",
@@ -124,8 +118,8 @@ CHECKS = (
             "media.call-relay",
         ),  # large packets would disturb them on a thin link
         vantages=CALLERS,
-        phases=frozenset(Phase) - {Phase.OFFLINE, Phase.SELF_TEST},
-        nothing_to_do=_no_link,
+        phases=NETWORK_PHASES,
+        nothing_to_do=no_link,
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
         packets_max=80,
         timeout_s=14.0,

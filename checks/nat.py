@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Role, Transport, address_class
-from calls_doctor.model.site import Phase, Site
-from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.model.flow import CALLERS, SERVERS, Transport, address_class
+from calls_doctor.model.site import Site
+from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_stun
 
 if TYPE_CHECKING:
     from calls_doctor.model.facts import Facts
     from calls_doctor.net.paired import PairedHost
-
-PROBE_SIZES_BYTES = (200, 600, 1000)
-UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
-CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
-INSIDE = frozenset({Role.MEDIA, Role.MATTERMOST, Role.TURN})
-PAIRED_PHASES = frozenset({Phase.PRE})
 
 
 async def type_probe(context: Context) -> Finding:
@@ -42,7 +36,7 @@ async def type_probe(context: Context) -> Finding:
     evidence["mapping"] = "address-dependent" if symmetric else "endpoint-independent"
     words = "a new mapping for each destination (symmetric NAT)" if symmetric else "one mapping for all destinations"
     # A caller behind a symmetric NAT calls a server with a public address as well as any other (RFC 5780 section 3).
-    status = Status.WARN if symmetric and context.site.vantage in INSIDE else Status.PASS
+    status = Status.WARN if symmetric and context.site.vantage in SERVERS else Status.PASS
     return Finding(status=status, summary=words, evidence=evidence)
 
 
@@ -103,7 +97,7 @@ async def hairpin_probe(context: Context) -> Finding:
     public, private = await _addresses(context, paired, facts)
     evidence: Evidence = {"public_addresses": public, "users": context.site.users}
     direct = [row for row in await _echoes(paired, private) if row["udp"] or row["tcp"]]
-    evidence["inside"] = bool(direct) or context.site.vantage in INSIDE
+    evidence["inside"] = bool(direct) or context.site.vantage in SERVERS
     evidence["direct"] = [row["address"] for row in direct]
     if not evidence["inside"]:
         return Finding(status=Status.SKIP, summary="this caller is not in the servers' network", evidence=evidence)
@@ -179,19 +173,15 @@ def _unpaired(site: Site) -> str:
     return "" if site.paired else "no stand-in tells what it would announce: give its link with --peer"
 
 
-def _no_stun(site: Site) -> str:
-    return "" if site.stun else "no STUN server was named: give it with --stun"
-
-
 CHECKS = (
     CheckSpec(
         id="nat.type",
         title="It is known how this machine's NAT maps",
         probe=type_probe,
         needs=("stun.reach",),
-        nothing_to_do=_no_stun,
+        nothing_to_do=no_stun,
         targets=lambda site: [str(uri) for uri in site.stun],
-        phases=frozenset(Phase) - {Phase.OFFLINE, Phase.SELF_TEST},
+        phases=NETWORK_PHASES,
         packets_max=12,
         timeout_s=8.0,
         fails_when="A symmetric NAT before the media host maps its port anew for each caller: callers then send to a"

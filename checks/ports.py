@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Role, Transport
+from calls_doctor.model.flow import CALLERS, Role, Transport
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.spec import CheckSpec, Context, no_tcp
 from calls_doctor.wire import rtcd
 
 if TYPE_CHECKING:
@@ -264,13 +264,6 @@ def _no_api(site: Site) -> str:
     return "" if judged_here else "rtcd's API is for the Mattermost nodes; it is judged from there"
 
 
-def _no_tcp(site: Site) -> str:
-    return _no_link(site) or ("" if any(m.tcp_port for m in site.media) else "TCP is not wanted: tcp_port is 0")
-
-
-CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
-"""Who calls: what the media host and a Mattermost node see of their own ports says nothing of callers."""
-
 CHECKS = (
     CheckSpec(
         id="port.rtc-udp-echo",
@@ -294,7 +287,7 @@ CHECKS = (
         probe=rtc_tcp_echo_probe,
         needs=("env.platform",),
         vantages=CALLERS,
-        nothing_to_do=_no_tcp,
+        nothing_to_do=lambda site: _no_link(site) or no_tcp(site),
         targets=lambda site: [f"{m.host}:{m.tcp_port}/tcp" for m in site.media if m.tcp_port],
         guide_steps=("1.6.2", "1.6.4"),
         packets_max=len(ECHO_SIZES_BYTES),

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from math import sqrt
 
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Role, Transport
-from calls_doctor.model.site import Phase, Site
-from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.model.flow import CALLERS, Transport
+from calls_doctor.model.site import Phase
+from calls_doctor.spec import WAYS, CheckSpec, Context, no_link
 
 LOSS_LIMIT_RATIO = 0.02
 RTT_LIMIT_S = 0.250
@@ -30,11 +30,6 @@ BUSY_S = 0.010
 TIMED = ("latency", "jitter")
 Z_99 = 2.326
 """One-sided 99 % quantile of the normal distribution."""
-WAYS = {
-    "to_far": "to the far end",
-    "from_far": "from the far end",
-    "there_and_back": "through the far end",
-}
 
 
 def lower_bound_99(lost: int, sent: int) -> float:
@@ -176,13 +171,6 @@ def _direction_faults(name: str, row: Evidence) -> list[tuple[str, str, str]]:
     return found
 
 
-def _no_link(site: Site) -> str:
-    return "" if site.paired else "no stand-in to test against: give its link with --peer"
-
-
-CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
-"""Who calls: what the media host and a Mattermost node see of their own ports says nothing of callers."""
-
 CHECKS = (
     CheckSpec(
         id="quality.path",
@@ -190,7 +178,7 @@ CHECKS = (
         probe=path_probe,
         needs=("port.rtc-udp-echo", "media.call-udp"),
         vantages=CALLERS,
-        nothing_to_do=_no_link,
+        nothing_to_do=no_link,
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
         guide_steps=("2A.3.2", "2B.5.2"),
         packets_max=80,

@@ -14,7 +14,7 @@ from calls_doctor.modes import WITHOUT_RTCD
 from calls_doctor.net import resolver
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.net.stun_client import binding
-from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.spec import CheckSpec, Context, no_stun
 
 TRIES = 3
 """rtcd asks once and never again (catalogue 0.9), so one answer alone proves little."""
@@ -122,17 +122,13 @@ def _by_family(ip: str) -> tuple[bool, str]:
     return ":" in ip, ip
 
 
-def _none_named(site: Site) -> str:
-    return "" if site.stun else "no STUN server was named: give it with --stun"
-
-
 CHECKS = (
     CheckSpec(
         id="stun.reach",
         title="The STUN servers answer",
         probe=reach_probe,
         needs=("env.platform",),
-        nothing_to_do=_none_named,
+        nothing_to_do=no_stun,
         targets=lambda site: [str(uri) for uri in site.stun],
         packets_max=6 * TRIES,
         timeout_s=12.0,
@@ -144,7 +140,7 @@ CHECKS = (
         title="The STUN servers agree on the address by which this machine is seen",
         probe=public_ip_probe,
         needs=("stun.reach",),
-        nothing_to_do=_none_named,
+        nothing_to_do=no_stun,
         fails_when="Two servers, or two answers of one, name different public addresses: several ways out, or a server "
         "that sits inside the network and sees something else.",
     ),

@@ -16,7 +16,7 @@ from calls_doctor.model.flow import address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.net import echo, relay, resolver, turn_client
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.spec import CheckSpec, Context, no_turn
 from calls_doctor.wire.turn_stream import CARRIES_TLS
 
 if TYPE_CHECKING:
@@ -312,10 +312,6 @@ def _judge(rows: list[dict[str, Any]], does: str, strict: bool) -> Finding:
     return Finding(status=Status.PASS, summary=f"{does} over {how}", target=target, evidence=evidence)
 
 
-def _none_named(site: Site) -> str:
-    return "" if site.turn else "no TURN server was named: give it with --turn"
-
-
 def _uris(site: Site) -> list[str]:
     return [str(uri) for uri in site.turn]
 
@@ -326,7 +322,7 @@ CHECKS = (
         title="The TURN server asks for credentials",
         probe=challenge_probe,
         needs=("env.platform",),
-        nothing_to_do=_none_named,
+        nothing_to_do=no_turn,
         targets=_uris,
         guide_steps=("1.6.10", "1.6.11"),
         packets_max=8,
@@ -339,7 +335,7 @@ CHECKS = (
         title="The TURN server takes the credentials and gives a relay address",
         probe=allocate_probe,
         needs=("turn.challenge",),
-        nothing_to_do=_none_named,
+        nothing_to_do=no_turn,
         targets=_uris,
         packets_max=12,
         timeout_s=15.0,
@@ -351,7 +347,7 @@ CHECKS = (
         title="The TURN server allows the media host as a peer",
         probe=permission_probe,
         needs=("turn.allocate",),
-        nothing_to_do=_none_named,
+        nothing_to_do=no_turn,
         targets=_uris,
         packets_max=12,
         timeout_s=10.0,
@@ -362,7 +358,7 @@ CHECKS = (
         title="Data goes through the relay and back",
         probe=relay_range_probe,
         needs=("turn.allocate", "turn.permission"),
-        nothing_to_do=_none_named,
+        nothing_to_do=no_turn,
         targets=_uris,
         guide_steps=("1.6.12",),
         packets_max=120,

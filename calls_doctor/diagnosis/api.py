@@ -40,7 +40,7 @@ def _when(
 def _between_servers(evidence: Evidence, shown: list[CheckResult]) -> Place:
     """Between a Mattermost node and a media host that is known to run, only the servers' own network can be silent."""
     runs = any(listens(evidence, r.vantage) for check in (UDP_ECHO, TCP_ECHO) for r in evidence.of(check))
-    nodes = all(role_of(evidence, r) is Role.MATTERMOST for r in shown)
+    nodes = all(role_of(evidence, r.vantage) is Role.MATTERMOST for r in shown)
     return at_the_far_end(evidence) if runs and nodes else on_the_path(evidence)
 
 

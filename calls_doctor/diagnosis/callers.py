@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from calls_doctor.diagnosis.cause import Evidence
-from calls_doctor.diagnosis.place import Place, own_machine, vantages_of
+from calls_doctor.diagnosis.place import Place, own_machine, role_of, vantages_of
 from calls_doctor.model.check import CheckResult, Status
-from calls_doctor.model.flow import Party, Role
+from calls_doctor.model.flow import SERVERS, Party
 from calls_doctor.model.report import Confidence
 
 HAIRPIN, EGRESS = "nat.hairpin", "client.udp-egress"
 OVER_TCP = ("port.rtc-tcp-echo", "media.call-tcp", "port.api-tcp")
-SERVERS = (Role.MEDIA, Role.MATTERMOST, Role.TURN)
-"""Vantages in the servers' network, by what they are."""
 Works = Callable[[str], bool]
 """Whether the thing in question works at a vantage."""
 
@@ -25,7 +23,7 @@ Works = Callable[[str], bool]
 def is_inside(evidence: Evidence, vantage: str) -> bool:
     """In the servers' network: a server, or a caller whom the media host answers by its private address."""
     found = evidence.at(HAIRPIN, vantage)
-    return _role(evidence, vantage) in SERVERS or bool(found and found.evidence.get("inside"))
+    return role_of(evidence, vantage) in SERVERS or bool(found and found.evidence.get("inside"))
 
 
 def outside(evidence: Evidence) -> list[str]:
@@ -75,8 +73,3 @@ def _networks(evidence: Evidence, shown: Iterable[CheckResult]) -> set[str]:
 def _lets_no_udp_out(evidence: Evidence, vantage: str) -> bool:
     egress = evidence.at(EGRESS, vantage)
     return egress is not None and egress.status is Status.FAIL
-
-
-def _role(evidence: Evidence, vantage: str) -> str:
-    found = evidence.vantages.get(vantage)
-    return found.role if found else vantage

@@ -243,7 +243,7 @@ def _api_gone(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]
 
 
 def _is_server(evidence: Evidence, result: CheckResult) -> bool:
-    return role_of(evidence, result) in (Role.MATTERMOST, Role.MEDIA)
+    return role_of(evidence, result.vantage) in (Role.MATTERMOST, Role.MEDIA)
 
 
 def port_taken(evidence: Evidence) -> Prediction | None:
@@ -251,7 +251,7 @@ def port_taken(evidence: Evidence) -> Prediction | None:
     shown = evidence.of("env.port-free", Status.FAIL)
     if not shown:
         return None
-    row, role = shown[0].evidence["taken"][0], role_of(evidence, shown[0])
+    row, role = shown[0].evidence["taken"][0], role_of(evidence, shown[0].vantage)
     here = Endpoint(role=role)
     summary = f"port {row['port']}/{row['transport']} of this machine belongs to {row['owner']}"
     party = {Role.TURN: Party.TURN_HOST, Role.MATTERMOST: Party.MATTERMOST_HOST}.get(role)

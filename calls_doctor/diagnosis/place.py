@@ -56,10 +56,10 @@ def host_and_port(target: str) -> tuple[str, int | None]:
     return found["v6"] or found["host"], int(found["port"]) if found["port"] else None
 
 
-def role_of(evidence: Evidence, result: CheckResult) -> Role:
-    """The role from which a result was made: a vantage's id may be a label of the user's."""
-    vantage = evidence.vantages.get(result.vantage)
-    name = vantage.role if vantage else result.vantage
+def role_of(evidence: Evidence, vantage: str) -> Role:
+    """The role of a vantage: its id may be a label of the user's."""
+    known = evidence.vantages.get(vantage)
+    name = known.role if known else vantage
     return next((role for role in Role if role == name), Role.CLIENT)
 
 
@@ -69,7 +69,7 @@ def flow_of(
     """The flow that a result is about, from its vantage to its target."""
     host, port = host_and_port(result.target)
     return Flow(
-        from_=Endpoint(role=role_of(evidence, result)),
+        from_=Endpoint(role=role_of(evidence, result.vantage)),
         to=Endpoint(role=to, address=host),
         protocol=protocol,
         port=port or default_port,

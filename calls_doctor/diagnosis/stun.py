@@ -52,7 +52,7 @@ def _unanswered(evidence: Evidence, of_servers: bool) -> list[CheckResult]:
     rows = [r for r in evidence.bad(REACH) if not _unresolved(r)]
     rows = [r for r in rows if not any(row.get("answered") for row in r.evidence.get("servers", ()))]
     failed = [r for r in rows if r.evidence.get("servers") or r.status is Status.FAIL]
-    return [r for r in failed if (role_of(evidence, r) in SERVER_SIDE) is of_servers]
+    return [r for r in failed if (role_of(evidence, r.vantage) in SERVER_SIDE) is of_servers]
 
 
 def _silent(

@@ -39,6 +39,12 @@ class Role(StrEnum):
     OFFLOADER = "offloader"
 
 
+CALLERS = frozenset({Role.CLIENT, Role.OFFLOADER})
+"""Who calls: what the media host and a Mattermost node see of their own ports says nothing of callers."""
+SERVERS = frozenset({Role.MEDIA, Role.MATTERMOST, Role.TURN})
+"""Vantages in the servers' network, by what they are."""
+
+
 class Party(StrEnum):
     """Whose equipment must change."""
 
