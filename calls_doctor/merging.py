@@ -25,7 +25,7 @@ def merged(reports: Sequence[Report], books: RunBooks | None = None, site: Site 
     phases = {one.phase for one in reports}
     phase = next((one for one in PHASES_MERGED if one in phases), Phase.PRE)
     mode = next((one.mode for one in reports if one.mode), site.mode if site else None)
-    concluded = Site(mode=mode, phase=phase, vantage=site.vantage if site else Site().vantage)
+    concluded = Site(mode=mode, phase=phase)
     diagnosis = conclusion.diagnosis(concluded, found.checks, found.vantages)
     return Report(
         tool=Tool(version=__version__),

@@ -14,7 +14,6 @@ from calls_doctor.model.site import Mode
 MEDIA_PORT = 8443
 API_PORT = 8045
 STUN_PORT = 3478
-STUNS_PORT = 5349
 WITHOUT_RTCD = (Mode.INTEGRATED, Mode.HA_CLUSTERED, Mode.HA_HANDLER)
 """Modes in which the plugin serves media itself."""
 
@@ -131,8 +130,6 @@ class ModeFacts:
     """What a mode means for the network."""
 
     title: str
-    media_role: Role
-    """The role of the machine on which media ends, as its administrator names it."""
     media_nodes: str
     flows: tuple[PortFlow, ...]
 
@@ -141,10 +138,10 @@ _PLUGIN = (*CLIENT_FACING, *_media("FW-11"), *SERVER_OUTBOUND)
 _RTCD = (*CLIENT_FACING, *_media("FW-12"), *RTCD_API, *SERVER_OUTBOUND)
 
 MODES: dict[Mode, ModeFacts] = {
-    Mode.INTEGRATED: ModeFacts("one server, media in the Calls plugin", Role.MATTERMOST, "the one node", _PLUGIN),
-    Mode.RTCD: ModeFacts("one server, media in rtcd", Role.MEDIA, "every rtcd address", _RTCD),
-    Mode.HA_CLUSTERED: ModeFacts("a cluster, media on every node", Role.MATTERMOST, "every node by itself", _PLUGIN),
-    Mode.HA_HANDLER: ModeFacts("a cluster, media on one handler node", Role.MATTERMOST, "the handler", _PLUGIN),
-    Mode.HA_RTCD: ModeFacts("a cluster, media in rtcd", Role.MEDIA, "every rtcd address", _RTCD),
-    Mode.KUBERNETES: ModeFacts("Kubernetes, media in rtcd's pods", Role.MEDIA, "every pod's node", _RTCD),
+    Mode.INTEGRATED: ModeFacts("one server, media in the Calls plugin", "the one node", _PLUGIN),
+    Mode.RTCD: ModeFacts("one server, media in rtcd", "every rtcd address", _RTCD),
+    Mode.HA_CLUSTERED: ModeFacts("a cluster, media on every node", "every node by itself", _PLUGIN),
+    Mode.HA_HANDLER: ModeFacts("a cluster, media on one handler node", "the handler", _PLUGIN),
+    Mode.HA_RTCD: ModeFacts("a cluster, media in rtcd", "every rtcd address", _RTCD),
+    Mode.KUBERNETES: ModeFacts("Kubernetes, media in rtcd's pods", "every pod's node", _RTCD),
 }

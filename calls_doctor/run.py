@@ -349,12 +349,6 @@ def _paired(links: Sequence[Link], site: Site) -> PairedHost | None:
     return PairedHost(links[0], site.media[0])
 
 
-def with_hosts(site: Site, hosts: Sequence[MediaAddress]) -> Site:
-    """The site with other media hosts."""
-    names = tuple(one.host for one in hosts)
-    return msgspec.structs.replace(site, media=tuple(hosts), names=names)
-
-
 def exit_code(report: Report, fail_on: str = "fail") -> int:
     """The contract's exit code, the first that applies; 130 is for whoever was interrupted to give."""
     return conclusion.exit_code(report, fail_on)

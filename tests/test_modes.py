@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Mode
 from calls_doctor.modes import FIREWALL_ROWS, MODES, Need, PortFlow
 
@@ -44,7 +43,6 @@ def test_media_over_udp_is_required_its_fallback_is_not_and_turn_depends(mode: M
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_media_ends_where_the_mode_says(mode: Mode) -> None:
-    assert MODES[mode].media_role is (Role.MATTERMOST if mode in PLUGIN_MODES else Role.MEDIA)
     assert flow(mode, "udp", 8443).firewall_row == ("FW-11" if mode in PLUGIN_MODES else "FW-12")
 
 

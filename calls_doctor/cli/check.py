@@ -3,12 +3,11 @@ it runs: the help needs none of the checks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar  # click's decorators take anything
+from typing import Any  # click hands over its options by name
 
 import click
 
-from calls_doctor.cli.sections import SectionedCommand, SectionOption
+from calls_doctor.cli.sections import SectionedCommand, option
 
 WHAT, WHERE, HOW_LONG, OUTPUT = "What to test", "From where", "How long", "Output"
 EXAMPLES = (
@@ -19,23 +18,18 @@ EXAMPLES = (
     ),
     ("calls-doctor check --mode rtcd --list", "who talks to whom on which port in this mode, and what proves it"),
 )
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
-    return click.option(*names, cls=SectionOption, section=section, **settings)
 
 
 @click.command(cls=SectionedCommand, examples=EXAMPLES, short_help="Test whether calls work.")
-@_option(WHAT, "--site", default="", metavar="FILE", help="The site file; ./calls-doctor.toml if it is there.")
-@_option(
+@option(WHAT, "--site", default="", metavar="FILE", help="The site file; ./calls-doctor.toml if it is there.")
+@option(
     WHAT,
     "--mode",
     default="",
     metavar="MODE",
     help="How Calls is deployed: integrated, rtcd, ha-clustered, ha-handler, ha-rtcd or kubernetes.",
 )
-@_option(
+@option(
     WHAT,
     "--peer",
     "peers",
@@ -44,22 +38,22 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
     help="The pairing link of a stand-in on the media "
     "host; - reads it from standard input, @FILE from a file, and CALLS_DOCTOR_PEER may hold it.",
 )
-@_option(
+@option(
     WHAT, "--rtcd-url", default="", metavar="URL", help="rtcd's API as the Mattermost nodes reach it, http://HOST:8045."
 )
-@_option(WHAT, "--stun", multiple=True, metavar="URI", help="A STUN server, stun:HOST:PORT. Repeatable.")
-@_option(
+@option(WHAT, "--stun", multiple=True, metavar="URI", help="A STUN server, stun:HOST:PORT. Repeatable.")
+@option(
     WHAT,
     "--turn",
     multiple=True,
     metavar="URI",
     help="A TURN server, turn:HOST:PORT?transport=udp|tcp or turns:HOST:PORT. Repeatable.",
 )
-@_option(WHAT, "--self-test", is_flag=True, help="This machine against itself; the default where nothing is named.")
-@_option(WHAT, "--only", multiple=True, metavar="ID|CATEGORY", help="Only this, and what it needs. Repeatable.")
-@_option(WHAT, "--skip", multiple=True, metavar="ID[=REASON]", help="Not this check or category. Repeatable.")
-@_option(WHAT, "--list", "list_only", is_flag=True, help="Say what would run, and touch no network.")
-@_option(
+@option(WHAT, "--self-test", is_flag=True, help="This machine against itself; the default where nothing is named.")
+@option(WHAT, "--only", multiple=True, metavar="ID|CATEGORY", help="Only this, and what it needs. Repeatable.")
+@option(WHAT, "--skip", multiple=True, metavar="ID[=REASON]", help="Not this check or category. Repeatable.")
+@option(WHAT, "--list", "list_only", is_flag=True, help="Say what would run, and touch no network.")
+@option(
     WHERE,
     "--from",
     "vantage",
@@ -67,26 +61,26 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
     metavar="ROLE",
     help="What this machine is: client (the default), mattermost, media, turn or offloader.",
 )
-@_option(WHERE, "--label", default="", metavar="TEXT", help='Tells two callers apart: "Berlin office, cable".')
-@_option(
+@option(WHERE, "--label", default="", metavar="TEXT", help='Tells two callers apart: "Berlin office, cable".')
+@option(
     WHERE,
     "--phase",
     default="",
     metavar="PHASE",
     help="What stands at the media host: pre (a stand-in, or nothing yet), post (rtcd or the plugin) or undetermined.",
 )
-@_option(HOW_LONG, "--wait", default="", metavar="DURATION", help="Begin when what was named answers, or after this.")
-@_option(HOW_LONG, "--timeout", default="", metavar="DURATION", help="A bound on the whole run.")
-@_option(
+@option(HOW_LONG, "--wait", default="", metavar="DURATION", help="Begin when what was named answers, or after this.")
+@option(HOW_LONG, "--timeout", default="", metavar="DURATION", help="A bound on the whole run.")
+@option(
     HOW_LONG,
     "--media-time",
     default="",
     metavar="DURATION",
     help="How long each call lasts: 0.3s in the self-test, 3s otherwise, 30s with --thorough.",
 )
-@_option(HOW_LONG, "--thorough", is_flag=True, help="Longer calls, and a second, independent WebRTC stack.")
-@_option(OUTPUT, "--format", "format_name", default="text", metavar="FORMAT", help="On standard output: text or json.")
-@_option(
+@option(HOW_LONG, "--thorough", is_flag=True, help="Longer calls, and a second, independent WebRTC stack.")
+@option(OUTPUT, "--format", "format_name", default="text", metavar="FORMAT", help="On standard output: text or json.")
+@option(
     OUTPUT,
     "-o",
     "--output",
@@ -95,11 +89,11 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
     metavar="FILE",
     help="Also to a file; .txt or .json picks the format. Repeatable; - is standard output.",
 )
-@_option(OUTPUT, "--fail-on", default="fail", metavar="fail|warn", help="With warn, warnings alone give exit code 3.")
-@_option(OUTPUT, "--metadata", multiple=True, metavar="KEY=VALUE", help="Goes into the report. Repeatable.")
-@_option(OUTPUT, "-v", "--verbose", is_flag=True, help="More words: the evidence. What is done stays the same.")
-@_option(OUTPUT, "-q", "--quiet", is_flag=True, help="Fewer words: verdict, what is wrong, next step.")
-@_option(OUTPUT, "--no-color", is_flag=True, help="No colours; NO_COLOR does the same.")
+@option(OUTPUT, "--fail-on", default="fail", metavar="fail|warn", help="With warn, warnings alone give exit code 3.")
+@option(OUTPUT, "--metadata", multiple=True, metavar="KEY=VALUE", help="Goes into the report. Repeatable.")
+@option(OUTPUT, "-v", "--verbose", is_flag=True, help="More words: the evidence. What is done stays the same.")
+@option(OUTPUT, "-q", "--quiet", is_flag=True, help="Fewer words: verdict, what is wrong, next step.")
+@option(OUTPUT, "--no-color", is_flag=True, help="No colours; NO_COLOR does the same.")
 @click.pass_obj
 def command(typed: tuple[str, ...], /, **asked: Any) -> int:
     """Tests whether calls work, and says who must change what where they do not.

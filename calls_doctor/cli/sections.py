@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any  # click's own signatures
+from collections.abc import Callable
+from typing import Any, TypeVar  # click's own signatures
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class SectionOption(click.Option):
@@ -13,6 +16,11 @@ class SectionOption(click.Option):
     def __init__(self, *args: Any, section: str = "Other", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.section = section
+
+
+def option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
+    """`click.option`, under a heading."""
+    return click.option(*names, cls=SectionOption, section=section, **settings)
 
 
 class SectionedCommand(click.Command):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar  # click's decorators take anything
+from typing import Any  # click hands over its options by name
 
 import click
 
-from calls_doctor.cli.sections import SectionedCommand, SectionOption
+from calls_doctor.cli.sections import SectionedCommand, option
 
 WHERE, PORTS, HOW_LONG, OUTPUT = "By what callers reach it", "What stands in", "How long", "Output"
 EXAMPLES = (
@@ -15,16 +14,11 @@ EXAMPLES = (
     ("calls-doctor serve --host rtcd.example.com", "callers know it by this name"),
     ("calls-doctor serve --site calls-doctor.toml --once -o audit.json", "ends with the first report, and keeps it"),
 )
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
-    return click.option(*names, cls=SectionOption, section=section, **settings)
 
 
 @click.command(cls=SectionedCommand, examples=EXAMPLES, short_help="Stand where rtcd or the plugin will stand.")
-@_option(WHERE, "--site", default="", metavar="FILE", help="The site file; ./calls-doctor.toml if it is there.")
-@_option(
+@option(WHERE, "--site", default="", metavar="FILE", help="The site file; ./calls-doctor.toml if it is there.")
+@option(
     WHERE,
     "--host",
     "hosts",
@@ -32,7 +26,7 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
     metavar="NAME|ADDRESS",
     help="What callers use to reach this machine. Repeatable; the site file's [media] and nat otherwise.",
 )
-@_option(
+@option(
     WHERE,
     "--bind",
     "binds",
@@ -40,7 +34,7 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
     metavar="ADDRESS",
     help="A local address to listen on. Repeatable; all but loopback otherwise.",
 )
-@_option(
+@option(
     PORTS,
     "--as",
     "parts",
@@ -48,10 +42,10 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
     metavar="media|api|turn",
     help="What to stand in for; turn is a STUN responder. Repeatable; media, and api where the mode has an rtcd.",
 )
-@_option(PORTS, "--media-port", default=0, metavar="PORT", help="UDP and TCP; 8443, or the site file's.")
-@_option(PORTS, "--api-port", default=8045, metavar="PORT", show_default=True, help="rtcd's API.")
-@_option(PORTS, "--turn-port", default=3478, metavar="PORT", show_default=True, help="STUN.")
-@_option(
+@option(PORTS, "--media-port", default=0, metavar="PORT", help="UDP and TCP; 8443, or the site file's.")
+@option(PORTS, "--api-port", default=8045, metavar="PORT", show_default=True, help="rtcd's API.")
+@option(PORTS, "--turn-port", default=3478, metavar="PORT", show_default=True, help="STUN.")
+@option(
     HOW_LONG,
     "--for",
     "duration",
@@ -60,8 +54,8 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
     show_default=True,
     help="How long it stands; forever has no end.",
 )
-@_option(HOW_LONG, "--once", is_flag=True, help="End when the first report has come.")
-@_option(
+@option(HOW_LONG, "--once", is_flag=True, help="End when the first report has come.")
+@option(
     OUTPUT,
     "-o",
     "--output",
@@ -70,7 +64,7 @@ def _option(section: str, *names: str, **settings: Any) -> Callable[[F], F]:
     metavar="FILE",
     help="The merged report of all that paired, at the end. Repeatable; .txt or .json picks the format.",
 )
-@_option(OUTPUT, "--no-color", is_flag=True, help="No colours; NO_COLOR does the same.")
+@option(OUTPUT, "--no-color", is_flag=True, help="No colours; NO_COLOR does the same.")
 def command(**asked: Any) -> int:
     """Stands where rtcd or the plugin will stand, and prints pairing links: run `calls-doctor check --peer LINK` with
     one of them elsewhere. Both ends count what they send and see, so that a verdict names direction and party.

@@ -13,7 +13,6 @@ import click
 from msgspec import structs
 
 from calls_doctor import merging
-from calls_doctor import run as runs
 from calls_doctor.cli import output as out
 from calls_doctor.cli.interrupt import run_interruptible
 from calls_doctor.errors import UsageError
@@ -89,7 +88,8 @@ def _served(asked: dict[str, Any]) -> Served:
     port = asked["media_port"] or next((media.udp_port for media in site.media), 8443)
     hosts = [options.host(text, "--host") for text in asked["hosts"]]
     if hosts:
-        site = runs.with_hosts(site, [MediaAddress(host=host, udp_port=port, tcp_port=port) for host in hosts])
+        media = tuple(MediaAddress(host=host, udp_port=port, tcp_port=port) for host in hosts)
+        site = structs.replace(site, media=media)
     local = [options.host(text, "--bind") for text in asked["binds"]] or _addresses()
     return Served(
         site=site,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, Row, outcomes
-from calls_doctor.diagnosis.media_evidence import ADVERTISED, UDP_ECHO, answers
+from calls_doctor.diagnosis.media_evidence import UDP_ECHO, announced_in_vain
 from calls_doctor.diagnosis.place import flow_of, host_and_port
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.flow import Party, Role
@@ -24,7 +24,9 @@ def _handed(holds: Callable[[list[Row]], bool], sentence: str) -> Callable[[Evid
     """A cause that the candidates themselves show."""
 
     def predicts(evidence: Evidence) -> Prediction | None:
-        shown = [r for r in (*_set(evidence.bad(CLASS)), *_tried(evidence)) if holds(r.evidence["candidates"])]
+        shown = [
+            r for r in _set([*evidence.bad(CLASS), *announced_in_vain(evidence)]) if holds(r.evidence["candidates"])
+        ]
         return _prediction(evidence, shown, sentence) if shown else None
 
     return predicts
@@ -34,11 +36,6 @@ def _set(results: list[CheckResult]) -> list[CheckResult]:
     """Those where a setting tells what is announced. Where a name does, its records or its resolver may be at fault,
     and what it gave does not tell which: that is for the causes of names."""
     return [r for r in results if not r.evidence.get("override_name")]
-
-
-def _tried(evidence: Evidence) -> list[CheckResult]:
-    """What was announced and not reached. Where the port itself does not answer, what is handed out is not to blame."""
-    return [r for r in _set(evidence.bad(ADVERTISED)) if answers(evidence, UDP_ECHO)(r.vantage)]
 
 
 def _prediction(evidence: Evidence, shown: list[CheckResult], sentence: str) -> Prediction:
@@ -67,12 +64,9 @@ def wrong_address(evidence: Evidence) -> Prediction | None:
         public = [row for row in result.evidence["candidates"] if not row["private"]]
         return any(row["address"] != here for row in public)
 
-    shown = [r for r in _tried(evidence) if at_another_host(r)]
-    return (
-        _prediction(evidence, shown, "callers are handed {named}, where the media host is not reached")
-        if shown
-        else None
-    )
+    shown = [r for r in _set(announced_in_vain(evidence)) if at_another_host(r)]
+    sentence = "callers are handed {named}, where the media host is not reached"
+    return _prediction(evidence, shown, sentence) if shown else None
 
 
 _OVERRIDE = "Set the ICE host override to the address by which callers reach the media host"

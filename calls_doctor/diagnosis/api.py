@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.media_evidence import TCP_ECHO, UDP_ECHO, listens
+from calls_doctor.diagnosis.media_evidence import API, TCP_ECHO, UDP_ECHO, listens, stage, trouble
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, on_the_path, role_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import API_PORT
 
-CHECK, EXPOSURE = "port.api-tcp", "port.api-exposure"
+EXPOSURE = "port.api-exposure"
 
 
 def _when(
@@ -21,7 +21,7 @@ def _when(
     """A prediction for the failures of which `holds`; `answered`: the far end itself has shown the fault."""
 
     def predicts(evidence: Evidence) -> Prediction | None:
-        shown = [r for r in evidence.bad(CHECK) if holds(r)]
+        shown = [r for r in evidence.bad(API) if holds(r)]
         if not shown:
             return None
         place = at_the_far_end(evidence) if answered else _between_servers(evidence, shown)
@@ -57,16 +57,14 @@ def exposed(evidence: Evidence) -> Prediction | None:
     )
 
 
-def _trouble(result: CheckResult, stage: str, *words: str) -> bool:
-    return result.evidence.get("stage") == stage and result.evidence.get("trouble") in words
+def _failed(result: CheckResult, at: str, *words: str) -> bool:
+    return stage(result) == at and trouble(result) in words
 
 
-def _status(result: CheckResult, stage: str) -> int:
+def _status(result: CheckResult, at: str) -> int:
     """The HTTP status that was the trouble; 0 where it was something else."""
-    word = str(result.evidence.get("trouble"))
-    return (
-        int(word.removeprefix("status-")) if word.startswith("status-") and result.evidence.get("stage") == stage else 0
-    )
+    _, is_status, number = trouble(result).rpartition("status-")
+    return int(number) if is_status and stage(result) == at else 0
 
 
 _LOOK = "On a Mattermost node: curl http://RTCD:8045/version"
@@ -78,7 +76,7 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="TCP to rtcd's API is silent.",
         predicts=_when(
-            lambda r: _trouble(r, "connect", "silent", "unreachable"), "is never answered", Lost.BOTH, answered=False
+            lambda r: _failed(r, "connect", "silent", "unreachable"), "is never answered", Lost.BOTH, answered=False
         ),
         remedy=Remedy(
             summary="Let TCP 8045 through from every Mattermost node to every rtcd address",
@@ -94,7 +92,7 @@ CAUSES = (
         party=Party.MEDIA_HOST,
         impact=Impact.NO_CALLS,
         meaning="TCP to rtcd's API is refused.",
-        predicts=_when(lambda r: _trouble(r, "connect", "refused"), "refuses connections", Lost.REQUEST, answered=True),
+        predicts=_when(lambda r: _failed(r, "connect", "refused"), "refuses connections", Lost.REQUEST, answered=True),
         remedy=Remedy(
             summary="Start rtcd, or correct the port",
             steps=["On the rtcd host: systemctl status rtcd, and ss -ltnp 'sport = :8045'", _LOOK],
@@ -108,7 +106,7 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="rtcd's API accepts connections and sends no HTTP answer.",
         predicts=_when(
-            lambda r: _trouble(r, "http", "silent", "cut", "unreachable", "refused"),
+            lambda r: _failed(r, "http", "silent", "cut", "unreachable", "refused"),
             "accepts connections and does not answer",
             Lost.REPLY,
             answered=True,
@@ -125,9 +123,7 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="Something that is not rtcd answers on the API's port.",
         predicts=_when(
-            lambda r: (
-                _trouble(r, "http", "not-http") or 0 < _status(r, "http") < 500 or _trouble(r, "websocket", "open")
-            ),
+            lambda r: _failed(r, "http", "not-http") or 0 < _status(r, "http") < 500 or _failed(r, "websocket", "open"),
             "is answered by something that is not rtcd",
             None,
             answered=True,
@@ -144,7 +140,7 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="TLS cannot be used where the URL says https, or is wanted where it says http.",
         predicts=_when(
-            lambda r: _trouble(r, "connect", "tls") or _trouble(r, "http", "wants-tls"),
+            lambda r: _failed(r, "connect", "tls") or _failed(r, "http", "wants-tls"),
             "and what answers there do not agree on TLS, or its certificate cannot be trusted",
             None,
             answered=True,
@@ -176,7 +172,7 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="HTTP to rtcd works, the WebSocket upgrade does not.",
         predicts=_when(
-            lambda r: r.evidence.get("stage") == "websocket" and not _trouble(r, "websocket", "unauthorized", "open"),
+            lambda r: stage(r) == "websocket" and not _failed(r, "websocket", "unauthorized", "open"),
             "answers HTTP and does not upgrade to a WebSocket",
             Lost.BOTH,
             answered=True,
@@ -193,7 +189,7 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="rtcd does not accept the client id and key.",
         predicts=_when(
-            lambda r: _trouble(r, "websocket", "unauthorized"), "does not accept the credentials", None, answered=True
+            lambda r: _failed(r, "websocket", "unauthorized"), "does not accept the credentials", None, answered=True
         ),
         remedy=Remedy(
             summary="Give Mattermost the client id and key that rtcd knows",

@@ -87,10 +87,6 @@ class Cause:
     deciding_test: str = ""
     """What tells whose it is, where the vantages at hand cannot: the first step then. "" where they always can."""
 
-    @property
-    def family(self) -> str:
-        return self.id.split(".")[0]
-
 
 def bad_rows(result: CheckResult) -> list[Row]:
     """The rows of a result's evidence that are not well; none where the check looks at one thing alone."""

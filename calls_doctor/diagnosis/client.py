@@ -8,6 +8,7 @@ from calls_doctor.diagnosis.callers import EGRESS, blamed, caller
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
+    API,
     TCP_CALL,
     TCP_ECHO,
     UDP_CALLS,
@@ -19,7 +20,9 @@ from calls_doctor.diagnosis.media_evidence import (
     protocol_of,
     trouble,
 )
+from calls_doctor.diagnosis.nat import TYPE
 from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, vantages_of
+from calls_doctor.diagnosis.stun import REACH
 from calls_doctor.diagnosis.turn_signs import LISTENERS, kind_of, port_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
@@ -37,7 +40,7 @@ def udp_blocked(evidence: Evidence) -> Prediction | None:
     if not shown:
         return None
     where = vantages_of(shown)
-    udp = [*evidence.bad_at(where, "stun.reach", UDP_ECHO, *UDP_CALLS, ADVERTISED, "nat.type")]
+    udp = [*evidence.bad_at(where, REACH, UDP_ECHO, *UDP_CALLS, ADVERTISED, TYPE)]
     names = ", ".join(sorted(where))
     return Prediction(
         explains=outcomes([*shown, *udp]) | _turn_rows(evidence, where, lambda row: kind_of(row) == "udp"),
@@ -67,7 +70,7 @@ def only_443(evidence: Evidence) -> Prediction | None:
         return None
     where = vantages_of(shown)
     udp = udp_blocked(evidence)
-    tcp = evidence.bad_at(where, TCP_ECHO, TCP_CALL, "port.api-tcp")
+    tcp = evidence.bad_at(where, TCP_ECHO, TCP_CALL, API)
     names = ", ".join(sorted(where))
     place = _whose(evidence, shown)
     here = frozenset(one for one in (udp.explains if udp else ()) if one[1] in where)

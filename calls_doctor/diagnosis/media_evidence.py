@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from calls_doctor.diagnosis.callers import HAIRPIN, works_outside
-from calls_doctor.diagnosis.cause import Evidence, Prediction, outcomes
+from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, vantages_of
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import CheckResult
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
@@ -103,6 +103,12 @@ def answers(evidence: Evidence, check: str) -> Callable[[str], bool]:
     return works
 
 
+def announced_in_vain(evidence: Evidence) -> list[CheckResult]:
+    """Callers who reach nothing of what they are handed, though the media port answers them. Where it does not, what
+    is handed out is not to blame."""
+    return [r for r in evidence.bad(ADVERTISED) if answers(evidence, UDP_ECHO)(r.vantage)]
+
+
 def comes_up(evidence: Evidence, *checks: str) -> Callable[[str], bool]:
     """Whether a call came up for a vantage and carried media."""
     return lambda vantage: any(evidence.passed(check, vantage) for check in checks)
@@ -130,7 +136,7 @@ def is_shut(result: CheckResult | None, words: Iterable[str] = ("silent", "unrea
     """Nothing was ever heard of this port, and nothing that was sent is known to have arrived."""
     return (
         result is not None
-        and result.status in (Status.FAIL, Status.WARN)
+        and result.status in BAD
         and trouble(result) in words
         and not result.evidence.get("returned")
         and not result.evidence.get("arrived")

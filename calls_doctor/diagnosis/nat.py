@@ -12,11 +12,12 @@ from calls_doctor.diagnosis.media_evidence import (
     THROUGH_RELAY,
     UDP_CALLS,
     UDP_ECHO,
+    announced_in_vain,
     answers,
     failing_inside,
 )
 from calls_doctor.diagnosis.place import flow_of, host_and_port
-from calls_doctor.diagnosis.turn_signs import LISTENERS
+from calls_doctor.diagnosis.turn_signs import LISTENERS, answers_outside
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
@@ -36,7 +37,7 @@ def hairpin_missing(evidence: Evidence) -> Prediction | None:
     later = evidence.bad_at({r.vantage for r in echoes}, *UDP_CALLS, TCP_CALL, ADVERTISED)
     turn = _turn_inside(evidence, inside)
     relayed = evidence.bad(*THROUGH_RELAY) if turn else []
-    row = shown[0].evidence["rows"][0] if shown[0].evidence.get("rows") else {"address": ""}
+    row = shown[0].evidence["rows"][0]
     return Prediction(
         explains=outcomes([*shown, *echoes, *later, *(r for r in relayed if not r.evidence.get("arrived"))]) | turn,
         flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT),
@@ -62,12 +63,7 @@ def _turn_inside(evidence: Evidence, inside: set[str]) -> frozenset[Outcome]:
         for row in bad_rows(r)
         if not row["ok"]
     }
-    return frozenset(one for one, uri in outcomes_of_rows.items() if _answers_outside(evidence, uri))
-
-
-def _answers_outside(evidence: Evidence, uri: str) -> bool:
-    results = [r for check in LISTENERS for r in evidence.of(check) if not is_inside(evidence, r.vantage)]
-    return any(row["uri"] == uri and row["ok"] for r in results for row in r.evidence.get("servers", ()))
+    return frozenset(one for one, uri in outcomes_of_rows.items() if answers_outside(evidence, uri))
 
 
 def port_not_preserved(evidence: Evidence) -> Prediction | None:
@@ -79,8 +75,7 @@ def port_not_preserved(evidence: Evidence) -> Prediction | None:
         public = [row for row in result.evidence["candidates"] if not row["private"]]
         return bool(public) and all(row["address"] == here[0] and row["port"] != here[1] for row in public)
 
-    tried = [r for r in evidence.bad(ADVERTISED) if answers(evidence, UDP_ECHO)(r.vantage)]
-    shown = [r for r in tried if at_another_port(r)]
+    shown = [r for r in announced_in_vain(evidence) if at_another_port(r)]
     if not shown:
         return None
     echo = evidence.at(UDP_ECHO, shown[0].vantage)

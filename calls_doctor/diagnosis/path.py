@@ -24,7 +24,7 @@ from calls_doctor.diagnosis.media_evidence import (
     loss_ratio,
     stage,
 )
-from calls_doctor.diagnosis.place import flow_of, own_machine, vantages_of
+from calls_doctor.diagnosis.place import at_the_far_end, flow_of, on_the_path, vantages_of
 from calls_doctor.diagnosis.turn_signs import ALLOCATE, LISTENERS, PERMISSION
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
@@ -51,13 +51,12 @@ def _fault(what: str) -> Callable[[Evidence], Prediction | None]:
             return None
         rows = [outcome_of(r, row) for r in shown for row in r.evidence["faults"] if row["what"] == what]
         echo = next(iter(evidence.bad_at(vantages_of(shown), UDP_ECHO)), evidence.at(UDP_ECHO, shown[0].vantage))
-        place = own_machine(evidence)
         return Prediction(
             explains=frozenset(rows),
             flow=flow_of(evidence, echo or shown[0], Role.MEDIA, "udp", MEDIA_PORT, _lost(_directions(shown[0], what))),
             summary=shown[0].summary,
             subject=(echo or shown[0]).target,
-            party=place.party if place else None,
+            party=at_the_far_end(evidence).party,
         )
 
     return predicts
@@ -84,7 +83,6 @@ def loss(evidence: Evidence) -> Prediction | None:
     ]
     first = shown[0]
     echo = evidence.at(UDP_ECHO, first.vantage) or first
-    place = own_machine(evidence)
     return Prediction(
         explains=outcomes([*echoes, *calls, *(r for r in later if _may_be_loss(evidence, r))])
         | frozenset(rows)
@@ -92,7 +90,7 @@ def loss(evidence: Evidence) -> Prediction | None:
         flow=flow_of(evidence, echo, Role.MEDIA, "udp", MEDIA_PORT, _way(first)),
         summary=f"{first.summary}, the others were lost" if first in echoes else first.summary,
         subject=echo.target,
-        party=place.party if place else None,
+        party=at_the_far_end(evidence).party,
         confidence=Confidence.LIKELY if first in echoes else Confidence.CERTAIN,
     )
 
@@ -141,7 +139,6 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
     rows = [outcome_of(r, row) for r in evidence.bad_at(where, QUALITY) for row in bad_rows(r)]
     if not slow and not rows:
         return None
-    place = own_machine(evidence)
     rate = shown[0].evidence["rate_bits_per_s"]
     return Prediction(
         explains=outcomes([*slow, *evidence.bad_at(where, *SUFFERING)]) | frozenset(rows) | _unheard(evidence, shown),
@@ -149,8 +146,8 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
         summary=f"about {rate / 1000:.0f} kbit/s come through to {shown[0].target} and back; a call needs "
         f"{USABLE_BITS_PER_S / 1000:.0f} at least",
         subject=shown[0].target,
-        party=place.party if place else None,
-        confidence=place.confidence if place else Confidence.LIKELY,
+        party=at_the_far_end(evidence).party,
+        confidence=on_the_path(evidence).confidence,
     )
 
 
@@ -165,13 +162,12 @@ def mtu_blackhole(evidence: Evidence) -> Prediction | None:
     short = vantages_of(r for r in shown if r.evidence["payload_max_bytes"] < NEEDED_BYTES)
     lossy = [r for r in evidence.bad_at(short, UDP_ECHO, *UDP_CALLS) if r.evidence.get("trouble", "silent") == "silent"]
     lost = {"request": Lost.REQUEST, "reply": Lost.REPLY}.get(shown[0].evidence.get("lost") or "")
-    place = own_machine(evidence)
     return Prediction(
         explains=outcomes([*shown, *stalled, *lossy]),
         flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT, lost),
         summary=shown[0].summary,
         subject=shown[0].target,
-        party=place.party if place else None,
+        party=at_the_far_end(evidence).party,
         impact=None if short or stalled else Impact.NONE_NOW,
     )
 

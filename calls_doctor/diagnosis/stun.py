@@ -11,7 +11,6 @@ from calls_doctor.diagnosis.place import (
     flow_of,
     host_and_port,
     on_the_path,
-    own_machine,
     role_of,
     vantages_of,
 )
@@ -61,7 +60,7 @@ def _silent(
     """Where the same servers answer another network, this one keeps them from answering here."""
     mine = vantages_of(shown)
     elsewhere = any(r.vantage not in mine for r in evidence.of(REACH, Status.PASS))
-    place = own_machine(evidence) or (answered_elsewhere if elsewhere else on_the_path(evidence))
+    place = answered_elsewhere if elsewhere else on_the_path(evidence)
     return Prediction(
         explains=outcomes(shown) | also,
         flow=flow_of(evidence, shown[0], Role.STUN, "udp", STUN_PORT, Lost.BOTH),
@@ -87,13 +86,13 @@ def wrong_answer(evidence: Evidence) -> Prediction | None:
     shown = [r for r in evidence.bad("stun.public-ip") if _servers_disagree(r)]
     if not shown:
         return None
-    reach = evidence.at("stun.reach", shown[0].vantage) or shown[0]
+    reach = evidence.at(REACH, shown[0].vantage) or shown[0]
     return Prediction(
         explains=outcomes(shown),
         flow=flow_of(evidence, reach, Role.STUN, "udp", STUN_PORT),
         summary=shown[0].summary,
         subject=reach.target,
-        party=place.party if (place := own_machine(evidence)) else None,
+        party=at_the_far_end(evidence).party,
     )
 
 

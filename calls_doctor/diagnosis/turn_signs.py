@@ -11,16 +11,14 @@ from typing import NamedTuple
 
 from calls_doctor.diagnosis.callers import Works, blamed, blamed_somewhere, is_inside, works_outside
 from calls_doctor.diagnosis.cause import Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
-from calls_doctor.diagnosis.media_evidence import is_lossy
+from calls_doctor.diagnosis.media_evidence import CONVINCING, RELAY, RELAY_CALL, THROUGH_RELAY, is_lossy, stage
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.modes import STUN_PORT
 
-LISTENER, ALLOCATE, PERMISSION, RELAY, RELAY_CALL = (
-    "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "media.call-relay",
-)  # fmt: skip
+LISTENER, ALLOCATE, PERMISSION = "turn.challenge", "turn.allocate", "turn.permission"
 LISTENERS = (LISTENER, "port.turn-listener")
 """Both ask each URI whether anybody is there: for credentials, and for nothing but an answer."""
 RELAY_STAGES = ("allocate", "permit")
@@ -29,8 +27,6 @@ SILENT = ("silent", "unreachable")
 QUOTA_CODES = (486, 508)
 """RFC 8656: Allocation Quota Reached, Insufficient Capacity."""
 WRONG_CREDENTIALS_CODES = (401, 441)
-DTLS_CONVINCING = 4
-"""So many datagrams of a handshake that bring no answer are no accident."""
 TRY_ALTERNATE = 300
 """RFC 8489: the server is one, and serves nobody itself."""
 
@@ -127,10 +123,15 @@ def _collected(
 def _for_callers(evidence: Evidence, seen: Sequence[Seen]) -> list[Seen]:
     """Without what servers alone do not reach: TURN is for callers, and a server needs none."""
 
-    def well(uri: str) -> bool:
-        return works_outside(evidence, reaches(evidence, lambda row: row["uri"] == uri))
+    def is_missed(one: Seen) -> bool:
+        return not is_inside(evidence, one.result.vantage) or not answers_outside(evidence, one.row["uri"])
 
-    return [one for one in seen if not is_inside(evidence, one.result.vantage) or not well(one.row["uri"])]
+    return [one for one in seen if is_missed(one)]
+
+
+def answers_outside(evidence: Evidence, uri: str) -> bool:
+    """Some caller outside had an answer from this server."""
+    return works_outside(evidence, reaches(evidence, lambda row: row["uri"] == uri))
 
 
 def _answering(rows: Iterable[Row]) -> list[Row]:
@@ -200,15 +201,17 @@ def quota(evidence: Evidence) -> Prediction | None:
     """An allocation was refused for want of room, when it was tried alone or where several were made at once."""
     shown = _seen(evidence.bad(ALLOCATE, PERMISSION), lambda row: row.get("code") in QUOTA_CODES)
     # Some ports that carried say that there is room, if not for as many at once as the check samples.
-    later = [
-        r for r in evidence.bad(RELAY, RELAY_CALL) if _codes(r) & set(QUOTA_CODES) and not r.evidence.get("carried")
-    ]
+    full = [r for r in evidence.bad(*THROUGH_RELAY) if _codes(r) & set(QUOTA_CODES)]
+    later = [r for r in full if not r.evidence.get("carried")]
+    return _refused(evidence, shown, later, "the relay allows too few allocations")
+
+
+def _refused(evidence: Evidence, shown: Sequence[Seen], later: Sequence[CheckResult], what: str) -> Prediction | None:
+    """The server's own refusal: of one allocation, or only of the later ones, which `what` tells of."""
+    place = at_the_far_end(evidence)
     if shown:
-        detail = str(shown[0].row["detail"])
-        return _found(evidence, shown, at_the_far_end(evidence), detail, also=outcomes(later))
-    return (
-        _relayed(evidence, later, at_the_far_end(evidence), "the relay allows too few allocations") if later else None
-    )
+        return _found(evidence, shown, place, str(shown[0].row["detail"]), also=outcomes(later))
+    return _relayed(evidence, later, place, what) if later else None
 
 
 def _codes(result: CheckResult) -> set[int]:
@@ -239,19 +242,14 @@ def not_allocating(evidence: Evidence) -> Prediction | None:
 
     elsewhere = _seen(evidence.bad(LISTENER), lambda row: row.get("code") == TRY_ALTERNATE)
     shown = [*elsewhere, *_seen(evidence.bad(ALLOCATE, PERMISSION), holds)]
-    refused = [r for r in evidence.bad(RELAY, RELAY_CALL) if r.evidence.get("stage") in RELAY_STAGES]
+    refused = [r for r in evidence.bad(*THROUGH_RELAY) if stage(r) in RELAY_STAGES]
     later = [r for r in refused if not _codes(r) & set(QUOTA_CODES)]
-    if shown:
-        detail = str(shown[0].row["detail"])
-        return _found(evidence, shown, at_the_far_end(evidence), detail, also=outcomes(later))
-    return (
-        _relayed(evidence, later, at_the_far_end(evidence), "the relay refuses what it gave before") if later else None
-    )
+    return _refused(evidence, shown, later, "the relay refuses what it gave before")
 
 
 def relay_blocked(evidence: Evidence) -> Prediction | None:
     """Allocation and permission work, and no data comes through."""
-    lost = [r for r in evidence.bad(RELAY, RELAY_CALL) if r.evidence.get("stage") not in RELAY_STAGES]
+    lost = [r for r in evidence.bad(*THROUGH_RELAY) if stage(r) not in RELAY_STAGES]
     shown = [r for r in lost if not _codes(r) & set(QUOTA_CODES) and not _hardly_tried(evidence, r) and not is_lossy(r)]
     if not shown:
         return None
@@ -266,5 +264,5 @@ def relay_blocked(evidence: Evidence) -> Prediction | None:
 def _hardly_tried(evidence: Evidence, result: CheckResult) -> bool:
     """A call whose handshake came too late to be tried, through a relay that carried all that it was tried with."""
     near = result.evidence.get("near") or {}
-    few = near.get("dtls_out", DTLS_CONVINCING) < DTLS_CONVINCING
+    few = near.get("dtls_out", CONVINCING) < CONVINCING
     return result.id == RELAY_CALL and few and evidence.passed(RELAY, result.vantage)

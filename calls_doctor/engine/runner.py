@@ -94,7 +94,7 @@ class Runner:
         """
         needs = [self._answers[need] for need in spec.needs if need in self._answers]
         while True:
-            if failed := next((one.result() for one in needs if one.done() and blocks(one.result())), None):
+            if failed := next((one.result() for one in needs if one.done() and one.result().status in BLOCKING), None):
                 return failed
             pending = [one for one in needs if not one.done()]
             if not pending:
@@ -147,11 +147,6 @@ class Runner:
         self.results.append(result)
         self._observer.finished(result)
         self._answers[result.id].set_result(result)
-
-
-def blocks(result: CheckResult) -> bool:
-    """True where nothing that needs this result can find anything. A skip that another check answered does not."""
-    return result.status in BLOCKING and not result.evidence.get("answered")
 
 
 def _caused_by(error: Exception, cause: BaseException) -> Exception:

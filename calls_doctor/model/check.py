@@ -32,7 +32,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What was tested, as the reader knows it: host:port/protocol or a URI."""
     evidence: Evidence = {}
     blocked_by: str = ""
-    """For a skip: the id of the check that caused it or answered it."""
+    """For a skip: the id of the check that caused it."""
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):

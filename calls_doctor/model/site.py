@@ -73,15 +73,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """None: nobody said; only what was named is tested."""
     vantage: Role = Role.CLIENT
     vantage_reason: str = "nothing told otherwise"
-    label: str = ""
     phase: Phase = Phase.UNDETERMINED
     users: str = "public"
     """Where callers are: "public", "private" or "hybrid" (some share the servers' network)."""
     paired: bool = False
     """A stand-in's link was given."""
     media: tuple[MediaAddress, ...] = ()
-    names: tuple[str, ...] = ()
-    """Media hosts as callers know them."""
     host_override: str = ""
     """The ICE host override as configured; "" for none."""
     host_port_override: int = 0

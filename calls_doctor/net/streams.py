@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from calls_doctor.errors import Refused, Silence, TlsError, Unreachable
 from calls_doctor.model.flow import Address
+from calls_doctor.net.sockets import shown
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 NOT_TLS = "what answers does not speak TLS"
@@ -37,7 +38,7 @@ async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "")
 
     Raises Refused, Unreachable or Silence for the connection, TlsError for what TLS finds.
     """
-    what = f"{'TLS' if tls_name else 'TCP'} to {_shown(address)}"
+    what = f"{'TLS' if tls_name else 'TCP'} to {shown(address)}"
     context = ssl.create_default_context() if tls_name else None
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -79,10 +80,6 @@ def reason_of(error: OSError) -> str:
 
 def _tls_reason(error: ssl.SSLError) -> str:
     return getattr(error, "reason", None) or ""  # only errors that OpenSSL made have one
-
-
-def _shown(address: Address) -> str:
-    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
 
 
 def _trouble(error: OSError, what: str, tls: bool) -> Refused | Unreachable | TlsError:

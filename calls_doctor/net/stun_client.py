@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from calls_doctor.errors import Cut, FarEndError, NetworkError, ProtocolError, Refused, Silence, StunError
 from calls_doctor.model.flow import Address
-from calls_doctor.net.sockets import open_udp
+from calls_doctor.net.sockets import open_udp, shown
 from calls_doctor.net.streams import open_stream
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import Message, MessageClass, Method
@@ -110,8 +110,8 @@ async def _over_udp(
     if answers.trouble_heard is not None:
         raise answers.trouble_heard
     if answers.unreadable:
-        raise ProtocolError(f"what answers at {_shown(server)} is no STUN server: {answers.unreadable}")
-    raise Silence(f"STUN to {_shown(server)}", decided_s)
+        raise ProtocolError(f"what answers at {shown(server)} is no STUN server: {answers.unreadable}")
+    raise Silence(f"STUN to {shown(server)}", decided_s)
 
 
 async def _over_stream(server: Address, request: Message, tls_name: str, decided_s: float) -> tuple[Message, float]:
@@ -124,9 +124,9 @@ async def _over_stream(server: Address, request: Message, tls_name: str, decided
             stream.writer.write(bytes(request))
             message = await _read(stream.reader, server)
     except TimeoutError:
-        raise Silence(f"STUN to {_shown(server)}", decided_s) from None
+        raise Silence(f"STUN to {shown(server)}", decided_s) from None
     except (asyncio.IncompleteReadError, OSError):
-        raise Cut(f"the connection to {_shown(server)}", detail="before the answer was whole") from None
+        raise Cut(f"the connection to {shown(server)}", detail="before the answer was whole") from None
     finally:
         await stream.close()
     if message.transaction_id != request.transaction_id:
@@ -141,11 +141,7 @@ async def _read(reader: asyncio.StreamReader, server: Address) -> Message:
         piece = await reader.read(stun.HEADER_BYTES - len(head))
         head += piece
         if head[4:8] != _COOKIE[: len(head[4:8])] or head[:1] > b"\x03":
-            raise ProtocolError(f"what answers at {_shown(server)} is no STUN server")
+            raise ProtocolError(f"what answers at {shown(server)} is no STUN server")
         if not piece:
             raise asyncio.IncompleteReadError(head, stun.HEADER_BYTES)
     return stun.parse(head + await reader.readexactly(int.from_bytes(head[2:4], "big")))
-
-
-def _shown(server: Address) -> str:
-    return f"[{server[0]}]:{server[1]}" if ":" in server[0] else f"{server[0]}:{server[1]}"

@@ -17,6 +17,7 @@ from typing import Any  # TOML holds values of every type
 from calls_doctor.errors import UsageError
 from calls_doctor.model.site import Mode, ServerUri, Setting, SettingValue
 from calls_doctor.model.words import did_you_mean
+from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD
 from calls_doctor.site import options
 
 SITE_FILE_MAX_BYTES = 262_144
@@ -116,7 +117,7 @@ def _nat(value: Any, origin: str) -> list[str]:
     return pairs
 
 
-_RTCD_MODES = frozenset({Mode.RTCD, Mode.HA_RTCD, Mode.KUBERNETES})
+_RTCD_MODES = frozenset(Mode) - frozenset(WITHOUT_RTCD)
 _PORT = _number(1, 65535)
 _PORT_OR_NONE = _number(0, 65535)
 
@@ -130,8 +131,8 @@ KEYS: dict[str, Key] = {
     "rtcd.url": Key(_optional(options.http_url), "", _RTCD_MODES),
     "rtcd.nodes": Key(_list(_address), [], _RTCD_MODES),
     "media.hosts": Key(_list(options.host), []),
-    "media.udp_port": Key(_PORT, 8443),
-    "media.tcp_port": Key(_PORT_OR_NONE, 8443),
+    "media.udp_port": Key(_PORT, MEDIA_PORT),
+    "media.tcp_port": Key(_PORT_OR_NONE, MEDIA_PORT),
     "media.host_override": Key(_optional(options.host), ""),
     "media.host_port_override": Key(_PORT_OR_NONE, 0),
     "media.nat": Key(_nat, []),

@@ -18,7 +18,7 @@ from calls_doctor.errors import UsageError
 from calls_doctor.model.credentials import Credentials
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import MediaAddress, Mode, Phase, Setting, SettingValue, Site
-from calls_doctor.modes import MEDIA_PORT
+from calls_doctor.modes import WITHOUT_RTCD
 from calls_doctor.site import environment as env
 from calls_doctor.site import file as site_file
 from calls_doctor.site import options
@@ -109,19 +109,20 @@ def _site_path(request: Request) -> Path | None:
 def _site(request: Request, told: Mapping[str, SettingValue], links: tuple[Link, ...]) -> Site:
     """The site that these settings describe; each was judged where it was read."""
 
-    def text(name: str, default: str = "") -> str:
-        return str(told.get(name) or default)
+    def text(name: str) -> str:
+        return str(told.get(name) or site_file.KEYS[name].default)
 
     def texts(name: str) -> list[str]:
-        value = told.get(name)
+        value = told.get(name) or site_file.KEYS[name].default
         return value if isinstance(value, list) else []
 
-    def number(name: str, default: int) -> int:
-        value = told.get(name)
-        return value if isinstance(value, int) else default
+    def number(name: str) -> int:
+        value = told.get(name, site_file.KEYS[name].default)
+        assert isinstance(value, int), "the site file's table has judged it"
+        return value
 
     vantage, reason = _vantage(request.vantage)
-    udp_port, tcp_port = number("media.udp_port", MEDIA_PORT), number("media.tcp_port", MEDIA_PORT)
+    udp_port, tcp_port = number("media.udp_port"), number("media.tcp_port")
     hosts = tuple(MediaAddress(host=host, udp_port=udp_port, tcp_port=tcp_port) for host in texts("media.hosts"))
     linked = tuple(
         MediaAddress(host=link.address, udp_port=link.port, tcp_port=link.port if tcp_port else 0) for link in links
@@ -130,20 +131,18 @@ def _site(request: Request, told: Mapping[str, SettingValue], links: tuple[Link,
         mode=options.mode(text("mode")) if text("mode") else None,
         vantage=vantage,
         vantage_reason=reason,
-        label=request.label,
         phase=_phase(request.phase, paired=bool(links)),
-        users=text("users", "public"),
+        users=text("users"),
         paired=bool(links),
         media=linked or hosts,
-        names=tuple(texts("media.hosts")),
         host_override=text("media.host_override"),
-        host_port_override=number("media.host_port_override", 0),
+        host_port_override=number("media.host_port_override"),
         nat=tuple((public, private) for public, _, private in (pair.partition("/") for pair in texts("media.nat"))),
         rtcd_url=text("rtcd.url"),
         stun=tuple(options.stun_uri(uri) for uri in texts("stun.servers")),
         turn=tuple(options.turn_uri(uri) for uri in texts("turn.servers")),
-        relay_ports=options.port_range(text("turn.relay_ports", "49152-65535"), "turn.relay_ports"),
-        client_networks=tuple(texts("networks.clients") or ["0.0.0.0/0"]),
+        relay_ports=options.port_range(text("turn.relay_ports"), "turn.relay_ports"),
+        client_networks=tuple(texts("networks.clients")),
         mattermost_networks=tuple(texts("networks.mattermost")),
     )
 
@@ -151,7 +150,7 @@ def _site(request: Request, told: Mapping[str, SettingValue], links: tuple[Link,
 def _notes(request: Request, environment: Mapping[str, str], self_test: bool, mode: Mode | None) -> list[str]:
     idle = {"--from": request.vantage, "--phase": request.phase, "--wait": request.wait_s} if self_test else {}
     notes = [f"{option} has no effect in the self-test" for option, value in idle.items() if value]
-    if mode in (Mode.INTEGRATED, Mode.HA_CLUSTERED, Mode.HA_HANDLER) and request.rtcd_url:
+    if mode in WITHOUT_RTCD and request.rtcd_url:
         notes.append(f"--rtcd-url: mode {mode} has no rtcd; it is tested all the same")
     return [*notes, *env.warnings(environment)]
 

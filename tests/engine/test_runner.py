@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from calls_doctor.engine.runner import Runner, blocks
+from calls_doctor.engine.runner import Runner
 from calls_doctor.engine.select import CheckPlan, select
 from calls_doctor.model.check import CheckResult, Finding, Status
 from calls_doctor.model.credentials import Credentials
@@ -152,13 +152,6 @@ async def test_a_need_that_did_not_work_leaves_nothing_to_find(status: Status, t
 async def test_a_use_that_failed_blocks_nobody() -> None:
     found = await statuses(spec("a.use", finds(Status.FAIL)), spec("b.then", finds(Status.PASS), uses=("a.use",)))
     assert found["b.then"] is Status.PASS
-
-
-async def test_a_skip_that_another_check_answered_blocks_nobody() -> None:
-    answered = finds(Status.SKIP, answered=True)
-    assert (await statuses(spec("a.need", answered), spec("b.then", finds(Status.PASS), "a.need")))["b.then"] == "pass"
-    (result,) = await runner(spec("a.need", answered)).run()
-    assert not blocks(result)
 
 
 async def test_a_chain_of_skips_names_the_first_that_failed() -> None:

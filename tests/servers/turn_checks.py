@@ -10,7 +10,7 @@ import msgspec
 from calls_doctor.diagnosis.cause import Evidence
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.cover import diagnose
-from calls_doctor.engine.runner import blocks
+from calls_doctor.engine.runner import BLOCKING
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
@@ -57,7 +57,7 @@ async def checked(
     results: dict[str, CheckResult] = {}
     for spec in turn.CHECKS:
         needed = [results.get(need) for need in spec.needs if need in CHECKS]
-        if spec.id not in only or any(need is None or blocks(need) for need in needed):
+        if spec.id not in only or any(need is None or need.status in BLOCKING for need in needed):
             continue
         context = Context(
             site=site, credentials=credentials, results=results, paired=host, media_time_s=0.3, thorough=False

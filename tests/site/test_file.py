@@ -193,7 +193,7 @@ def test_a_site_is_made_of_it(place: Path) -> None:
     assert (found.self_test, found.names_a_target, found.notes) == (False, True, ())
     assert (site.mode, site.users, site.rtcd_url) == (Mode.RTCD, "hybrid", "http://10.0.1.20:8045")
     assert site.media == (MediaAddress(host="calls.example.com", udp_port=9000, tcp_port=0),)
-    assert (site.names, site.host_override, site.host_port_override) == (("calls.example.com",), "203.0.113.20", 443)
+    assert (site.host_override, site.host_port_override) == ("203.0.113.20", 443)
     assert site.nat == (("203.0.113.20", "10.0.1.20"),)
     assert [str(uri) for uri in (*site.stun, *site.turn)] == [
         "stun:stun.example.com:3478", "turn:turn.example.com:3478?transport=udp"
