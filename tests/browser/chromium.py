@@ -1,0 +1,78 @@
+"""Opens the test page in the system's Chromium, unmodified and by default settings, clicks, and prints what the page
+says: `python -m tests.browser.chromium LINK`, on the caller's machine.
+
+The page is served from 127.0.0.1, where a browser offers what it offers to a secure page alone (crypto.subtle).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import importlib.util
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+PAGE = Path(__file__).with_name("page.html")
+STEP_LIMIT_MS = 10_000
+"""For each of: the start, the page, the calls."""
+
+
+def why_not() -> str:
+    """Why no browser can be driven here; "" where one can."""
+    missing = [name for name in ("chromium",) if shutil.which(name) is None]
+    missing += [name for name in ("playwright",) if importlib.util.find_spec(name) is None]
+    return f"{', '.join(missing)} is not installed" if missing else ""
+
+
+def said_by_the_page(link: str) -> str:
+    """JSON: what came of the call of each leg (page.html)."""
+    from playwright.sync_api import sync_playwright
+
+    with (
+        _served() as address,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"], timeout=STEP_LIMIT_MS
+        ) as browser,
+    ):
+        page = browser.new_page()
+        page.set_default_timeout(STEP_LIMIT_MS)
+        page.goto(f"{address}#{quote(link, safe='')}")
+        page.click("#call")
+        return page.locator("#said:not(:empty)").inner_text()
+
+
+@contextlib.contextmanager
+def _served() -> Iterator[str]:
+    """The page's address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pages) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Pages(http.server.BaseHTTPRequestHandler):
+    """The one page, under whatever path."""
+
+    def do_GET(self) -> None:
+        page = PAGE.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing: what this program prints is what the page said."""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(said_by_the_page(sys.argv[1]))

@@ -1,0 +1,70 @@
+"""Chromium, unmodified, calls the stand-in from a page: an implementation of ICE over UDP and TCP, DTLS, SRTP and RTCP
+that nobody here wrote, on a network that a test breaks. What it says of a call is what its own statistics say.
+
+Nothing travels between the two but the pairing link: the page composes the stand-in's answer by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any  # what a page says is JSON
+
+import pytest
+
+from calls_doctor.wire import direct
+from tests.browser import chromium
+from tests.lab import namespaces
+from tests.lab.network import Machine, network
+from tests.lab.two_hosts import HERE, serving
+
+WHY_NOT = namespaces.why_not() or chromium.why_not()
+pytestmark = pytest.mark.skipif(WHY_NOT != "", reason=f"no browser here: {WHY_NOT}")
+
+LIMIT_S = 20.0
+SEED = secrets.randbelow(10_000)
+PACKETS_LEAST = 40
+"""Of a second of Opus, 20 ms each."""
+
+
+def calls(machine: Machine, link: str) -> dict[str, Any]:
+    """What the page says on this machine, by leg: u (UDP) and t (TCP)."""
+    command = machine.command([sys.executable, "-m", "tests.browser.chromium", link])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S, env=HERE)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    assert set(said) == {"u", "t"}, said
+    return said
+
+
+def assert_complete(call: dict[str, Any], protocol: str) -> None:
+    """It connected, every packet came back, and it went over this protocol."""
+    assert (call["state"], call["protocol"]) == ("connected", protocol)
+    assert call["sent"] == call["received"] >= PACKETS_LEAST
+    assert call["lost"] == 0
+
+
+def test_it_completes_a_call_over_udp_and_one_over_tcp_and_hears_all_that_it_sent(tmp_path: Path) -> None:
+    with network(SEED) as net, serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+        said = calls(net.caller, stand.links[0])
+    assert_complete(said["u"], "udp")
+    assert_complete(said["t"], "tcp")
+
+
+def test_where_udp_is_dropped_it_has_no_call_over_udp_and_one_over_tcp(tmp_path: Path) -> None:
+    with network(SEED) as net, serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+        net.firewall.rule("through", "udp dport 8443 drop")
+        said = calls(net.caller, stand.links[0])
+    assert said["u"]["state"] != "connected" and said["u"]["received"] == 0
+    assert_complete(said["t"], "tcp")
+
+
+def test_with_another_key_it_has_no_call(tmp_path: Path) -> None:
+    with network(SEED) as net, serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+        link = direct.parse_link(stand.links[0])
+        said = calls(net.caller, str(replace(link, keys=direct.Keys(secrets.token_bytes(direct.KEY_BYTES)))))
+    assert [(one["state"] == "connected", one["received"]) for one in said.values()] == [(False, 0)] * 2
