@@ -10,12 +10,15 @@ from calls_doctor.diagnosis.cover import diagnose
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
-from calls_doctor.model.flow import address_class
+from calls_doctor.model.flow import Role, address_class
 from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NextStep, NotTested, Report, Vantage, Verdict
-from calls_doctor.model.site import Phase, Site
+from calls_doctor.model.site import Mode, Phase, Site
+from calls_doctor.modes import API_PORT, MODES, WITHOUT_RTCD, Need
 from calls_doctor.spec import CheckSpec
 
 NEXT_MAX = 3
+RTCD_URL = f"http://HOST:{API_PORT}"
+"""Where nobody said how the Mattermost nodes reach rtcd."""
 
 
 def diagnosis(site: Site, results: Sequence[CheckResult], vantages: Sequence[Vantage]) -> list[Diagnosis]:
@@ -121,6 +124,53 @@ def _step_verdict(proving: Sequence[CheckResult]) -> GuideVerdict:
 def not_tested(plan: CheckPlan) -> list[NotTested]:
     """What was left out, and why."""
     return [NotTested(what=out.id, why=out.why) for out in plan.left_out if not out.asked]
+
+
+def wanted_vantages(mode: Mode | None, specs: Sequence[CheckSpec]) -> list[Role]:
+    """From where a check can prove a flow that calls need: the roles that open one. Where nobody said the mode, those
+    that every mode has."""
+    made_from = {spec.id: spec.vantages for spec in specs}
+
+    def roles(one: Mode) -> dict[Role, None]:
+        flows = [flow for flow in MODES[one].flows if flow.need is Need.REQUIRED]
+        return {flow.from_: None for flow in flows if any(flow.from_ in made_from[check] for check in flow.proven_by)}
+
+    if mode is not None:
+        return list(roles(mode))
+    return [role for role in roles(Mode.INTEGRATED) if all(role in roles(other) for other in Mode)]
+
+
+def missing(
+    mode: Mode | None,
+    vantages: Sequence[Vantage],
+    specs: Sequence[CheckSpec],
+    *,
+    peer: str = "LINK",
+    rtcd_url: str = "",
+) -> list[dict[str, str]]:
+    """Vantages of the mode that nobody has looked from, as rows of a report, with what to type there.
+
+    `peer` is the stand-in as the command names it: its link on the terminal of `serve`, HOST:PORT in a report.
+    """
+    seen = {one.role for one in vantages}
+    rows = []
+    for role in wanted_vantages(mode, specs):
+        if role in seen:
+            continue
+        words = f"calls-doctor check --peer {peer}"
+        if role is not Role.CLIENT:
+            words += f" --from {role}"
+        if role is Role.MATTERMOST and mode not in WITHOUT_RTCD:
+            words += f" --rtcd-url {rtcd_url or RTCD_URL}"
+        rows.append({"vantage": str(role), "command": words})
+    return rows
+
+
+def merged_not_tested(reports: Sequence[Report], checks: Sequence[CheckResult]) -> list[NotTested]:
+    """What no vantage tested, each reason once."""
+    tested = {one.id for one in checks}
+    rows = {(one.what, one.why): one for report in reports for one in report.not_tested if one.what not in tested}
+    return list(rows.values())
 
 
 def merged_guide(reports: Sequence[Report]) -> list[GuideStep]:

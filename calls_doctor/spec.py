@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calls_doctor.model.books import SessionBooks
-from calls_doctor.model.check import CheckResult, Finding, Status
+from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.credentials import Credentials
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
@@ -84,6 +84,9 @@ class CheckSpec:
     guide_steps: Sequence[str] = ()
     packets_max: int = 0
     """At most so many packets are sent to each target, the media window aside."""
+    reworded: Callable[[Evidence], str] | None = None
+    """The sentence again for evidence to which a merged report's books added what arrived; None where it says nothing
+    of that."""
     timeout_s: float = 5.0
     """The probe is cancelled then, which is our own fault: probes keep shorter deadlines of their own."""
     fails_when: str = ""

@@ -64,7 +64,7 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     fallback = transport is Transport.TCP and context.site.phase is not Phase.SELF_TEST
     return Finding(
         status=_echo_status(outcome, fallback),
-        summary=_echo_summary(outcome, evidence),
+        summary=echo_summary(evidence),
         target=target,
         evidence=evidence,
     )
@@ -145,18 +145,19 @@ def _echo_status(outcome: EchoOutcome, fallback: bool) -> Status:
     return Status.PASS if ratio >= LOSSY_RATIO else Status.WARN
 
 
-def _echo_summary(outcome: EchoOutcome, evidence: dict[str, Any]) -> str:
-    returned = f"{evidence['returned']} of {outcome.sent} probes came back"
-    if outcome.returned:
+def echo_summary(evidence: Evidence) -> str:
+    """What came of the probes, and of which way they were lost as far as `arrived` tells."""
+    returned = f"{evidence['returned']} of {evidence['sent']} probes came back"
+    if evidence["returned"]:
         return f"{returned}, round trip {evidence['rtt_p50_s'] * 1000:.1f} ms"
     if evidence.get("trouble") not in (None, "silent"):
         return evidence["trouble_detail"] if not evidence["arrived"] else f"{returned}: {evidence['trouble_detail']}"
-    if not outcome.sent:
+    if not evidence["sent"]:
         return str(evidence["trouble_detail"])
     if evidence["arrived"] is None:
         return f"{returned}, and no path brought the far end's books"
     lost = "the replies are lost" if evidence["arrived"] else "the requests are lost"
-    return f"{outcome.sent} sent, {evidence['arrived']} arrived, none came back: {lost}"
+    return f"{evidence['sent']} sent, {evidence['arrived']} arrived, none came back: {lost}"
 
 
 async def api_tcp_probe(context: Context) -> Finding:
@@ -276,6 +277,7 @@ CHECKS = (
         required=True,
         guide_steps=("1.6.1", "1.6.3"),
         packets_max=len(ECHO_SIZES_BYTES),
+        reworded=echo_summary,
         timeout_s=15.0,
         fails_when="Of 24 authenticated probes of 200 to 1200 bytes fewer than 80 % came back. The stand-in's books "
         "tell whether the requests were lost (blocked on the way in) or the replies (blocked on the way back). "
@@ -291,6 +293,7 @@ CHECKS = (
         targets=lambda site: [f"{m.host}:{m.tcp_port}/tcp" for m in site.media if m.tcp_port],
         guide_steps=("1.6.2", "1.6.4"),
         packets_max=len(ECHO_SIZES_BYTES),
+        reworded=echo_summary,
         timeout_s=15.0,
         fails_when="The connection was refused, never established, or established and then carried nothing: a "
         "firewall, a proxy, or nothing that listens. Calls still run over UDP, so alone it is a warning.",

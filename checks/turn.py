@@ -230,11 +230,15 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
     sessions = {s.session: len(s.probes) for s in books.sessions} if books else {}
     evidence["arrived"] = sum(sessions.get(row["session"], 0) for row in rows) if books else None
     status = Status.WARN if good else Status.FAIL
+    return Finding(status=status, summary=through_summary(evidence), target=target, evidence=evidence)
+
+
+def through_summary(evidence: Evidence) -> str:
+    """Through how many relay ports data came back, and how much arrived where that is known."""
     lost = {None: "", 0: ", none arrived at the media host"}.get(
         evidence["arrived"], f", {evidence['arrived']} arrived"
     )
-    summary = f"data came back through {len(good)} of {len(rows)} relay ports{lost}"
-    return Finding(status=status, summary=summary, target=target, evidence=evidence)
+    return f"data came back through {evidence['carried']} of {evidence['sampled']} relay ports{lost}"
 
 
 async def _one_port(context: Context, uri: ServerUri, paired: PairedHost) -> dict[str, Any]:
@@ -362,6 +366,7 @@ CHECKS = (
         targets=_uris,
         guide_steps=("1.6.12",),
         packets_max=120,
+        reworded=through_summary,
         timeout_s=12.0,
         fails_when="Allocations succeed and data does not arrive: a firewall between the TURN server's relay ports and "
         "the media host. Between two allocations of one server a failure decides nothing.",

@@ -13,7 +13,7 @@ from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Role
 from calls_doctor.model.report import Diagnosis, GuideStep, Report, Vantage, Verdict
-from calls_doctor.model.site import Phase, Site
+from calls_doctor.model.site import Mode, Phase, Site
 from checks import CHECKS
 from tests.reports.samples import cause, healthy_report, result
 
@@ -184,3 +184,25 @@ def test_the_public_address_is_what_the_stun_servers_agree_on() -> None:
 def test_a_healthy_run_has_no_cause() -> None:
     vantage = Vantage(id="client", role="client", started="2026-03-01T12:00:00Z")
     assert conclusion.diagnosis(CALLER, [result("stun.reach", Status.PASS, "s")], [vantage]) == []
+
+
+def vantage(role: str) -> Vantage:
+    return Vantage(id=role, role=role, started="2026-03-01T12:00:00Z")
+
+
+@pytest.mark.parametrize(("mode", "wanted"), [
+    (None, [Role.CLIENT]), (Mode.INTEGRATED, [Role.CLIENT]), (Mode.HA_HANDLER, [Role.CLIENT]),
+    (Mode.RTCD, [Role.CLIENT, Role.MATTERMOST]), (Mode.KUBERNETES, [Role.CLIENT, Role.MATTERMOST]),
+])  # fmt: skip
+def test_from_where_each_mode_is_to_be_looked_at(mode: Mode | None, wanted: list[Role]) -> None:
+    assert conclusion.wanted_vantages(mode, CHECKS) == wanted
+
+
+def test_what_is_missing_comes_with_what_to_type_there() -> None:
+    rows = conclusion.missing(Mode.RTCD, [vantage("client")], CHECKS, peer="rtcd.example.com:8443")
+    command = "calls-doctor check --peer rtcd.example.com:8443 --from mattermost --rtcd-url http://HOST:8045"
+    assert rows == [{"vantage": "mattermost", "command": command}]
+    both = conclusion.missing(Mode.RTCD, [], CHECKS, rtcd_url="http://rtcd.internal:8045")
+    assert both[0] == {"vantage": "client", "command": "calls-doctor check --peer LINK"}
+    assert both[1]["command"].endswith("--rtcd-url http://rtcd.internal:8045")
+    assert conclusion.missing(Mode.RTCD, [vantage("client"), vantage("mattermost")], CHECKS) == []

@@ -7,15 +7,17 @@ import contextlib
 import os
 import shlex
 import sys
+from dataclasses import dataclass
 from typing import Any  # click hands over its options by name
 
 import click
 from msgspec import structs
 
-from calls_doctor import merging
+from calls_doctor import conclusion, merging
 from calls_doctor.cli import output as out
 from calls_doctor.cli.interrupt import run_interruptible
 from calls_doctor.errors import UsageError
+from calls_doctor.model.books import RunBooks
 from calls_doctor.model.flow import Role, Transport, address_class
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress
@@ -26,6 +28,7 @@ from calls_doctor.site.environment import PEER
 from calls_doctor.site.gather import gather
 from calls_doctor.site.request import Request
 from calls_doctor.standin.serving import Served, Serving
+from checks import CHECKS
 from reports import FORMATS
 
 PARTS = ("media", "api", "turn")
@@ -40,23 +43,34 @@ def run(asked: dict[str, Any]) -> int:
     duration_s = None if asked["duration"] == FOREVER else options.duration_s(asked["duration"], "--for", minimum_s=1.0)
     served = _served(asked)
     _refuse_taken_ports(served)
-    reports, books = run_interruptible(_serve(served, duration_s, once=asked["once"]))
+    collected = run_interruptible(_serve(served, duration_s, once=asked["once"]))
     if targets:
-        merged = merging.merged(reports, books, served.site)
+        merged = merging.merged(collected.reports, collected.books, served.site, collected.peer)
         out.write(lambda name, how: FORMATS[name](merged, how), targets, out.style_for(sys.stdout, no_color=True))
     return 0
 
 
-async def _serve(served: Served, duration_s: float | None, *, once: bool) -> tuple[list[Report], Any]:
+@dataclass(frozen=True)
+class _Collected:
+    """What is left when the stand-in has ended."""
+
+    reports: list[Report]
+    books: RunBooks | None
+    peer: str
+    """HOST:PORT, "" where it never stood."""
+
+
+async def _serve(served: Served, duration_s: float | None, *, once: bool) -> _Collected:
     """Until the time is up, the first report has come (`once`), or somebody ends it."""
     came = asyncio.Event()
 
     def heard(report: Report) -> None:
         came.set()
         _tell(f"{_vantages(report)}: {report.verdict}" + "".join(f"; {one.cause}" for one in report.diagnosis))
+        _tell_what_is_missing(serving)
 
+    serving = Serving(served, heard)
     try:
-        serving = Serving(served, heard)
         async with serving:
             _print_links(serving)
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
@@ -66,11 +80,11 @@ async def _serve(served: Served, duration_s: float | None, *, once: bool) -> tup
             books = serving.books()
             if books.foreign_runs or books.bad_integrity:
                 _tell(f"{books.foreign_runs} requests with another run's link, {books.bad_integrity} with a wrong key")
-            return serving.reports, books
+            return _Collected(serving.reports, books, serving.links()[0].shown)
     except OSError as error:
         raise UsageError(f"the stand-in could not start: {error.strerror or error}") from None
     except asyncio.CancelledError:  # ended before it stood
-        return [], None
+        return _Collected([], None, "")
 
 
 def _served(asked: dict[str, Any]) -> Served:
@@ -132,10 +146,21 @@ def _print_links(serving: Serving) -> None:
     links = serving.links()
     click.echo("\n".join(str(link) for link in links))
     sys.stdout.flush()
-    first = shlex.quote(str(links[0]))
-    _tell(f"on another machine: calls-doctor check --peer {first}")
+    _tell_what_is_missing(serving)
     if all(address_class(link.address).is_private for link in links):
         _tell("these addresses are private: callers elsewhere need the public one, --host NAME|ADDRESS")
+
+
+def _tell_what_is_missing(serving: Serving) -> None:
+    """From where nobody has looked yet, with the command for it; the link whole, since this is what hands it out."""
+    site, link = serving.site, serving.links()[0]
+    seen = [vantage for report in serving.reports for vantage in report.vantages]
+    rtcd_url = site.rtcd_url or f"http://{link.shown.rpartition(':')[0]}:{serving.api_port}"
+    rows = conclusion.missing(site.mode, seen, CHECKS, peer=shlex.quote(str(link)), rtcd_url=rtcd_url)
+    for row in rows:
+        _tell(f"nobody looked from {row['vantage']} yet; there: {row['command']}")
+    if not rows:
+        _tell("no vantage is missing; more callers, from other networks, tell more")
 
 
 def _vantages(report: Report) -> str:

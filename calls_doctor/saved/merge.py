@@ -22,6 +22,8 @@ from calls_doctor.wire.direct import RUN_CHARS
 
 Books = dict[str, Any]
 """What one end counted of one session, as reports carry it."""
+BY_MERGED_BOOKS = "merged books"
+"""What told `arrived` where the check itself could not ask."""
 WHOLE_RUN = ""
 """The session's name in the row of a stand-in's books that speaks of its whole run: with it at hand, a session that no
 row names is one of which nothing arrived."""
@@ -133,7 +135,7 @@ class _FarBooks:
         told = [count for count in counts if count is not None]
         if not told or len(told) < len(counts):
             return result
-        more = {"arrived": sum(told), "arrived_by": "merged books"}
+        more = {"arrived": sum(told), "arrived_by": BY_MERGED_BOOKS}
         return structs.replace(result, evidence={**evidence, **more})
 
     def _arrived(self, row: Evidence) -> int | None:

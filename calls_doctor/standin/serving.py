@@ -89,6 +89,16 @@ class Serving:
         override = self._served.site.host_port_override
         return [self._stand_in.link(reach.address, override or port, reach.name) for reach in self._reaches]
 
+    @property
+    def site(self) -> Site:
+        """What it stands for."""
+        return self._served.site
+
+    @property
+    def api_port(self) -> int:
+        """Where rtcd's API would answer."""
+        return self._served.api_port
+
     def books(self) -> RunBooks:
         """What was counted of the run."""
         return self._stand_in.books()

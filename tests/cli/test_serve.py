@@ -103,6 +103,10 @@ def test_a_check_pairs_and_once_ends_with_the_merged_report(ports: tuple[str, ..
     assert {row["id"]: row["status"] for row in merged["checks"]} == {row["id"]: row["status"] for row in own["checks"]}
     assert {row["end"] for row in merged["books"]} == {"near", "far"}
     assert "client Berlin: " in err
+    before, after = err.split("client Berlin: ")
+    command = f"calls-doctor check --peer '{link}'"
+    assert f"nobody looked from client yet; there: {command}" in before
+    assert "nobody looked" not in after and merged["missing"] == []
     assert "Berlin" in kept[1].read_text()
     for text in (told.stdout, told.stderr, *(path.read_text() for path in kept)):
         assert key_of(link) not in text
@@ -116,6 +120,18 @@ def test_it_ends_by_itself_when_its_time_is_up(ports: tuple[str, ...], tmp_path:
     report = json.loads(kept.read_text())
     assert (report["vantages"], report["checks"]) == ([], []), "nobody came, and that is said too"
     assert key_of(link) not in kept.read_text()
+
+
+def test_who_is_missing_is_told_with_the_whole_link_and_kept_without_it(ports: tuple[str, ...], tmp_path: Path) -> None:
+    site, kept = tmp_path / "site.toml", tmp_path / "all.json"
+    site.write_text('mode = "rtcd"\n')
+    with serve(*ports, "--site", str(site), "--once", "-o", str(kept)) as (process, link):
+        calls_doctor("check", "--peer", str(link), "--only", "port.rtc-udp-echo")
+        _, _, err = ended(process)
+    where = f"--from mattermost --rtcd-url http://{HOST}:{ports[5]}"
+    assert f"nobody looked from mattermost yet; there: calls-doctor check --peer '{link}' {where}" in err
+    (gap,) = json.loads(kept.read_text())["missing"]
+    assert gap["command"].startswith(f"calls-doctor check --peer {HOST}:{link.port} --from mattermost")
 
 
 def test_a_foreign_link_is_counted_and_told(ports: tuple[str, ...]) -> None:
