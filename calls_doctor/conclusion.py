@@ -90,14 +90,18 @@ ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
 
 def seen_as(site: Site, results: Sequence[CheckResult]) -> tuple[str, str]:
     """The address by which the STUN servers see this machine, and its class; where none was asked or answered, the one
-    by which the media host does, if that is public; "" where they do not agree, or all is on loopback."""
+    by which the media host does, if that is public; where that did not answer either, this machine's own, if that is.
+    "" where they do not agree, or all is on loopback."""
     if site.phase is Phase.SELF_TEST:
         return "", ""
     told = next((r.evidence for r in results if r.id == "stun.public-ip" and "servers_agree" in r.evidence), None)
     if told is not None:
         return (told["addresses"][0], str(told["address_class"])) if told["servers_agree"] else ("", "")
     # A media host in the same network sees a private address, by which nobody else knows this machine.
-    seen = next((mapped[0] for r in results if r.id in ECHOES and (mapped := r.evidence.get("mapped"))), "")
+    echoes = [r.evidence for r in results if r.id in ECHOES]
+    mapped = [echo["mapped"][0] for echo in echoes if echo.get("mapped")]
+    own = [echo["own_address"] for echo in echoes if echo.get("own_address")]
+    seen = next(iter([*mapped, *own]), "")
     return (seen, str(address_class(seen))) if seen and not address_class(seen).is_private else ("", "")
 
 

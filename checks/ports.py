@@ -99,6 +99,7 @@ def echo_evidence(outcome: EchoOutcome) -> Evidence:
     """What the near end knows of its probes."""
     rtts = sorted(echo.rtt_s for echo in outcome.returned)
     evidence: Evidence = {"sent": outcome.sent, "returned": len(outcome.returned), "session": outcome.session}
+    evidence["own_address"] = outcome.own_address
     if rtts:
         evidence["rtt_min_s"] = round(rtts[0], 6)
         evidence["rate_bits_per_s"] = _rate_bits_per_s(outcome)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from calls_doctor.diagnosis.callers import HAIRPIN, works_outside
+from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, works_outside
 from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, vantages_of
 from calls_doctor.model.check import CheckResult
@@ -75,7 +75,7 @@ def _recognised(evidence: Evidence) -> bool:
     if evidence.phase is not Phase.PRE:
         return True
     echoes = (*evidence.of(UDP_ECHO), *evidence.of(TCP_ECHO))
-    return any(listens(evidence, vantage) for vantage in vantages_of(echoes))
+    return any(listens(evidence, r.vantage) or answers_inside(evidence, r) for r in echoes)
 
 
 def bad(evidence: Evidence, *checks: str) -> list[CheckResult]:
@@ -120,6 +120,24 @@ def listens(evidence: Evidence, vantage: str) -> bool:
     asked = {host(r) for r in echoes if r.vantage == vantage}
     same = [r for r in echoes if host(r) in asked]
     return any(r.evidence.get("returned") or r.evidence.get("arrived") is not None for r in same)
+
+
+def answers_inside(evidence: Evidence, result: CheckResult) -> bool:
+    """The host that this result asked has answered somebody in the servers' network, where no check asks for callers'
+    ports. It says that the host lives, and nothing of what callers find there."""
+    inside = [r for r in evidence.of(HAIRPIN) if is_inside(evidence, r.vantage)]
+    return any(_answered(r) for r in inside if host(result) in _asked_inside(r))
+
+
+def _asked_inside(result: CheckResult) -> set[str]:
+    rows = result.evidence.get("rows", ())
+    known = (result.evidence.get(name, ()) for name in ("public_addresses", "direct"))
+    return {row["address"] for row in rows}.union(*known)
+
+
+def _answered(result: CheckResult) -> bool:
+    rows = result.evidence.get("rows", ())
+    return bool(result.evidence.get("direct")) or any(row["udp"] or row["tcp"] for row in rows)
 
 
 def host(result: CheckResult) -> str:

@@ -18,6 +18,7 @@ from calls_doctor.diagnosis.media_evidence import (
     UDP_ECHO,
     after_udp,
     answers,
+    answers_inside,
     bad,
     by_chance,
     comes_up,
@@ -190,9 +191,11 @@ def _reached(evidence: Evidence, vantage: str) -> bool:
 
 
 def _host_alive(evidence: Evidence, result: CheckResult) -> bool:
-    """Something of the media host answered: the service itself elsewhere, its API, or the relay carried packets to it
-    and back."""
+    """Something of the media host answered: the service itself elsewhere or in the servers' network, its API, or the
+    relay carried packets to it and back."""
     if own_machine(evidence) or evidence.passed(RELAY, result.vantage) or listens(evidence, result.vantage):
+        return True
+    if answers_inside(evidence, result):
         return True
     api = evidence.at(API, result.vantage)
     return api is not None and host(api) == host(result) and (api.status is Status.PASS or stage(api) != "connect")

@@ -51,6 +51,8 @@ class EchoOutcome:
     """What the network said, or Silence where nothing came back; None where all is well."""
     session: str
     """By which the far end's books know them."""
+    own_address: str = ""
+    """Of this machine, from which they were sent: before any NAT."""
 
 
 async def run(exchange: Exchange, sizes_bytes: Sequence[int], session: str) -> EchoOutcome:
@@ -113,7 +115,8 @@ class _Probes:
         trouble = self._exchange.heard
         if trouble is None and not echoes:
             trouble = Silence(f"{self._path.transport.upper()} to {shown(self._path.remote)}", stun.PROBE_DECIDED_S)
-        return EchoOutcome(self._sent, list(echoes.values()), mapped, trouble, session)
+        own = self._path.local[0]
+        return EchoOutcome(self._sent, list(echoes.values()), mapped, trouble, session, own)
 
     def _send(self, number: int) -> None:
         transaction_id = self._exchange.new_id()

@@ -69,6 +69,11 @@ def all_shut(vantage: str) -> list[CheckResult]:
     return [f.udp(trouble="silent", arrived=0, at=vantage), f.tcp(trouble="silent", sent=0, at=vantage)]
 
 
+def unheard(vantage: str) -> list[CheckResult]:
+    """The same where not even the far end's books came by any way."""
+    return [f.udp(trouble="silent", at=vantage), f.tcp(trouble="silent", sent=0, at=vantage)]
+
+
 def refused(vantage: str) -> list[CheckResult]:
     return [f.udp(trouble="refused", at=vantage), f.tcp(trouble="refused", sent=0, at=vantage)]
 
@@ -152,6 +157,25 @@ def test_a_shut_port_explains_what_needs_it_and_the_servers_that_fail_alike() ->
     assert one.cause == "media.blocked"
     assert set(one.because) == {"nat.advertised-reachable", "nat.hairpin", "port.rtc-tcp-echo", "port.rtc-udp-echo",
                                 "turn.relay-range"}  # fmt: skip
+
+
+def test_a_node_that_reaches_the_host_proves_that_it_lives() -> None:
+    shut = [*unheard(BERLIN), *unheard(LONDON)]
+    assert told(*shut) == {"media.blocked": (Confidence.POSSIBLE, Party.UNDECIDED)}
+    (one,) = found(*shut, f.hairpin(3, 3))
+    assert (one.confidence, one.party) == SERVERS_SIDE
+    assert not any("still runs" in step for step in one.remedy.steps), "the node was answered by it"
+    assert told(*shut, f.hairpin(0, 3, at=HOST)) == {"media.blocked": SERVERS_SIDE}
+
+
+def test_a_node_that_reaches_another_host_or_none_proves_nothing() -> None:
+    shut = [*unheard(BERLIN), *unheard(LONDON)]
+    other = f.hairpin(3, 3)
+    other.evidence["rows"][0]["address"] = "203.0.113.99"
+    silent = f.hairpin(0, 0)
+    silent.evidence["direct"] = []
+    for proof in (other, silent):
+        assert told(*shut, proof) == {"media.blocked": (Confidence.POSSIBLE, Party.UNDECIDED)}
 
 
 def test_a_host_that_refuses_one_network_may_have_a_firewall_and_one_that_refuses_all_is_down() -> None:

@@ -188,8 +188,6 @@ NOT_YET_ALONE: set[str] = set()
 NOT_YET_MERGED = {
     # It is told as a lost answer, for want of a socket that catches answers from elsewhere.
     "answers leave from another address",
-    # It stays undecided: that the node reaches the host does not count as a sign of its life yet.
-    "8443 dropped from outside, a Mattermost node reaches it",
 }
 """And from several."""
 
