@@ -181,6 +181,17 @@ def test_the_public_address_is_what_the_stun_servers_agree_on() -> None:
     assert conclusion.seen_as(SELF_TEST, [agreed]) == ("", "")
 
 
+def test_where_nothing_answered_a_public_address_of_this_machine_is_its_public_address() -> None:
+    def seen(**evidence: object) -> tuple[str, str]:
+        echo = result("port.rtc-udp-echo", Status.FAIL, "s", evidence={"own_address": "203.0.113.9", **evidence})
+        return conclusion.seen_as(CALLER, [echo])
+
+    assert seen() == ("203.0.113.9", "public")
+    assert seen(own_address="10.0.1.9") == seen(own_address="") == ("", "")
+    assert seen(mapped=["198.51.100.1", 4000]) == ("198.51.100.1", "public")
+    assert seen(mapped=["10.0.0.1", 4000]) == ("", ""), "the media host is in the same network"
+
+
 def test_a_healthy_run_has_no_cause() -> None:
     vantage = Vantage(id="client", role="client", started="2026-03-01T12:00:00Z")
     assert conclusion.diagnosis(CALLER, [result("stun.reach", Status.PASS, "s")], [vantage]) == []

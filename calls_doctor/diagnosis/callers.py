@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable
 from calls_doctor.diagnosis.cause import Evidence
 from calls_doctor.diagnosis.place import Place, own_machine, role_of, vantages_of
 from calls_doctor.model.check import CheckResult, Status
-from calls_doctor.model.flow import SERVERS, Party
+from calls_doctor.model.flow import SERVERS, Party, address_class
 from calls_doctor.model.report import Confidence
 
 HAIRPIN, EGRESS = "nat.hairpin", "client.udp-egress"
+OVER_UDP = "port.rtc-udp-echo"
+BEHIND_NAT = "behind a NAT"
+"""The public address of a caller whom nobody has told it."""
 OVER_TCP = ("port.rtc-tcp-echo", "media.call-tcp", "port.api-tcp")
 Works = Callable[[str], bool]
 """Whether the thing in question works at a vantage."""
@@ -66,8 +69,20 @@ def _networks(evidence: Evidence, shown: Iterable[CheckResult]) -> set[str]:
     """The public addresses of the callers outside that these results speak for. A network that lets no UDP out at all
     has a fault of its own, and says nothing of what else may keep UDP from the far end."""
     counting = {r.vantage for r in shown if r.id in OVER_TCP or not _lets_no_udp_out(evidence, r.vantage)}
-    known = [evidence.vantages[one] for one in counting if one in evidence.vantages]
-    return {one.public_address for one in known if one.public_address and not is_inside(evidence, one.id)}
+    known = [evidence.vantages[one] for one in sorted(counting) if one in evidence.vantages]
+    callers = [one for one in known if not is_inside(evidence, one.id)]
+    addresses = {one.public_address for one in callers if one.public_address}
+    # Whoever sits behind a NAT has its address, and that is another than a caller's who has a public one of his own.
+    unknown = any(not one.public_address and _own_is_private(evidence, one.id) is True for one in callers)
+    own = any(one.public_address and _own_is_private(evidence, one.id) is False for one in callers)
+    return addresses | ({BEHIND_NAT} if unknown and own else set())
+
+
+def _own_is_private(evidence: Evidence, vantage: str) -> bool | None:
+    """Of the address from which this machine sends; None where no echo was made there."""
+    echo = evidence.at(OVER_UDP, vantage)
+    own = str(echo.evidence.get("own_address") or "") if echo else ""
+    return address_class(own).is_private if own else None
 
 
 def _lets_no_udp_out(evidence: Evidence, vantage: str) -> bool:

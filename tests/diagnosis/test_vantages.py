@@ -110,6 +110,26 @@ def test_one_network_alone_decides_nothing(cause: str) -> None:
     assert told(*shut(BERLIN), *shut(LONDON), places=nameless) == {cause: UNDECIDED}, "nobody knows their addresses"
 
 
+@pytest.mark.parametrize(
+    ("address", "own", "other", "expected"),
+    [
+        ("192.0.2.7", "192.0.2.7", "10.0.0.9", SERVERS_SIDE),
+        ("192.0.2.7", "10.0.0.8", "10.0.0.9", UNDECIDED),
+        ("192.0.2.7", "192.0.2.7", "", UNDECIDED),
+        ("", "", "10.0.0.9", UNDECIDED),
+    ],
+    ids=["a public address of its own", "both behind NAT: perhaps one", "no echo", "nobody knows any"],
+)
+def test_a_caller_behind_nat_is_another_network_than_one_without_nat(
+    address: str, own: str, other: str, expected: tuple[Confidence, Party]
+) -> None:
+    shut = [*all_shut(BERLIN), *all_shut(LONDON)]
+    for one in shut:
+        one.evidence["own_address"] = own if one.vantage == BERLIN else other
+    places = (f.here(BERLIN, address=address), f.here(LONDON))
+    assert told(*shut, places=places) == {"media.blocked": expected}
+
+
 @pytest.mark.parametrize("cause", AT_THE_MEDIA_PORT)
 def test_one_network_that_fails_where_another_is_well_has_itself_to_blame(cause: str) -> None:
     shut = AT_THE_MEDIA_PORT[cause]
