@@ -35,6 +35,7 @@ def hairpin_missing(evidence: Evidence) -> Prediction | None:
     inside = {r.vantage for r in evidence.results if is_inside(evidence, r.vantage)}
     echoes = [r for r in evidence.bad_at(inside, UDP_ECHO, TCP_ECHO) if not r.evidence.get("returned")]
     later = evidence.bad_at({r.vantage for r in echoes}, *UDP_CALLS, TCP_CALL, ADVERTISED)
+    later += _handed_in_vain(evidence, inside, shown)
     turn = _turn_inside(evidence, inside)
     relayed = evidence.bad(*THROUGH_RELAY) if turn else []
     row = shown[0].evidence["rows"][0]
@@ -53,6 +54,18 @@ def hairpin_missing(evidence: Evidence) -> Prediction | None:
 def _works_outside(evidence: Evidence, result: CheckResult) -> bool:
     """Some of what fails here works for a caller outside."""
     return any(works_outside(evidence, answers(evidence, check)) for check in failing_inside(result))
+
+
+def _handed_in_vain(evidence: Evidence, inside: set[str], shown: list[CheckResult]) -> list[CheckResult]:
+    """Callers inside who reach the media host by its private address, and nothing of what they are handed: all that is
+    public of it are addresses that are not reflected."""
+    silent = {row["address"] for r in shown for row in r.evidence["rows"] if not row["udp"]}
+
+    def by_reflection_alone(result: CheckResult) -> bool:
+        public = {row["address"] for row in result.evidence["candidates"] if not row["private"]}
+        return bool(public) and public <= silent
+
+    return [r for r in evidence.bad_at(inside, ADVERTISED) if by_reflection_alone(r)]
 
 
 def _turn_inside(evidence: Evidence, inside: set[str]) -> frozenset[Outcome]:

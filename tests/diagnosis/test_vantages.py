@@ -331,6 +331,19 @@ def test_a_hairpin_that_nobody_needs_has_no_cause() -> None:
     assert told(f.hairpin(0, 0, status=Status.WARN), *well(BERLIN)) == {}
 
 
+def test_what_is_handed_to_a_caller_inside_is_silent_for_want_of_a_reflection_alone() -> None:
+    by_private_address = [
+        f.result(r.id, r.status, r.target.replace(f.MEDIA_HOST, "10.0.1.20"), OFFICE, **r.evidence)
+        for r in f.good_echoes()
+    ]
+    alone = [*by_private_address, f.hairpin(0, 0, at=OFFICE)]
+    handed = f.advertised("reachable", f.candidate(), f.candidate("10.0.1.21", kind="host"), at=OFFICE)
+    assert told(*alone, handed) == {"nat.hairpin-missing": UNDECIDED}
+    assert told(*alone, handed, *well(BERLIN)) == {"nat.hairpin-missing": SERVERS_SIDE}
+    elsewhere = f.advertised("reachable", f.candidate(), f.candidate("203.0.113.99"), at=OFFICE)
+    assert set(told(*alone, elsewhere)) == {"nat.hairpin-missing", "advertise.wrong-address"}
+
+
 # --- what is announced ---
 
 
