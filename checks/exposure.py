@@ -17,6 +17,9 @@ from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_turn
 
 CONNECT_S = 2.55
+UNHEARD_S = 0.5
+"""The same where nothing of the media host was heard: silence would decide nothing, however long it lasts."""
+ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
 UDP_SIGNS = ("stun.reach", "port.rtc-udp-echo", "turn.challenge", "port.turn-listener")
 
 
@@ -85,7 +88,8 @@ async def api_exposure_probe(context: Context) -> Finding:
     url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
     evidence: Evidence = {"caller_may_not": _is_an_outsider(context)}
     try:
-        answer = await http.get(f"{url}/version", timeout_s=CONNECT_S)
+        timeout_s = UNHEARD_S if facts is None and _all_silent(context) else CONNECT_S
+        answer = await http.get(f"{url}/version", timeout_s=timeout_s)
     except HttpError:
         evidence["answers"] = "something that is not HTTP"
     except (NetworkError, ProtocolError) as error:
@@ -99,9 +103,16 @@ async def api_exposure_probe(context: Context) -> Finding:
     return Finding(status=status, summary=summary, target=url, evidence=evidence)
 
 
+def _all_silent(context: Context) -> bool:
+    """True where the media port was asked and never answered."""
+    echoes = [one for name in ECHOES if (one := context.results.get(name)) is not None]
+    asked = [one.evidence for one in echoes if one.status is not Status.SKIP]
+    return bool(asked) and all(one.get("trouble") == "silent" and not one.get("returned") for one in asked)
+
+
 def _is_an_outsider(context: Context) -> bool:
     """True where this caller, as the far end sees it, is public, or in a clients' network and no Mattermost one."""
-    echoes = [context.results.get(f"port.rtc-{transport}-echo") for transport in ("udp", "tcp")]
+    echoes = [context.results.get(name) for name in ECHOES]
     mapped = next((echo.evidence["mapped"] for echo in echoes if echo and echo.evidence.get("mapped")), None)
     if mapped is None:
         return False
@@ -171,7 +182,7 @@ CHECKS = (
         id="port.api-exposure",
         title="rtcd's API is not reached by callers",
         probe=api_exposure_probe,
-        uses=("port.rtc-udp-echo", "port.rtc-tcp-echo"),
+        uses=ECHOES,
         vantages=CALLERS,
         phases=NETWORK_PHASES,
         nothing_to_do=_no_api_here,

@@ -52,7 +52,12 @@ async def call_udp_probe(context: Context) -> Finding:
 
 
 async def call_tcp_probe(context: Context) -> Finding:
-    """The same over TCP 8443 alone (RFC 4571 framing, RFC 6544)."""
+    """The same over TCP 8443 alone (RFC 4571 framing, RFC 6544). Where the echo heard nothing at all, a call would only
+    wait out the same silence again."""
+    echo = context.results.get("port.rtc-tcp-echo")
+    if echo is not None and echo.evidence.get("trouble") == "silent" and not echo.evidence.get("returned"):
+        target = _paired(context).target(Transport.TCP)
+        return Finding(status=Status.SKIP, summary=f"{echo.id} heard nothing", target=target, blocked_by=echo.id)
     finding = await _call(context, [_paired(context).opener(Transport.TCP)] * SESSIONS, "T")
     return finding if context.site.phase is Phase.SELF_TEST else _as_fallback(finding)
 

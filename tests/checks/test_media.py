@@ -323,3 +323,12 @@ async def test_a_second_stack_that_cannot_call_is_a_warning(monkeypatch: pytest.
     async with behind(no_aioice) as host:
         finding = await media.call_udp_probe(context(host, thorough=True))
     assert finding.status is Status.WARN and finding.evidence["second_stack"]["received"] == 0
+
+
+async def test_a_call_over_tcp_waits_out_no_silence_that_the_echo_has_waited_out() -> None:
+    silent = Finding(status=Status.WARN, summary="", evidence={"sent": 0, "returned": 0, "trouble": "silent"})
+    async with media_host() as stand_in:
+        echo = result("port.rtc-tcp-echo", silent)
+        given = context(paired(stand_in.ready), results={echo.id: echo})
+        finding = await media.call_tcp_probe(given)
+    assert (finding.status, finding.blocked_by) == (Status.SKIP, "port.rtc-tcp-echo")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import random
 import secrets
 import subprocess
@@ -101,6 +102,11 @@ class Addresses:
     inside_gateway: str
     other: str
     """A second address beside the media host, which nobody has."""
+
+
+def draw_seed() -> int:
+    """What CALLS_DOCTOR_LAB_SEED says, else a fresh one."""
+    return int(os.environ.get("CALLS_DOCTOR_LAB_SEED", "") or secrets.randbelow(10_000))
 
 
 def draw(seed: int, behind: Behind) -> Addresses:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.lab.namespaces import why_not
-from tests.lab.network import Behind, Nat, Network, network
+from tests.lab.network import Behind, Nat, Network, draw_seed, network
 from tests.lab.two_hosts import Vantage, checking, diagnosed, merging, serving
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}")
 
-SEED = int(os.environ.get("CALLS_DOCTOR_LAB_SEED", "") or secrets.randbelow(10_000))
+SEED = draw_seed()
 TCP_DATA = "tcp dport 8443 tcp flags & psh == psh"
 UNDECIDED = "undecided"
 SERVERS, CALLERS, PATH, MEDIA_HOST = "server-network", "caller-network", "path", "media-host"

@@ -1,0 +1,102 @@
+"""Every IPv4 packet that leaves a machine of the lab: when, to whom, of which kind. Needs root; Linux only.
+
+Run inside the machine's namespace (`python -m tests.lab.capture INTERFACE`) it writes one JSON row a packet until it
+is ended; `capturing` does so, and reads the rows back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.lab.network import Machine
+from tests.lab.two_hosts import HERE
+
+IPV4 = 0x0800
+ALL = 0x0003
+PACKET_OUTGOING = 4
+SO_TIMESTAMPNS = 35
+"""asm-generic/socket.h: when the kernel saw the packet, on the wall clock."""
+TIMESPEC = struct.Struct("@qq")
+UDP_HEADER_BYTES = 8
+READY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Packet:
+    """One that left."""
+
+    at_s: float
+    """Since 1970."""
+    to: str
+    transport: str
+    """"udp", "tcp", or IP's protocol number."""
+    port: int
+    """At the far end."""
+    size_bytes: int
+    """IP header and all."""
+    payload: bytes
+    """Of UDP or TCP, its beginning."""
+
+
+def packet_of(data: bytes, at_s: float) -> Packet:
+    """An IPv4 packet, read (RFC 791, 768, 9293)."""
+    header_bytes = (data[0] & 0x0F) * 4
+    total_bytes, protocol = int.from_bytes(data[2:4], "big"), data[9]
+    inner = data[header_bytes:total_bytes]
+    port, start = 0, 0
+    if protocol in (socket.IPPROTO_UDP, socket.IPPROTO_TCP):
+        port = int.from_bytes(inner[2:4], "big")
+        start = UDP_HEADER_BYTES if protocol == socket.IPPROTO_UDP else (inner[12] >> 4) * 4
+    name = {socket.IPPROTO_UDP: "udp", socket.IPPROTO_TCP: "tcp"}.get(protocol, str(protocol))
+    return Packet(at_s, socket.inet_ntoa(data[16:20]), name, port, total_bytes, inner[start : start + 24])
+
+
+@contextlib.contextmanager
+def capturing(machine: Machine, directory: Path, interface: str = "eth0") -> Iterator[list[Packet]]:
+    """The packets that leave by this interface meanwhile; the list is filled at the end."""
+    packets: list[Packet] = []
+    command = machine.command([sys.executable, "-m", "tests.lab.capture", interface])
+    target = directory / f"{machine.name}.packets"
+    with target.open("wb") as rows:
+        process = subprocess.Popen(command, stdout=rows, stderr=subprocess.PIPE, env=HERE)
+        assert process.stderr is not None
+        try:
+            assert process.stderr.readline() == b"ready\n"
+            yield packets
+        finally:
+            process.terminate()
+            process.communicate(timeout=READY_S)
+    for line in target.read_text().splitlines():
+        row = json.loads(line)
+        packets.append(Packet(**row | {"payload": bytes.fromhex(row["payload"])}))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Rows on standard output, until it is ended."""
+    (interface,) = arguments
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL)) as watching:
+        watching.bind((interface, ALL))
+        watching.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        sys.stderr.write("ready\n")
+        sys.stderr.flush()
+        while True:
+            data, ancillary, _, address = watching.recvmsg(65536, 64)
+            if address[1] != IPV4 or address[2] != PACKET_OUTGOING:
+                continue
+            seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
+            row = asdict(packet_of(data, seconds + nanoseconds / 1e9))
+            row["payload"] = row["payload"].hex()
+            sys.stdout.write(f"{json.dumps(row)}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

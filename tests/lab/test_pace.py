@@ -1,0 +1,39 @@
+"""How long a run takes and how much it sends, in a network that is healthy, slow, thin, or silent."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab.capture import capturing
+from tests.lab.namespaces import why_not
+from tests.lab.network import draw_seed, network
+from tests.lab.two_hosts import checking, serving
+
+pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}")
+
+SEED = draw_seed()
+SILENCE_LIMIT_S = 3.5
+"""From the first probe to the end of the process, where nothing is answered (2.55 s decide a silence)."""
+EVERYTHING = "ip daddr {server} drop"
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    print(f"CALLS_DOCTOR_LAB_SEED={SEED}")  # noqa: T201 -- shown where a test fails: the lab can be drawn again
+
+
+@pytest.mark.parametrize("servers", [False, True], ids=["the media host", "and the STUN and TURN servers named"])
+def test_no_silence_is_waited_out_twice(servers: bool, tmp_path: Path) -> None:
+    with network(SEED) as net:
+        public = net.addresses.public
+        net.firewall.rule("through", EVERYTHING.format(server=net.addresses.server))
+        named = ("--stun", f"stun:{public}:3478", "--turn", f"turn:{public}:3478") if servers else ()
+        with serving(net, tmp_path, ["--host", public]) as stand, capturing(net.caller, tmp_path) as packets:
+            (report,) = checking(tmp_path, [(net.caller, stand.link_to(public), named)])
+            ended_at_s = time.time()
+    took = {one["id"]: one["duration_s"] for one in report["checks"]}
+    assert ended_at_s - min(packet.at_s for packet in packets) <= SILENCE_LIMIT_S, took
+    assert not [one for one in report["checks"] if one["status"] == "error"]
