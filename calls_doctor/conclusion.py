@@ -14,7 +14,7 @@ from calls_doctor.model.flow import Role, address_class
 from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NextStep, NotTested, Report, Vantage, Verdict
 from calls_doctor.model.site import Mode, Phase, Site
 from calls_doctor.modes import API_PORT, MODES, WITHOUT_RTCD, Need
-from calls_doctor.spec import CheckSpec
+from calls_doctor.spec import OTHER_CERTIFICATE, UNAUTHORISED, CheckSpec
 
 NEXT_MAX = 3
 RTCD_URL = f"http://HOST:{API_PORT}"
@@ -63,6 +63,9 @@ def next_steps(
     """At most three commands and where to type them; `command` is the one that led here, which was cut short where
     it is not `complete`."""
     commands: dict[str, str] = {}
+    if any(r.evidence.get("trouble") in (UNAUTHORISED, OTHER_CERTIFICATE) for r in results):
+        why = "is this the link of the `serve` that runs now? Take the one that it prints, the whole line"
+        commands["calls-doctor check --peer LINK"] = why
     for one in found:  # two of one kind are explained once, at the place of the more important
         commands.setdefault(f"calls-doctor explain {one.cause}", f"how to mend it: {one.summary}")
     broken = next((r for r in results if r.status is Status.ERROR), None)

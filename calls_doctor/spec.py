@@ -25,6 +25,8 @@ NETWORK_PHASES = frozenset(Phase) - {Phase.OFFLINE, Phase.SELF_TEST}
 PAIRED_PHASES = frozenset({Phase.PRE})
 """Those in which a stand-in tells of its machine."""
 UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
+UNAUTHORISED, OTHER_CERTIFICATE = "unauthorised", "other-certificate"
+"""Words of trouble that say nothing of the network: the link is not that of whoever listens there."""
 WAYS = {
     "to_far": "to the far end",
     "from_far": "from the far end",
@@ -55,6 +57,17 @@ class Context:
     """Asks the stand-in what it tells of its machine, once for the whole run; None where it cannot be asked."""
     near_books: list[SessionBooks] = field(default_factory=list)
     """A check adds its own books of each session it had."""
+
+    @property
+    def disowned(self) -> bool:
+        """True where whoever listens at the media port does not know the link. The self-test's own stand-in does."""
+        return self.paired is not None and self.site.phase is not Phase.SELF_TEST and self.paired.disowned
+
+
+def not_known_there(echo: str) -> Finding:
+    """For a check that this echo has left nothing to find, since its link opens nothing there."""
+    summary = "what listens at the media port does not know this link"
+    return Finding(status=Status.SKIP, summary=summary, blocked_by=echo)
 
 
 Probe = Callable[[Context], Awaitable[Finding]]

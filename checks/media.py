@@ -16,7 +16,7 @@ from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.model.site import Phase
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import WAYS, CheckSpec, Context, no_link, no_tcp, no_turn
+from calls_doctor.spec import OTHER_CERTIFICATE, WAYS, CheckSpec, Context, no_link, no_tcp, no_turn, not_known_there
 
 if TYPE_CHECKING:
     from calls_doctor.net.call import CallOutcome
@@ -98,8 +98,11 @@ def _as_fallback(finding: Finding) -> Finding:
 async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) -> Finding:
     """A call of as many sessions as there are openers; what both ends counted of it."""
     from calls_doctor.net import call
+    from calls_doctor.wire.dtls import MISMATCH
 
     paired = _paired(context)
+    if context.disowned:
+        return not_known_there("port.rtc-tcp-echo" if leg == "T" else "port.rtc-udp-echo")
     outcome = await call.hold(paired, openers, leg, context.media_time_s)
     for _ in range(ROOM_TRIES):
         if outcome.failure is None or outcome.failure.code != NO_ROOM:
@@ -119,6 +122,13 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
     if failure.code is not None:
         evidence["code"] = failure.code
     summary = f"fails at {failure.stage}: {failure.reason}"
+    if failure.reason.startswith(MISMATCH) and context.site.phase is not Phase.SELF_TEST:
+        evidence["trouble"] = OTHER_CERTIFICATE
+        summary = (
+            "the key is right and the certificate is not the one that the link names: the link was altered, or "
+            "something in between answers DTLS in the stand-in's place"
+        )
+        return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
     # A stand-in that has no room for one more has said nothing about the network.
     status = Status.UNKNOWN if failure.code == NO_ROOM else Status.FAIL
     return Finding(status=status, summary=summary, target=target, evidence=evidence)

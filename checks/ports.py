@@ -16,7 +16,7 @@ from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, Transport
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import CheckSpec, Context, no_tcp
+from calls_doctor.spec import UNAUTHORISED, CheckSpec, Context, no_tcp
 from calls_doctor.wire import rtcd
 
 if TYPE_CHECKING:
@@ -59,6 +59,13 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     evidence = echo_evidence(outcome)
     evidence |= await arrivals(paired, outcome)
     evidence["protocol"] = str(transport)
+    if not outcome.returned and context.disowned:
+        evidence["trouble"] = UNAUTHORISED
+        summary = (
+            "TCP connects and is closed at the first frame: what listens there does not know this link (it is another "
+            "run's), or is no `calls-doctor serve`"
+        )
+        return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
     # Without TCP calls still run over UDP: a lost fallback is a warning (contract section 1). The self-test is about
     # this program and this machine, where every stage counts.
     fallback = transport is Transport.TCP and context.site.phase is not Phase.SELF_TEST

@@ -74,6 +74,9 @@ class _Measured:
 
 async def path_probe(context: Context) -> Finding:
     """Loss, jitter, reordering per direction and round-trip time, held against the contract's thresholds."""
+    for need in ("port.rtc-udp-echo", "media.call-udp"):
+        if context.results[need].status is Status.UNKNOWN:
+            return Finding(status=Status.UNKNOWN, summary=f"{need} could not be decided: nothing was measured")
     echo = context.results["port.rtc-udp-echo"].evidence
     call = context.results["media.call-udp"].evidence
     measured = _told(call, _Measured(rtt_p50_s=echo["rtt_p50_s"], rtt_p95_s=echo["rtt_p95_s"]))

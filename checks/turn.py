@@ -16,7 +16,7 @@ from calls_doctor.model.flow import address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.net import echo, relay, resolver, turn_client
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import CheckSpec, Context, no_turn
+from calls_doctor.spec import CheckSpec, Context, no_turn, not_known_there
 from calls_doctor.wire.turn_stream import CARRIES_TLS
 
 if TYPE_CHECKING:
@@ -216,6 +216,8 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
         summary = "the stand-in had no room for one session more; try again when fewer check at once"
         return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence={"ports": rows})
     good = [row for row in rows if row["returned"]]
+    if not good and context.disowned:
+        return not_known_there("port.rtc-udp-echo")
     evidence: Evidence = {"between": "relay and media host", "ports": rows, "sampled": len(rows), "carried": len(good)}
     evidence["sent"] = sum(row["sent"] for row in rows)
     evidence["returned"] = sum(row["returned"] for row in rows)

@@ -105,6 +105,14 @@ def test_after_a_self_test_in_which_all_is_well_the_readers_own_deployment_comes
     ]
 
 
+@pytest.mark.parametrize("word", ["unauthorised", "other-certificate"])
+def test_where_the_link_is_not_known_there_the_link_comes_first(word: str) -> None:
+    unknown = msgspec.structs.replace(result("media.call-udp", Status.UNKNOWN, "s"), evidence={"trouble": word})
+    steps = conclusion.next_steps(CALLER, [unknown], [named("a.x")])
+    assert [step.command for step in steps] == ["calls-doctor check --peer LINK", "calls-doctor explain a.x"]
+    assert steps[0].why.startswith("is this the link of the `serve` that runs now?")
+
+
 def test_our_own_fault_asks_for_the_report_of_the_same_command() -> None:
     broken = [result("stun.reach", Status.ERROR, "s")]
     assert commands(CALLER, broken, [], "calls-doctor check --stun stun:a") == [

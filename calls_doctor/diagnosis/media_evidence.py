@@ -40,7 +40,10 @@ ENOUGH_RATIO = 0.8
 NO_ROOM = 508
 """What a stand-in says that has too many sessions: it is no finding about the network."""
 CLOSED, GONE = ("refused", "unreachable"), ("refused", "cut")
-SERVE_RUNS = "On the media host, see whether `calls-doctor serve` still runs: nothing here was ever answered by it"
+SERVE_RUNS = (
+    "On the media host, see whether `calls-doctor serve` still runs, and whether this link is the one it has printed: "
+    "nothing here was ever answered by it"
+)
 
 
 def found(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from calls_doctor.errors import BooksError, NetworkError, SealError
+from calls_doctor.errors import BooksError, Cut, NetworkError, Refused, SealError
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.credentials import Secret
 from calls_doctor.model.facts import Facts
@@ -66,6 +66,7 @@ class PairedHost:
         self._address = ""
         self._silent_since: dict[Transport, float] = {}
         """Transport -> when it was first asked without an answer since."""
+        self._signs = _Signs()
 
     @cached_property
     def _certificate(self) -> Certificate:
@@ -88,11 +89,18 @@ class PairedHost:
             return f"{host}:{self._media.tcp_port}/tcp"
         return f"{host}:{self._media.udp_port}/udp"
 
+    @property
+    def disowned(self) -> bool:
+        """True where a TCP connection was closed at its first frame, nobody refused anything and no way ever brought an
+        answer: whoever listens there does not know this link (contract section 4), or is no stand-in at all."""
+        signs = self._signs
+        return signs.closed and not (signs.answered or signs.refused)
+
     def opener(self, transport: Transport) -> ChannelOpener:
         """Opens channels straight to the media port."""
 
         async def open_channel(receiver: Receiver) -> Channel:
-            listening = _Listening(receiver, transport, self._silent_since)
+            listening = self._listening(receiver, transport)
             if transport is Transport.TCP:
                 return await open_tcp((await self.address(), self._media.tcp_port), listening, TCP_CONNECT_S)
             return await open_udp((await self.address(), self._media.udp_port), listening)
@@ -105,7 +113,8 @@ class PairedHost:
         async def open_channel(receiver: Receiver) -> Channel:
             address = await self.address()
             await allocation.permit([address])
-            return await allocation.channel((address, self._media.udp_port), receiver)
+            listening = self._listening(receiver, Transport.RELAY)
+            return await allocation.channel((address, self._media.udp_port), listening)
 
         return open_channel
 
@@ -159,6 +168,9 @@ class PairedHost:
             leg=leg,
         )
 
+    def _listening(self, receiver: Receiver, transport: Transport) -> _Listening:
+        return _Listening(receiver, transport, self._silent_since, self._signs)
+
     def _new_session(self, leg: str, fingerprint: bytes, call: str = "") -> _Session:
         nonce = direct.nonce(secrets.token_bytes(direct.NONCE_BYTES), call)
         fragment = direct.compose(self._link.keys.run, leg, nonce, fingerprint)
@@ -189,7 +201,7 @@ class PairedHost:
         """Which of these UDP payloads come back whole. Raises NetworkError where there is no route, and FarEndError
         where the stand-in refuses. Only where CAN_KEEP_WHOLE (net/sockets.py)."""
         exchange = Exchange(secrets.token_bytes)
-        listening = _Listening(exchange, Transport.UDP, self._silent_since)
+        listening = self._listening(exchange, Transport.UDP)
         channel = await open_whole_udp((await self.address(), self._media.udp_port), listening)
         session = self._new_session(ECHO_LEGS[Transport.UDP], direct.NO_CERTIFICATE)
         exchange.begin(channel, session.credentials)
@@ -287,16 +299,31 @@ class _Session:
     credentials: IceCredentials
 
 
+@dataclass
+class _Signs:
+    """What was ever heard of the stand-in, by any way."""
+
+    answered: bool = False
+    refused: bool = False
+    closed: bool = False
+    """A connection was made, and ended by the far end before it brought anything."""
+
+
 class _Listening:
     """Passes on what a channel brings, and notes when its transport was first asked without an answer since."""
 
-    def __init__(self, receiver: Receiver, transport: Transport, silent_since: dict[Transport, float]) -> None:
-        self._receiver, self._transport, self._silent_since = receiver, transport, silent_since
+    def __init__(
+        self, receiver: Receiver, transport: Transport, silent_since: dict[Transport, float], signs: _Signs
+    ) -> None:
+        self._receiver, self._transport, self._silent_since, self._signs = receiver, transport, silent_since, signs
         silent_since.setdefault(transport, asyncio.get_running_loop().time())
 
     def packet(self, data: bytes) -> None:
         self._silent_since.pop(self._transport, None)
+        self._signs.answered = True
         self._receiver.packet(data)
 
     def trouble(self, error: NetworkError) -> None:
+        self._signs.closed = self._signs.closed or isinstance(error, Cut)
+        self._signs.refused = self._signs.refused or isinstance(error, Refused)
         self._receiver.trouble(error)

@@ -21,6 +21,7 @@ from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options, Ready, StandInProcess
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire import stun
+from calls_doctor.wire.direct import Link
 from calls_doctor.wire.framing import PacketKind, packet_kind
 from checks import media
 from tests.servers.media_host import MEDIA_ONLY, behind, context, media_host, paired, result
@@ -173,6 +174,18 @@ async def test_a_stand_in_without_media_is_refused_at_once(free_port: Callable[[
 
 
 @pytest.mark.usefixtures("short_silence")
+@pytest.mark.parametrize("name", ["udp", "tcp"])
+async def test_another_certificate_than_the_links_is_named_and_is_no_blocked_handshake(name: str) -> None:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        right = stand_in.ready.pairing
+        wrong = Link(right.address, right.port, right.keys, bytes(32))
+        host = PairedHost(wrong, MediaAddress(host=right.address, udp_port=right.port, tcp_port=right.port))
+        finding = await CALLS[name](context(host, phase=Phase.PRE))
+    assert (finding.status, finding.evidence["trouble"]) == (Status.UNKNOWN, "other-certificate")
+    assert "not the one that the link names" in finding.summary
+
+
 async def test_far_books_that_cannot_be_had_leave_what_went_there_and_back() -> None:
     def no_pages(_way: Way, data: bytes) -> list[float] | None:
         return [] if len(data) >= 1200 else None

@@ -22,8 +22,8 @@ from calls_doctor.standin.launch import StandInProcess
 from calls_doctor.wire import stun
 from calls_doctor.wire.framing import PacketKind
 from checks import ports
-from tests.servers.media_host import MEDIA_ONLY, behind, context, media_host, paired, stranger
-from tests.servers.middlebox import HOST, Tcp, Way, delay, drop, lose
+from tests.servers.media_host import MEDIA_ONLY, behind, context, media_host, paired, stranger, stranger_link
+from tests.servers.middlebox import HOST, Rule, Tcp, Way, delay, drop, lose
 
 UDP, TCP = ports.rtc_udp_echo_probe, ports.rtc_tcp_echo_probe
 
@@ -150,6 +150,40 @@ async def test_a_wrong_key_is_silence_over_udp_and_a_cut_over_tcp() -> None:
         udp, tcp = await UDP(given), await TCP(given)
     assert (udp.status, udp.evidence["trouble"]) == (Status.FAIL, "silent")
     assert (tcp.status, tcp.evidence["trouble"], tcp.evidence["sent"]) == (Status.FAIL, "cut", 1)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_link_of_another_run_is_unauthorised_and_no_finding_about_the_network() -> None:
+    async with media_host() as stand_in:
+        given = context(stranger(stand_in.ready), phase=Phase.PRE)
+        udp, tcp = await asyncio.gather(UDP(given), TCP(given))
+    for finding in (udp, tcp):
+        assert (finding.status, finding.evidence["trouble"]) == (Status.UNKNOWN, "unauthorised")
+        assert "does not know this link" in finding.summary
+
+
+@pytest.mark.usefixtures("quick")
+async def test_over_udp_alone_a_link_of_another_run_is_silence() -> None:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        link = stranger_link(stand_in.ready)
+        host = PairedHost(link, MediaAddress(host=HOST, udp_port=link.port, tcp_port=0))
+        given = context(host, phase=Phase.PRE)
+        finding = await UDP(given)
+    assert (finding.status, finding.evidence["trouble"]) == (Status.FAIL, "silent")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("rules", [(), (drop(Way.BACK, PacketKind.STUN),)], ids=["answers", "loses its answers"])
+async def test_a_connection_that_is_cut_beside_udp_that_answers_is_no_wrong_key(rules: tuple[Rule, ...]) -> None:
+    """With the right key, UDP or the relay prove that the link is known: then something on the path cuts TCP."""
+    async with behind(*rules, tcp=Tcp.CUT) as host:
+        given = context(host, phase=Phase.PRE)
+        udp, tcp = await asyncio.gather(UDP(given), TCP(given))
+    if rules:  # one cut connection and silence, which nobody can tell from a key that is not known
+        assert {udp.evidence["trouble"], tcp.evidence["trouble"]} == {"unauthorised"}
+    else:
+        assert (udp.status, tcp.status, tcp.evidence["trouble"]) == (Status.PASS, Status.WARN, "cut")
 
 
 @pytest.mark.parametrize(("ratio", "status"), [(0.12, Status.WARN), (0.6, Status.FAIL)])

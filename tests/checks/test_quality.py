@@ -3,6 +3,8 @@ reorders."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from calls_doctor.model.check import Evidence, Finding, Status
@@ -112,6 +114,15 @@ async def _measured(host: PairedHost, media_time_s: float, phase: Phase = Phase.
     }
     results = {check: result(check, finding) for check, finding in findings.items()}
     return await quality.path_probe(context(host, results=results, media_time_s=media_time_s, phase=phase))
+
+
+@pytest.mark.parametrize("need", ["port.rtc-udp-echo", "media.call-udp"])
+async def test_a_call_that_could_not_be_decided_leaves_nothing_to_judge(need: str) -> None:
+    undecided = given()
+    unknown = result(need, Finding(status=Status.UNKNOWN, summary=""))
+    undecided = replace(undecided, results={**undecided.results, need: unknown})
+    finding = await quality.path_probe(undecided)
+    assert finding.status is Status.UNKNOWN and need in finding.summary
 
 
 async def test_a_healthy_path_passes_with_its_figures() -> None:

@@ -112,6 +112,25 @@ def test_a_check_pairs_and_once_ends_with_the_merged_report(ports: tuple[str, ..
         assert key_of(link) not in text
 
 
+def test_a_link_of_another_run_is_said_to_be_that_and_blames_no_network(
+    ports: tuple[str, ...], free_port: Callable[[], int]
+) -> None:
+    with (
+        serve("--bind", HOST, "--media-port", str(free_port()), "--as", "media") as (_, old),
+        serve(*ports) as (_, new),
+    ):
+        foreign = str(old).replace(f":{old.port}/", f":{new.port}/")
+        told = calls_doctor("check", "--peer", foreign, "--format", "json")
+    report = json.loads(told.stdout)
+    rows = {row["id"]: row for row in report["checks"]}
+    assert (told.code, report["verdict"], report["diagnosis"]) == (4, "undecided", [])
+    for echo in ("port.rtc-udp-echo", "port.rtc-tcp-echo"):
+        assert (rows[echo]["status"], rows[echo]["evidence"]["trouble"]) == ("unknown", "unauthorised")
+    assert report["next"][0]["why"].startswith("is this the link of the `serve` that runs now?")
+    assert rows["media.call-udp"]["status"] == rows["media.call-tcp"]["status"] == "skip"
+    assert report["duration_s"] < 3.5
+
+
 def test_it_ends_by_itself_when_its_time_is_up(ports: tuple[str, ...], tmp_path: Path) -> None:
     kept = tmp_path / "all.json"
     with serve(*ports, "--for", "1s", "-o", str(kept)) as (process, link):

@@ -50,8 +50,13 @@ def paired(ready: Ready | None, port: int = 0, tcp_port: int | None = None) -> P
 def stranger(ready: Ready | None) -> PairedHost:
     """The same host, with the key of another run."""
     assert ready is not None, "asked for while the stand-in runs"
-    link = Link(HOST, ready.media_port, Keys(secrets.token_bytes(KEY_BYTES)), ready.pairing.fingerprint)
+    link = stranger_link(ready)
     return PairedHost(link, MediaAddress(host=HOST, udp_port=ready.media_port, tcp_port=ready.media_port))
+
+
+def stranger_link(ready: Ready) -> Link:
+    """A link to the same port with the key of another run."""
+    return Link(HOST, ready.media_port, Keys(secrets.token_bytes(KEY_BYTES)), ready.pairing.fingerprint)
 
 
 def context(
