@@ -107,10 +107,12 @@ async def hairpin_probe(context: Context) -> Finding:
     evidence["needed"] = here_are_callers or bool(context.site.turn)
     rows = evidence["rows"] = await _echoes(paired, public)
     target = ", ".join(f"{row['address']}:{paired.udp_port}" for row in rows)
-    if all(row["udp"] and row["tcp"] for row in rows):
+    if all(0 not in (row["udp"], row["tcp"]) for row in rows):
         summary = "the public address works from inside too"
         return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
-    silent = ", ".join(f"{row['address']} ({'UDP' if row['tcp'] else 'UDP and TCP'})" for row in rows if not row["udp"])
+    silent = ", ".join(
+        f"{row['address']} ({'UDP and TCP' if row['tcp'] == 0 else 'UDP'})" for row in rows if not row["udp"]
+    )
     summary = f"the public address does not work from inside: {silent or 'TCP'}"
     if facts is None and not direct:  # nothing of the media host was heard at all
         return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
@@ -132,7 +134,7 @@ async def _addresses(context: Context, paired: PairedHost, facts: Facts | None) 
 
 
 async def _echoes(paired: PairedHost, addresses: Sequence[str]) -> list[dict[str, Any]]:
-    """What comes back of a few probes to each, over UDP and TCP."""
+    """What comes back of a few probes to each, over UDP and TCP (None: TCP is not wanted)."""
 
     async def one(address: str) -> dict[str, Any]:
         host = paired.at(address, paired.udp_port)
@@ -142,7 +144,9 @@ async def _echoes(paired: PairedHost, addresses: Sequence[str]) -> list[dict[str
     return list(await asyncio.gather(*(one(address) for address in addresses)))
 
 
-async def _came_back(host: PairedHost, transport: Transport) -> int:
+async def _came_back(host: PairedHost, transport: Transport) -> int | None:
+    if transport is Transport.TCP and not host.tcp_port:
+        return None
     try:
         return len((await host.echo_once(transport)).returned)
     except FarEndError:  # it is full, and has said so

@@ -203,7 +203,7 @@ def failing_inside(result: CheckResult) -> set[str]:
     """The echoes that correspond to what failed from inside the servers' network."""
     rows = result.evidence.get("rows", ())
     names = {"udp": UDP_ECHO, "tcp": TCP_ECHO}
-    return {check for name, check in names.items() if not any(row[name] for row in rows)}
+    return {check for name, check in names.items() if all(row[name] == 0 for row in rows)}
 
 
 def loss_ratio(result: CheckResult, way: str) -> float:

@@ -129,6 +129,11 @@ class PairedHost:
         """The media port over UDP."""
         return self._media.udp_port
 
+    @property
+    def tcp_port(self) -> int:
+        """The media port over TCP; 0: TCP is not wanted."""
+        return self._media.tcp_port
+
     def at(self, address: str, port: int) -> PairedHost:
         """The same stand-in, tried at another address and port."""
         tcp_port = port if self._media.tcp_port else 0

@@ -257,6 +257,19 @@ async def test_udp_alone_is_named() -> None:
 
 
 @pytest.mark.usefixtures("quick")
+async def test_a_port_that_nobody_wants_is_not_tried_and_misses_nothing() -> None:
+    async with media_host() as stand_in:
+        ready = stand_in.ready
+        assert ready is not None
+        udp_only = PairedHost(ready.pairing, MediaAddress(host=HOST, udp_port=ready.media_port, tcp_port=0))
+        host = Moved(ready.pairing, MediaAddress(host=HOST))
+        host.ways = {PUBLIC: udp_only, PRIVATE: udp_only}
+        finding = await nat.hairpin_probe(given(host, told(public=[PUBLIC], local=[PRIVATE])))
+    assert finding.status is Status.PASS
+    assert finding.evidence["rows"] == [{"address": PUBLIC, "udp": 3, "tcp": None}]
+
+
+@pytest.mark.usefixtures("quick")
 async def test_a_caller_outside_has_nothing_to_find() -> None:
     finding = await hairpin(public_works=True, private_works=False)
     assert (finding.status, finding.evidence["inside"]) == (Status.SKIP, False)

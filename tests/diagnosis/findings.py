@@ -159,9 +159,9 @@ def stun_reach(works: bool = False, at: str = CLIENT, **more: Any) -> CheckResul
     return result("stun.reach", Status.PASS if works else Status.FAIL, uri, at, servers=[row], **more)
 
 
-def hairpin(udp: int = 0, tcp: int = 0, at: str = "mattermost", status: Status | None = None) -> CheckResult:
-    """nat.hairpin inside the servers' network; skipped where a caller is not there."""
-    status = status or (Status.PASS if udp and tcp else Status.FAIL)
+def hairpin(udp: int = 0, tcp: int | None = 0, at: str = "mattermost", status: Status | None = None) -> CheckResult:
+    """nat.hairpin inside the servers' network; skipped where a caller is not there. `tcp` None: it is not wanted."""
+    status = status or (Status.FAIL if 0 in (udp, tcp) else Status.PASS)
     rows = [{"address": MEDIA_HOST, "udp": udp, "tcp": tcp}]
     return result("nat.hairpin", status, UDP, at, inside=True, direct=["10.0.1.20"], needed=True, rows=rows)
 

@@ -327,6 +327,12 @@ def test_without_a_caller_outside_the_public_address_may_be_shut_for_all() -> No
     assert told(*alone, *all_shut(BERLIN), *all_shut(LONDON)) == {"media.blocked": SERVERS_SIDE}
 
 
+def test_where_tcp_is_not_wanted_the_public_address_is_silent_inside_over_udp_alone() -> None:
+    shut = [f.udp(0, "silent", 0, at=one) for one in OUTSIDE]
+    (one,) = found(*shut, f.hairpin(0, None))
+    assert (one.cause, one.because) == ("media.udp-blocked-inbound", ["nat.hairpin", "port.rtc-udp-echo"])
+
+
 def test_a_hairpin_that_nobody_needs_has_no_cause() -> None:
     assert told(f.hairpin(0, 0, status=Status.WARN), *well(BERLIN)) == {}
 
