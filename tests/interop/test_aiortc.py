@@ -24,7 +24,7 @@ from aiortc import (
 
 from calls_doctor.model.books import SessionBooks
 from calls_doctor.model.flow import Transport
-from calls_doctor.net.aiortc_peer import _use_only
+from calls_doctor.net.aiortc_peer import use_only
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.peer import Peer
 from calls_doctor.standin.launch import Ready
@@ -46,7 +46,7 @@ class Caller:
         self.track = AudioStreamTrack()
         self.peer.addTrack(self.track)
         (self._transceiver,) = self.peer.getTransceivers()
-        _use_only(self._transceiver, HOST)
+        use_only(self._transceiver, HOST)
         self.frames = 0
         self.session = ""
         self._taking: asyncio.Task[None] | None = None
