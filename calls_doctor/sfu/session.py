@@ -9,6 +9,7 @@ from calls_doctor.wire.connection import Connection, SessionSettings
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceRole, Random
 from calls_doctor.wire.ice_lite import Desk
+from calls_doctor.wire.transactions import Transactions
 
 FORWARDED_BYTES_PER_S = 250_000
 """2 Mbit/s of what one session sends (contract section 4)."""
@@ -47,6 +48,7 @@ class Session:
         certificate: Certificate,
         random: Random,
         desk: Desk,
+        transactions: Transactions,
         now: float,
         *,
         consent_expiry_s: float,
@@ -67,7 +69,7 @@ class Session:
             leg=grant.leg,
             consent_expiry_s=consent_expiry_s,
         )
-        self.connection = Connection(settings, random, now, desk=desk)
+        self.connection = Connection(settings, random, now, desk=desk, transactions=transactions)
         self.username = settings.ice_credentials.username_in
         self.heard_at = now
         """When a check of it came last."""

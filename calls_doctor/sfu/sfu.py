@@ -24,6 +24,7 @@ from calls_doctor.wire.framing import PacketKind, packet_kind
 from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.rate_limit import RateLimit
 from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
+from calls_doctor.wire.transactions import Transactions
 
 SESSIONS_MAX = 64
 BOOKS_MAX = 256
@@ -54,7 +55,9 @@ class Sfu:
         self._by_path: dict[Path, Session] = {}
         self._past: list[SessionBooks] = []
         """Books of sessions that are forgotten, in the order in which they were."""
-        self._limit = RateLimit()
+        self._openings = RateLimit()
+        """New sessions by source address. Only who holds the key is counted, and is told (508) where it is too fast."""
+        self._transactions = Transactions()
         self._timer: asyncio.TimerHandle | None = None
         self.bad_integrity = 0
         """Binding requests of a fragment that is admitted, whose MESSAGE-INTEGRITY is wrong."""
@@ -147,21 +150,21 @@ class Sfu:
         grant = self._admit(fragments[0])
         if grant is None:
             return None
-        if not self._limit.allows(path.remote[0], now):  # by now it costs: the run's name was right
-            self.unauthenticated += 1
-            return None
         key = grant.password.encode()
         if not message.integrity_is_valid(key):
             self.bad_integrity += 1
             return None
-        if not self._has_room(now):
+        if self._transactions.is_replay(message.transaction_id, path):
+            return None
+        # The limit comes after the proof: a flood from the same address must not silence whoever holds the key.
+        if not self._openings.allows(path.remote[0], now) or not self._has_room(now):
             full = ErrorCode(ice.INSUFFICIENT_CAPACITY, "Too Many Sessions")
             refusal = ice.refusal(message, len(message.raw), full, key)
             if refusal is not None:
                 self._mux.send(path, refusal)
             return None
         session = Session(
-            grant, fragments, self._certificate, secrets.token_bytes, self._desk, now,
+            grant, fragments, self._certificate, secrets.token_bytes, self._desk, self._transactions, now,
             consent_expiry_s=self._consent_expiry_s,
         )  # fmt: skip
         self._sessions[session.username] = session

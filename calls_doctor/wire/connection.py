@@ -36,6 +36,7 @@ from calls_doctor.wire.path_books import PathTable
 from calls_doctor.wire.rtp_statistics import RtpStatistics
 from calls_doctor.wire.session_progress import DTLS, ICE, RTP, STUN, SessionProgress
 from calls_doctor.wire.srtp import SrtpSession
+from calls_doctor.wire.transactions import Transactions
 
 __all__ = [
     "Closed",
@@ -52,10 +53,18 @@ __all__ = [
 
 
 class Connection:
-    """One session. `random(n)` gives n random bytes; `desk` is where the far end of a lite one asks
-    for documents and hands them in."""
+    """One session. `random(n)` gives n random bytes. Of a lite one `desk` is where its far end asks for documents and
+    hands them in, `transactions` what the run's other sessions have seen."""
 
-    def __init__(self, settings: SessionSettings, random: Random, now: float, *, desk: Desk | None = None) -> None:
+    def __init__(
+        self,
+        settings: SessionSettings,
+        random: Random,
+        now: float,
+        *,
+        desk: Desk | None = None,
+        transactions: Transactions | None = None,
+    ) -> None:
         self._settings = settings
         self._books = SessionBooks(session=settings.session)
         self._paths = PathTable(self._books)
@@ -79,6 +88,7 @@ class Connection:
                 now,
                 leg=settings.leg,
                 desk=desk,
+                transactions=transactions,
                 consent_expiry_s=settings.consent_expiry_s,
             )
         self._validated = self._agent.validated

@@ -21,9 +21,8 @@ from calls_doctor.wire.ice import IceCredentials
 from calls_doctor.wire.pages import page_of
 from calls_doctor.wire.path_books import PathTable
 from calls_doctor.wire.stun import ErrorCode, Message
+from calls_doctor.wire.transactions import Transactions
 
-TRANSACTIONS_MAX = 256
-"""How many transaction ids a session remembers against replay."""
 NOMINATED_STALE_S = 2 * ice.CONSENT_INTERVAL_S[1]
 """A nominated path that missed two consent checks gives way to one that is checked: a NAT has forgotten it, and not
 every client nominates again (aioice does not)."""
@@ -52,6 +51,7 @@ class LiteAgent:
         *,
         leg: str,
         desk: Desk | None = None,
+        transactions: Transactions | None = None,
         consent_expiry_s: float = ice.CONSENT_EXPIRY_S,
     ) -> None:
         self._credentials = credentials
@@ -63,7 +63,7 @@ class LiteAgent:
         self._consent_expiry_s = consent_expiry_s
         self._heard_at = now
         """When a fresh check last came, by whatever path, also one that is gone."""
-        self._transactions: dict[bytes, Path] = {}
+        self._transactions = transactions or Transactions()
         self._probe_numbers = {probe.number for probe in books.probes}
         self._consent: dict[Path, float] = {}
         """Path -> when a fresh check last came by it."""
@@ -80,9 +80,8 @@ class LiteAgent:
         """Takes one STUN message. False where it was met with silence: it is not of this session, or replayed."""
         if message.message_class is not stun.MessageClass.REQUEST or not ice.is_authentic(message, self._credentials):
             return False
-        known = self._transactions.get(message.transaction_id)
-        if known is not None and known != path:
-            return False  # a replay from elsewhere: answering it would aim us at a third party
+        if self._transactions.is_replay(message.transaction_id, path):
+            return False
         size = len(message.raw)
         row = self._paths.open(path) or self._room_for(path, now)
         if row is None:
@@ -91,7 +90,7 @@ class LiteAgent:
             return True
         row.stun_in += 1
         row.bytes_in += size
-        self._send(path, self._answer(message, size, path, row, now, fresh=known is None), row)
+        self._send(path, self._answer(message, size, path, row, now), row)
         return True
 
     def remove_path(self, path: Path, now: float) -> None:
@@ -116,25 +115,19 @@ class LiteAgent:
             for path in list(self.validated):
                 self.remove_path(path, now)
 
-    def _answer(
-        self, message: Message, size: int, path: Path, row: PathBooks, now: float, *, fresh: bool
-    ) -> bytes | None:
+    def _answer(self, message: Message, size: int, path: Path, row: PathBooks, now: float) -> bytes | None:
         if message.unknown_required():
             return ice.unknown_attributes_refusal(message, size, self._key)
         if message.get(stun.ICE_CONTROLLED) is not None:  # lite is never controlling (RFC 8445 section 6.1.1)
             return ice.role_conflict_refusal(message, size, self._key)
-        if fresh:  # a retransmission, or a replay that spoofs its source, is answered and changes nothing
-            self._remember(message.transaction_id, path)
+        if not self._transactions.is_known(message.transaction_id):
+            # A retransmission, or a replay that spoofs its source, is answered too, and changes nothing.
+            self._transactions.remember(message.transaction_id, path)
             self._validate(path, row, now, nominates=message.get(stun.USE_CANDIDATE) is not None)
         number = message.get(stun.PROBE_NUMBER)
         if number is not None:
             self._note_probe(number, size, now)
         return ice.success(message, size, path.remote, self._key, self._books_value(message), exact=number is not None)
-
-    def _remember(self, transaction_id: bytes, path: Path) -> None:
-        if len(self._transactions) >= TRANSACTIONS_MAX:
-            del self._transactions[next(iter(self._transactions))]
-        self._transactions[transaction_id] = path
 
     def _validate(self, path: Path, row: PathBooks, now: float, *, nominates: bool) -> None:
         self.expired = False

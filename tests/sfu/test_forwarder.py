@@ -13,6 +13,7 @@ from calls_doctor.wire.connection import Connection, SessionSettings
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceRole
 from calls_doctor.wire.rtp import RtpPacket, parse_rtp
+from calls_doctor.wire.transactions import Transactions
 from tests.servers.empty_desk import EmptyDesk
 
 SERVER, CLIENT = Certificate.generate(), Certificate.generate()
@@ -32,7 +33,9 @@ class Participant:
             session=name, password=PASSWORD, peer_fingerprint=CLIENT.fingerprint, call=call,
             publishes_as=publishes_as, leg="U", payload_type=payload_type,
         )  # fmt: skip
-        self.session = Session(grant, (name, "near"), SERVER, random, EmptyDesk(), 0.0, consent_expiry_s=30.0)
+        self.session = Session(
+            grant, (name, "near"), SERVER, random, EmptyDesk(), Transactions(), 0.0, consent_expiry_s=30.0
+        )
         settings = SessionSettings(
             session=name, ice_role=IceRole.CONTROLLING, dtls_role=DtlsRole.CLIENT, certificate=CLIENT,
             remote_fingerprint=SERVER.fingerprint, local_fragment="near", local_password="n" * 24,

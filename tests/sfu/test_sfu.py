@@ -23,6 +23,7 @@ from calls_doctor.wire.connection import SessionSettings
 from calls_doctor.wire.direct import NO_CERTIFICATE, compose, nonce
 from calls_doctor.wire.dtls import Certificate
 from calls_doctor.wire.framing import frame
+from calls_doctor.wire.rate_limit import ANSWERS_BURST
 from calls_doctor.wire.stun import Message, MessageClass, Method
 from tests.servers.media_host import media_host, paired, stranger
 from tests.servers.middlebox import HOST
@@ -166,12 +167,47 @@ async def test_a_legitimate_call_goes_on_undisturbed_through_a_flood() -> None:
         await peer.close()
 
 
-async def test_a_source_address_is_limited_before_it_has_authenticated() -> None:
-    async with running() as (_, sfu, ready), PlainUdp() as udp:
+async def test_a_flood_without_the_key_does_not_silence_its_holder_at_the_same_address() -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as udp, PlainUdp() as holder:
         for _ in range(200):
             await udp.send(check(ready, password="wrong" * 6), (HOST, ready.media_port))
-        await asyncio.sleep(0.1)
-        assert 60 <= sfu.bad_integrity <= 100
+        answer = stun.parse(await holder.ask(check(ready), (HOST, ready.media_port)))
+        assert answer.message_class is MessageClass.SUCCESS
+        assert (sfu.bad_integrity, sfu.sessions) == (200, 1)
+
+
+async def test_whoever_opens_sessions_too_fast_is_told_and_never_silenced() -> None:
+    async with running() as (_, _, ready), PlainUdp() as udp:
+        answers = [stun.parse(await udp.ask(check(ready), (HOST, ready.media_port))) for _ in range(200)]
+        refused = [one.get(stun.ERROR_CODE) for one in answers if one.message_class is MessageClass.ERROR]
+        assert {one.code for one in refused if one is not None} == {ice.INSUFFICIENT_CAPACITY}
+        assert len(answers) == 200 and len(refused) >= 200 - SESSIONS_MAX
+
+
+async def test_a_source_address_has_a_limit_of_new_sessions() -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as udp:
+        for _ in range(2 * round(ANSWERS_BURST)):  # some come back while they are asked for
+            answer = stun.parse(await udp.ask(check(ready), (HOST, ready.media_port)))
+            for session in list(sfu._sessions.values()):  # so that room is never what lacks
+                sfu._forget(session, 0.0)
+            if answer.message_class is MessageClass.ERROR:
+                break
+        else:
+            raise AssertionError("no limit was met")
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["open", "forgotten"])
+async def test_a_captured_check_opens_nothing_from_another_address(forgotten: bool) -> None:
+    async with running() as (_, sfu, ready), PlainUdp() as udp, PlainUdp() as thief:
+        captured = check(ready)
+        await udp.ask(captured, (HOST, ready.media_port))
+        if forgotten:
+            sfu._forget(next(iter(sfu._sessions.values())), 0.0)
+        paths = set(sfu._by_path)
+        await thief.send(captured, (HOST, ready.media_port))
+        await udp.ask(check(ready), (HOST, ready.media_port))  # what came before it has been seen by then
+        assert {path.remote for path in set(sfu._by_path) - paths} <= {udp.address}
+        assert sfu.sessions == (1 if forgotten else 2)
 
 
 async def test_one_session_too_many_is_told_so() -> None:

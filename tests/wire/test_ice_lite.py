@@ -12,7 +12,7 @@ from calls_doctor.wire import books as wire_books
 from calls_doctor.wire import documents, stun
 from calls_doctor.wire.documents import Document
 from calls_doctor.wire.ice import IceCredentials
-from calls_doctor.wire.ice_lite import TRANSACTIONS_MAX, Desk, LiteAgent
+from calls_doctor.wire.ice_lite import Desk, LiteAgent
 from calls_doctor.wire.pages import PageReader
 from calls_doctor.wire.path_books import PATHS_MAX, PathTable
 from calls_doctor.wire.stun import AttributeType, Message, MessageClass, Method
@@ -159,17 +159,6 @@ def test_a_replay_from_another_address_is_met_with_silence() -> None:
     assert lite.ask(SECOND, 0.1, captured) is None
     assert list(lite.agent.validated) == [FIRST]
     assert lite.agent.selected == FIRST
-
-
-def test_the_table_against_replay_is_bounded() -> None:
-    lite = Asked()
-    captured = lite.request(CONTROLLING)
-    lite.ask(FIRST, 0.0, captured)
-    for number in range(TRANSACTIONS_MAX - 1):
-        lite.ask(FIRST, 0.0, lite.request(CONTROLLING, transaction=number))
-    assert lite.ask(SECOND, 0.0, captured) is None
-    lite.ask(FIRST, 0.0, lite.request(CONTROLLING, transaction=TRANSACTIONS_MAX))
-    assert lite.ask(SECOND, 0.0, captured) is not None  # forgotten: the price of a bound
 
 
 @pytest.mark.parametrize("size", [200, 400, 600, 800, 1000, 1200, 1472])
