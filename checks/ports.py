@@ -15,7 +15,7 @@ from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsErr
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, Transport
 from calls_doctor.model.site import Phase, Site
-from calls_doctor.net.sockets import trouble_word
+from calls_doctor.net.sockets import shown, trouble_word
 from calls_doctor.spec import UNAUTHORISED, CheckSpec, Context, no_tcp
 from calls_doctor.wire import rtcd
 
@@ -52,12 +52,16 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     if paired is None:
         return await _knock(context, transport)
     target = paired.target(transport)
+    strays = paired.stray_watch() if transport is Transport.UDP else None
+    witnesses = [strays] if strays else []
     try:
-        outcome = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES)
+        outcome = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES, witnesses)
     except FarEndError as error:  # it is there, and has no room for one session more
         return Finding(status=Status.UNKNOWN, summary=str(error), target=target, evidence={"code": error.code})
     evidence = echo_evidence(outcome)
     evidence |= await arrivals(paired, outcome)
+    if strays and strays.sender and not outcome.returned:
+        evidence["stray_from"] = list(strays.sender)
     evidence["protocol"] = str(transport)
     if not outcome.returned and context.disowned:
         evidence["trouble"] = UNAUTHORISED
@@ -162,6 +166,8 @@ def echo_summary(evidence: Evidence) -> str:
         return evidence["trouble_detail"] if not evidence["arrived"] else f"{returned}: {evidence['trouble_detail']}"
     if not evidence["sent"]:
         return str(evidence["trouble_detail"])
+    if astray := evidence.get("stray_from"):
+        return f"{returned}: answers come from {shown((astray[0], astray[1]))}, which was not asked"
     if evidence["arrived"] is None:
         return f"{returned}, and no path brought the far end's books"
     lost = "the replies are lost" if evidence["arrived"] else "the requests are lost"

@@ -54,6 +54,23 @@ CAUSES = (
         deciding_test=WHOSE_FIREWALL,
     ),
     Cause(
+        id="media.reply-address-changed",
+        party=Party.MEDIA_HOST,
+        impact=Impact.NO_CALLS,
+        meaning="The media host answers from another address or port than was asked, which no caller takes.",
+        predicts=signs.reply_address_changed,
+        remedy=Remedy(
+            summary="Have the answers leave by the address and port that were asked",
+            steps=[
+                "On a media host with several addresses: bind Calls to the one that callers are handed (rtcd: "
+                "ice_address_udp; plugin: RTC Server Address UDP), and look at its routes (ip route get CALLER)",
+                "Look for source NAT (masquerade, snat) of what leaves from UDP 8443, on the host and at the firewall",
+            ],
+            firewall_rows=UDP_ROWS,
+            guide_steps=["1.6.1", "1.6.3"],
+        ),
+    ),
+    Cause(
         id="media.udp-rejected",
         party=Party.SERVER_NETWORK,
         impact=Impact.NO_CALLS,

@@ -122,7 +122,7 @@ def listens(evidence: Evidence, vantage: str) -> bool:
     echoes = [r for check in (UDP_ECHO, TCP_ECHO) for r in evidence.of(check)]
     asked = {host(r) for r in echoes if r.vantage == vantage}
     same = [r for r in echoes if host(r) in asked]
-    return any(r.evidence.get("returned") or r.evidence.get("arrived") is not None for r in same)
+    return any(r.evidence.get("returned") or r.evidence.get("arrived") is not None or strayed(r) for r in same)
 
 
 def answers_inside(evidence: Evidence, result: CheckResult) -> bool:
@@ -161,6 +161,7 @@ def is_shut(result: CheckResult | None, words: Iterable[str] = ("silent", "unrea
         and trouble(result) in words
         and not result.evidence.get("returned")
         and not result.evidence.get("arrived")
+        and not strayed(result)
         and (result.id != TCP_ECHO or never_opened(result))
     )
 
@@ -168,6 +169,11 @@ def is_shut(result: CheckResult | None, words: Iterable[str] = ("silent", "unrea
 def silent(evidence: Evidence) -> list[CheckResult]:
     """Vantages whose UDP probes were never answered, and not refused either."""
     return [r for r in bad(evidence, UDP_ECHO) if trouble(r) == "silent" and not r.evidence.get("returned")]
+
+
+def strayed(result: CheckResult) -> bool:
+    """The far end answered, and from elsewhere than was asked."""
+    return bool(result.evidence.get("stray_from"))
 
 
 def is_full(echo: CheckResult) -> bool:

@@ -36,6 +36,7 @@ from calls_doctor.diagnosis.media_evidence import (
     protocol_of,
     silent,
     stage,
+    strayed,
     trouble,
 )
 from calls_doctor.diagnosis.place import Place, at_the_far_end, on_the_path, own_machine, role_of, vantages_of
@@ -57,7 +58,7 @@ def udp_blocked_return(evidence: Evidence) -> Prediction | None:
 def _udp_lost(evidence: Evidence, lost: Lost) -> Prediction | None:
     """Silence, with the far end's books beside it. Where one vantage had them and another had not, they speak for both;
     where none had, either way may be the one that is blocked."""
-    asked = [r for r in silent(evidence) if not (_both_shut(evidence, r))]
+    asked = [r for r in silent(evidence) if not _both_shut(evidence, r) and not strayed(r)]
     counted = [r for r in asked if r.evidence.get("arrived") is not None]
     proving = [r for r in counted if bool(r.evidence["arrived"]) is (lost is Lost.REPLY)]
     shown = [*proving, *(r for r in asked if r not in counted)] if proving or not counted else []
@@ -77,6 +78,20 @@ def _udp_lost(evidence: Evidence, lost: Lost) -> Prediction | None:
 
 def _both_shut(evidence: Evidence, result: CheckResult) -> bool:
     return is_shut(result) and is_shut(evidence.at(TCP_ECHO, result.vantage))
+
+
+def reply_address_changed(evidence: Evidence) -> Prediction | None:
+    """Answers came from elsewhere than was asked. Whoever is behind a NAT or a firewall sees none of them: silence
+    there is the same fault, unless nothing of it arrived."""
+    shown = [r for r in silent(evidence) if strayed(r)]
+    if not shown:
+        return None
+    hosts = {host(r) for r in shown}
+    alike = [r for r in silent(evidence) if r not in shown and host(r) in hosts and r.evidence.get("arrived") != 0]
+    address, port = shown[0].evidence["stray_from"]
+    summary = f"what was asked of {shown[0].target.removesuffix('/udp')} is answered from {address}, port {port}"
+    also = [*alike, *after_udp(evidence, [*shown, *alike])]
+    return found(evidence, shown, at_the_far_end(evidence), "udp", Lost.REPLY, summary, also)
 
 
 def udp_rejected(evidence: Evidence) -> Prediction | None:

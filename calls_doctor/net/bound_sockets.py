@@ -1,4 +1,4 @@
-"""Bound sockets, for servers.
+"""Bound sockets, for servers and for whoever hears everybody.
 
 One UDP socket per local address: a wildcard bind answers from the wrong address on a multi-homed host. Never with
 SO_REUSEPORT, which would share a port with whoever has it already. What a datagram means is nothing to this file.

@@ -7,8 +7,10 @@ only then do the others follow, paced. What arrived and did not come back is in 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from calls_doctor.errors import FarEndError, NetworkError, Silence
 from calls_doctor.model.flow import Address, AddressClass, Transport, address_class
@@ -24,6 +26,18 @@ LOOPBACK_PACE_S = 0.002
 """No network carries these."""
 SETTLE_S = 0.3
 """How long a probe may take, plus two of the longest round trips so far, before it counts as lost."""
+
+
+WITNESSES_AFTER = 2
+"""So many probes without an answer, and the witnesses begin."""
+
+
+class Witness(Protocol):
+    """Looks at the silence by a way of its own, with sockets of its own, and keeps what it finds."""
+
+    async def watch(self) -> None:
+        """Ended when an answer comes, or the silence is decided. Raises NetworkError and OSError, which say no more
+        than that it could not look."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +69,12 @@ class EchoOutcome:
     """Of this machine, from which they were sent: before any NAT."""
 
 
-async def run(exchange: Exchange, sizes_bytes: Sequence[int], session: str) -> EchoOutcome:
+async def run(
+    exchange: Exchange, sizes_bytes: Sequence[int], session: str, witnesses: Sequence[Witness] = ()
+) -> EchoOutcome:
     """Sends one probe of each size over the exchange's open channel. What the network does is in the outcome; raises
     FarEndError where the far end refuses."""
-    probes = _Probes(exchange, sizes_bytes)
+    probes = _Probes(exchange, sizes_bytes, witnesses)
     if await probes.first():
         await probes.others()
     if exchange.refusal is not None:
@@ -69,17 +85,26 @@ async def run(exchange: Exchange, sizes_bytes: Sequence[int], session: str) -> E
 class _Probes:
     """Probe number n has the n-th size; sent again, it has another transaction id."""
 
-    def __init__(self, exchange: Exchange, sizes_bytes: Sequence[int]) -> None:
+    def __init__(self, exchange: Exchange, sizes_bytes: Sequence[int], witnesses: Sequence[Witness]) -> None:
         assert exchange.channel is not None, "the echo runs over an open channel"
         self._loop = asyncio.get_running_loop()
         self._exchange, self._path = exchange, exchange.channel.path
-        self._sizes_bytes = sizes_bytes
+        self._sizes_bytes, self._witnesses = sizes_bytes, witnesses
         self._numbers: dict[bytes, int] = {}
         """Transaction id -> probe number."""
         self._sent = self._packets = 0
 
     async def first(self) -> bool:
         """Probes on the schedule until one comes back; False where none does."""
+        watching: list[asyncio.Task[None]] = []
+        try:
+            return await self._on_schedule(watching)
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+
+    async def _on_schedule(self, watching: list[asyncio.Task[None]]) -> bool:
         began_at = self._loop.time()
         over_tcp = self._path.transport is Transport.TCP  # which sends again by itself (RFC 8489 section 6.2.2)
         schedule_s = stun.PROBE_SCHEDULE_S[:1] if over_tcp else stun.PROBE_SCHEDULE_S
@@ -89,6 +114,8 @@ class _Probes:
                 return True
             if self._exchange.dead:
                 break
+            if self._packets == WITNESSES_AFTER:
+                watching += [asyncio.create_task(_watch(one)) for one in self._witnesses]
         return False
 
     async def others(self) -> None:
@@ -124,3 +151,8 @@ class _Probes:
         self._sent = max(self._sent, number)
         self._packets += 1
         self._exchange.ask(transaction_id, (stun.PROBE_NUMBER, number), self._sizes_bytes[number - 1])
+
+
+async def _watch(witness: Witness) -> None:
+    with contextlib.suppress(NetworkError, OSError):
+        await witness.watch()

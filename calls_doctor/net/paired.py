@@ -17,14 +17,15 @@ from calls_doctor.errors import BooksError, Cut, NetworkError, Refused, SealErro
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.credentials import Secret
 from calls_doctor.model.facts import Facts
-from calls_doctor.model.flow import Transport
+from calls_doctor.model.flow import Address, Transport
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress
 from calls_doctor.net import documents_client, echo, payload_size, resolver
-from calls_doctor.net.echo import Echo, EchoOutcome
+from calls_doctor.net.echo import Echo, EchoOutcome, Witness
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.payload_size import SizesSeen
 from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp, open_whole_udp
+from calls_doctor.net.strays import StrayWatch
 from calls_doctor.wire import books as wire_books
 from calls_doctor.wire import direct, envelope, sdp, stun
 from calls_doctor.wire.connection import SessionSettings
@@ -61,8 +62,8 @@ class PairedHost:
         self._link, self._media = link, media
         self._idle_sessions: dict[Transport, list[_Session]] = {way: [] for way in BOOKS_WAYS}
         """Sessions that nobody fetches books with just now: a run has a limited number of them."""
-        self._document_sessions: set[str] = set()
-        """All of them by name; they are in the far end's books, and of no interest."""
+        self._unjudged_sessions: set[str] = set()
+        """By name: those, and what looks on beside an echo. They are in the far end's books, and of no interest."""
         self._address = ""
         self._silent_since: dict[Transport, float] = {}
         """Transport -> when it was first asked without an answer since."""
@@ -103,7 +104,7 @@ class PairedHost:
             listening = self._listening(receiver, transport)
             if transport is Transport.TCP:
                 return await open_tcp((await self.address(), self._media.tcp_port), listening, TCP_CONNECT_S)
-            return await open_udp((await self.address(), self._media.udp_port), listening)
+            return await open_udp(await self._udp_address(), listening)
 
         return open_channel
 
@@ -187,9 +188,20 @@ class PairedHost:
         )
         return _Session(fragment.session, credentials)
 
-    async def echo(self, opener: ChannelOpener, sizes_bytes: Sequence[int]) -> EchoOutcome:
-        """One probe of each size there and back; no session behind it does DTLS. What the network did is in the
-        outcome. Raises FarEndError where the stand-in, or a relay, refuses."""
+    def stray_watch(self) -> StrayWatch:
+        """Who looks for answers from elsewhere than the UDP media port. The far end has it in a session of its own."""
+        session = self._new_session(ECHO_LEGS[Transport.UDP], direct.NO_CERTIFICATE)
+        self._unjudged_sessions.add(session.name)
+        return StrayWatch(self._udp_address, session.credentials)
+
+    async def _udp_address(self) -> Address:
+        return await self.address(), self._media.udp_port
+
+    async def echo(
+        self, opener: ChannelOpener, sizes_bytes: Sequence[int], witnesses: Sequence[Witness] = ()
+    ) -> EchoOutcome:
+        """One probe of each size there and back, with who looks on where it is silent; no session behind it does DTLS.
+        What the network did is in the outcome. Raises FarEndError where the stand-in, or a relay, refuses."""
         exchange = Exchange(secrets.token_bytes)
         try:
             channel = await opener(exchange)
@@ -198,7 +210,7 @@ class PairedHost:
         session = self._new_session(ECHO_LEGS[channel.path.transport], direct.NO_CERTIFICATE)
         exchange.begin(channel, session.credentials)
         try:
-            return await echo.run(exchange, sizes_bytes, session.name)
+            return await echo.run(exchange, sizes_bytes, session.name, witnesses)
         finally:
             await exchange.close()
 
@@ -207,7 +219,7 @@ class PairedHost:
         where the stand-in refuses. Only where CAN_KEEP_WHOLE (net/sockets.py)."""
         exchange = Exchange(secrets.token_bytes)
         listening = self._listening(exchange, Transport.UDP)
-        channel = await open_whole_udp((await self.address(), self._media.udp_port), listening)
+        channel = await open_whole_udp(await self._udp_address(), listening)
         session = self._new_session(ECHO_LEGS[Transport.UDP], direct.NO_CERTIFICATE)
         exchange.begin(channel, session.credentials)
         try:
@@ -225,7 +237,7 @@ class PairedHost:
         except BooksError:
             return None
         if books is not None:
-            books.sessions = [one for one in books.sessions if one.session not in self._document_sessions]
+            books.sessions = [one for one in books.sessions if one.session not in self._unjudged_sessions]
         return books
 
     async def facts(self) -> Facts | None:
@@ -277,7 +289,7 @@ class PairedHost:
     async def _by(self, way: Transport, work: Callable[[Exchange], Awaitable[T | None]]) -> T | None:
         idle = self._idle_sessions[way]
         session = idle.pop() if idle else self._new_session(ECHO_LEGS[way], direct.NO_CERTIFICATE)
-        self._document_sessions.add(session.name)
+        self._unjudged_sessions.add(session.name)
         exchange = Exchange(secrets.token_bytes)
         began_at = asyncio.get_running_loop().time()
         try:

@@ -58,6 +58,13 @@ def udp(returned: int = 0, trouble: str = "", arrived: int | None = None, at: st
     return echo("port.rtc-udp-echo", returned, trouble, arrived, at=at)
 
 
+def astray(arrived: int | None = 6, at: str = CLIENT) -> CheckResult:
+    """port.rtc-udp-echo whose answers come from elsewhere than was asked."""
+    silent = udp(trouble="silent", arrived=arrived, at=at)
+    silent.evidence["stray_from"] = ["203.0.113.99", 8443]
+    return silent
+
+
 def thin_link(returned: int = 9, rate_bits_per_s: int = 64_000, at: str = CLIENT) -> CheckResult:
     """port.rtc-udp-echo over a link that is full: what came back came slowly and ever later."""
     full = udp(returned, "silent", returned, at=at)

@@ -124,6 +124,7 @@ def test_twenty_faults_that_have_nothing_in_common_are_all_named() -> None:
 SHOWN_BY: dict[str, list[CheckResult]] = {
     "media.udp-blocked-inbound": [udp_in := f.udp(trouble="silent", arrived=0), f.tcp(24, arrived=24)],
     "media.udp-blocked-return": [f.udp(trouble="silent", arrived=24), f.tcp(24, arrived=24)],
+    "media.reply-address-changed": [f.astray(), f.tcp(24, arrived=24)],
     "media.udp-rejected": [f.udp(trouble="refused", arrived=0), f.tcp(24, arrived=24)],
     "media.udp-rate-limited": [
         *f.good_echoes(),

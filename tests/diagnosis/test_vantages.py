@@ -163,6 +163,25 @@ def test_the_books_of_one_caller_speak_for_one_who_had_none() -> None:
     assert one.summary.startswith("6 of 24")
 
 
+def test_answers_from_elsewhere_explain_the_silence_of_callers_who_cannot_see_them() -> None:
+    far = (Confidence.CERTAIN, Party.MEDIA_HOST)
+    seen = [f.astray(at=BERLIN), f.tcp(24, arrived=24, at=BERLIN)]
+    assert told(*seen) == {"media.reply-address-changed": far}
+    for arrived in (6, None):
+        (one,) = found(*seen, *udp_shut(LONDON, arrived))
+        assert (one.cause, one.flow.lost) == ("media.reply-address-changed", Lost.REPLY)
+        assert "203.0.113.99" in one.summary
+    assert told(*seen, *udp_shut(LONDON, 0)) == {
+        "media.reply-address-changed": far,
+        "media.udp-blocked-inbound": UNDECIDED,
+    }, "nothing of London's arrived: that is another fault"
+
+
+def test_an_answer_from_elsewhere_proves_that_the_host_lives() -> None:
+    (one,) = found(f.astray(arrived=None, at=BERLIN), f.tcp(trouble="silent", sent=0, at=BERLIN))[:1]
+    assert one.cause == "media.reply-address-changed"
+
+
 def test_books_that_contradict_each_other_are_two_causes() -> None:
     assert told(*udp_shut(BERLIN, 0), *udp_shut(LONDON, 6)) == {
         "media.udp-blocked-inbound": UNDECIDED,

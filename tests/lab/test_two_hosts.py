@@ -184,10 +184,7 @@ ONE_OF_EACH_FAMILY = (
 )
 NOT_YET_ALONE: set[str] = set()
 """Of which something wrong is said so far from one vantage."""
-NOT_YET_MERGED = {
-    # It is told as a lost answer, for want of a socket that catches answers from elsewhere.
-    "answers leave from another address",
-}
+NOT_YET_MERGED: set[str] = set()
 """And from several."""
 
 
