@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from calls_doctor.diagnosis.cause import Evidence
+from msgspec import structs
+
+from calls_doctor.diagnosis import media_nodes
+from calls_doctor.diagnosis.cause import Cause, Evidence
 from calls_doctor.diagnosis.causes import CAUSES
-from calls_doctor.diagnosis.cover import diagnose
+from calls_doctor.diagnosis.cover import diagnose, importance
+from calls_doctor.diagnosis.media_nodes import by_host, unreachable
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
@@ -22,8 +26,41 @@ RTCD_URL = f"http://HOST:{API_PORT}"
 
 
 def diagnosis(site: Site, results: Sequence[CheckResult], vantages: Sequence[Vantage]) -> list[Diagnosis]:
-    """The fewest causes that explain the results."""
-    return diagnose(Evidence(site.phase, results, {v.id: v for v in vantages}, site.mode), CAUSES)
+    """The fewest causes that explain the results.
+
+    Of several media hosts each is diagnosed by itself, from what is about it and what is about none; those that nobody
+    reaches where the others answer have a cause of their own, and say nothing else.
+    """
+
+    def causes(of: Sequence[CheckResult], among: Sequence[Cause] = CAUSES) -> list[Diagnosis]:
+        return diagnose(Evidence(site.phase, of, {v.id: v for v in vantages}, site.mode), among)
+
+    groups = by_host(results)
+    if len(groups) == 1:
+        return causes(results)
+    gone = unreachable(groups)
+    left = {host: causes(of) for host, of in groups.items() if host not in gone}
+    about = next(iter(gone)) if len(gone) == 1 else ""
+    nodes = [structs.replace(one, host=about) for one in causes(results, media_nodes.CAUSES)]
+    return sorted([*nodes, *_joined(left)], key=importance)
+
+
+def _joined(found: Mapping[str, list[Diagnosis]]) -> list[Diagnosis]:
+    """Every cause once: what is wrong with all hosts alike is about none of them, and the rest says about which."""
+    kinds: dict[tuple[str, str], dict[str, Diagnosis]] = {}
+    for host, causes in found.items():
+        for one in causes:
+            kinds.setdefault((one.cause, one.party), {})[host] = one
+    joined = []
+    for of in kinds.values():
+        if len(of) < len(found):
+            joined += [structs.replace(one, host=host) for host, one in of.items()]
+            continue
+        one = max(of.values(), key=importance)  # no surer than at the host where it is least sure
+        subjects = list(dict.fromkeys(each.subject for each in of.values()))
+        because = sorted({check for each in of.values() for check in each.because})
+        joined.append(structs.replace(one, subject=", ".join(subjects), because=because))
+    return joined
 
 
 def verdict(results: Sequence[CheckResult], specs: Sequence[CheckSpec], *, complete: bool = True) -> Verdict:

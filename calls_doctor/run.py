@@ -6,7 +6,6 @@ The command line and the tests call it. It prints nothing: an observer hears how
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import Coroutine, Mapping, Sequence
@@ -34,6 +33,7 @@ from checks import CHECKS
 
 if TYPE_CHECKING:
     from calls_doctor.model.facts import Facts
+    from calls_doctor.net.media_hosts import Target
     from calls_doctor.net.paired import PairedHost
     from calls_doctor.standin.launch import Options, Ready
     from calls_doctor.wire.direct import Link
@@ -48,6 +48,8 @@ BOOKS_WAIT_S = 1.0
 PORT_TO_BE_PICKED = 65536
 """In a plan of the self-test, for a port that is not known before it starts; no port has this number."""
 
+UDP_ECHO = "port.rtc-udp-echo"
+"""The check that says why a media host is not tested."""
 OWN_SFU = "media.self"
 """The check that tells whether this program understands itself."""
 
@@ -143,7 +145,7 @@ async def _wait(gathered: Gathered, wait_s: float, observer: Observer) -> None:
     from calls_doctor.net import arrival
 
     observer.said(f"waiting at most {wait_s:g} s until the far ends answer")
-    await arrival.wait(gathered.site, next(iter(gathered.links), None), wait_s)
+    await arrival.wait(gathered.site, gathered.links, wait_s)
 
 
 def _self_test_site(ready: Ready | None) -> Site:
@@ -193,15 +195,59 @@ class _Run:
         self._started = datetime.now(UTC)
         self._site = planned.site
         self._plan = planned
-        self._runner: Runner | None = None
+        self._runners: list[Runner] = []
+        """One for each media host, one after the other: they must not disturb each other."""
+        self._hosts: list[str] = []
+        self._skipped: list[CheckResult] = []
+        """Of media hosts that are not tested."""
         self._near_books: list[SessionBooks] = []
-        self._far_books: RunBooks | None = None
+        self._far_books: list[RunBooks] = []
 
     async def against(self, site: Site, credentials: Credentials, links: Sequence[Link]) -> Report:
         """The whole run against this site; `links` are the stand-ins', none where there is none."""
         self._site = site
         self._plan = self._with_time_for_media(select(site, CHECKS, only=self._request.only, skip=self._request.skip))
-        paired = _paired(links, site)
+        targets = await self._targets(links, site)
+        if not targets:
+            await self._against_one(site, credentials, None, ())
+            return self.report()
+        from calls_doctor.net.stand_ins import StandIns
+
+        stand_ins = StandIns(targets)
+        for one in targets:
+            media = (one.media, *(other.media for other in targets if other is not one))
+            here = msgspec.structs.replace(site, media=media)
+            await self._against_one(here, credentials, stand_ins.of(one), stand_ins.besides(one))
+        self._far_books = await stand_ins.books(BOOKS_WAIT_S)
+        report = self.report()
+        if site.phase is not Phase.SELF_TEST:
+            for name in await stand_ins.hand_in(report):
+                where = f" at {name}" if len(targets) > 1 else ""
+                said = f"no path brought this report to the stand-in{where}: save it (-o) and merge the files"
+                self._observer.said(said)
+        return report
+
+    async def _targets(self, links: Sequence[Link], site: Site) -> Sequence[Target]:
+        """The media hosts to test, in the order in which they are tested; what is left out is a skip."""
+        if not site.media:
+            return ()
+        from calls_doctor.net import media_hosts
+
+        found = await media_hosts.find(links, site)
+        self._hosts = [one.name for one in found.targets]
+        echo = next(spec for spec in CHECKS if spec.id == UDP_ECHO)
+        if any(spec.id == UDP_ECHO for spec in self._plan.planned):
+            self._skipped = [
+                CheckResult(id=echo.id, title=echo.title, category=echo.category, status=Status.SKIP,
+                            vantage=self._vantage_id(), host=name, summary=why, guide_steps=list(echo.guide_steps))
+                for name, why in found.left_out.items()
+            ]  # fmt: skip
+        return found.targets
+
+    async def _against_one(
+        self, site: Site, credentials: Credentials, paired: PairedHost | None, others: Sequence[PairedHost]
+    ) -> None:
+        """The checks that are about a media host; with the first host those too that are about none."""
         asked = _Asked(paired, site)
 
         def context_for(results: Mapping[str, CheckResult]) -> Context:
@@ -210,25 +256,26 @@ class _Run:
                 credentials=credentials,
                 results=results,
                 paired=paired,
+                others=others,
                 told=asked.told,
                 media_time_s=media_time_s(self._request, self._site.phase),
                 thorough=self._request.thorough,
                 near_books=self._near_books,
             )
 
-        self._runner = Runner(self._plan, self._vantage_id(), context_for, self._observer)
+        planned, host = self._plan, ""
+        if len(self._hosts) > 1:
+            host = self._hosts[len(self._runners)]
+        if self._runners:
+            about = tuple(spec for spec in planned.planned if spec.about_host)
+            planned = replace(planned, planned=about, left_out=())
+        known = [one for runner in self._runners for one in runner.results if not one.host]
+        runner = Runner(planned, self._vantage_id(), context_for, self._observer, host=host, known=known)
+        self._runners.append(runner)
         try:
-            await self._runner.run()
+            await runner.run()
         finally:
             await asked.end()
-        if paired is not None:
-            with contextlib.suppress(TimeoutError):  # the stand-in is gone: the near end's books remain
-                async with asyncio.timeout(BOOKS_WAIT_S):
-                    self._far_books = await paired.books()
-        report = self.report()
-        if paired is not None and site.phase is not Phase.SELF_TEST and not await paired.hand_in(report):
-            self._observer.said("no path brought this report to the stand-in: save it (-o) and merge the files")
-        return report
 
     def _with_time_for_media(self, planned: CheckPlan) -> CheckPlan:
         """A probe's limit is our own fault to reach, so what the user made longer must not reach it."""
@@ -281,14 +328,20 @@ class _Run:
 
     def _results(self) -> list[CheckResult]:
         """In the plan's order, whether the run has come to its end or not; those that only others need are marked."""
-        known = self._runner.results if self._runner else []
+        known = [*self._skipped, *(one for runner in self._runners for one in runner.results)]
         order = {spec.id: place for place, spec in enumerate(CHECKS)}
         marked = (msgspec.structs.replace(one, for_others=one.id in self._plan.for_others) for one in known)
         return sorted(marked, key=lambda one: order[one.id])
 
     def _unfinished(self, results: list[CheckResult], cut_short: str) -> list[NotTested]:
-        known = {one.id for one in results}
-        return [NotTested(what=spec.id, why=cut_short) for spec in self._plan.planned if spec.id not in known]
+        known = {(one.id, one.host) for one in results}
+        hosts = self._hosts if len(self._hosts) > 1 else [""]
+        wanted = [(spec.id, host) for spec in self._plan.planned for host in (hosts if spec.about_host else [""])]
+        return [
+            NotTested(what=check, why=f"{cut_short}{f', at {host}' if host else ''}")
+            for check, host in wanted
+            if (check, host) not in known
+        ]
 
     def _vantage(self, results: list[CheckResult]) -> Vantage:
         address, network_class = conclusion.seen_as(self._site, results)
@@ -302,7 +355,7 @@ class _Run:
         )
 
     def _books(self) -> list[dict[str, Any]]:
-        far = self._far_books.sessions if self._far_books else []
+        far = [session for books in self._far_books for session in books.sessions]
         return [
             {"run_id": self._run_id, "end": end, **book_row(session)}
             for end, sessions in (("near", self._near_books), ("far", far))
@@ -338,15 +391,6 @@ class _Asked:
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
-
-
-def _paired(links: Sequence[Link], site: Site) -> PairedHost | None:
-    """The first media host that a link was given for."""
-    if not links:
-        return None
-    from calls_doctor.net.paired import PairedHost
-
-    return PairedHost(links[0], site.media[0])
 
 
 def exit_code(report: Report, fail_on: str = "fail") -> int:

@@ -49,10 +49,12 @@ class Context:
     results: Mapping[str, CheckResult]
     """Results of what it needs and uses, by id; only those are there."""
     paired: PairedHost | None
-    """The stand-in that a link was given for."""
+    """The stand-in that a link was given for: of several media hosts the one that this check is about."""
     media_time_s: float
     """How long a call's media flows."""
     thorough: bool
+    others: Sequence[PairedHost] = ()
+    """The stand-ins of the other media hosts, where several are tested."""
     told: Callable[[], Awaitable[Facts | None]] = nothing_told
     """Asks the stand-in what it tells of its machine, once for the whole run; None where it cannot be asked."""
     near_books: list[SessionBooks] = field(default_factory=list)
@@ -92,6 +94,8 @@ class CheckSpec:
     """Why this site gives the check nothing to do; "" where it does."""
     targets: Callable[[Site], Sequence[str]] = lambda _site: ()
     """Where it goes, for `check --list`."""
+    about_host: bool = False
+    """True: made once for each media host that is tested; False: once for the run."""
     required: bool = False
     """An `unknown` here means that a required flow could not be decided (exit code 4)."""
     guide_steps: Sequence[str] = ()

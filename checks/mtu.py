@@ -113,6 +113,7 @@ CHECKS = (
         id="quality.mtu",
         title="Datagrams as large as media's pass whole",
         probe=mtu_probe,
+        about_host=True,
         needs=("port.rtc-udp-echo",),
         uses=(
             "media.call-udp",

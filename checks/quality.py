@@ -179,6 +179,7 @@ CHECKS = (
         id="quality.path",
         title="The path is good enough for voice",
         probe=path_probe,
+        about_host=True,
         needs=("port.rtc-udp-echo", "media.call-udp"),
         vantages=CALLERS,
         nothing_to_do=no_link,

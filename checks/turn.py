@@ -363,6 +363,7 @@ CHECKS = (
         id="turn.relay-range",
         title="Data goes through the relay and back",
         probe=relay_range_probe,
+        about_host=True,
         needs=("turn.allocate", "turn.permission"),
         nothing_to_do=no_turn,
         targets=_uris,

@@ -96,9 +96,8 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
 
 def _check(result: CheckResult, style: Style) -> Iterator[str]:
     """One check: whether, what, where; then the sentence of what was found; with -v the evidence."""
-    first, *rest = style.wrap(
-        f"{result.id}  {result.title}", " " * (style.badge_columns + 1), " " * (style.badge_columns + 1)
-    )
+    host, indent = f" ({result.host})" if result.host else "", " " * (style.badge_columns + 1)
+    first, *rest = style.wrap(f"{result.id}  {result.title}{host}", indent, indent)
     yield f"{style.badge(result.status)} {first.lstrip()}"
     yield from rest
     indent = " " * (style.badge_columns + 3)
@@ -206,11 +205,12 @@ def _books(report: Report, style: Style) -> Iterator[str]:
 def _trouble(report: Report, style: Style) -> Iterator[str]:
     """Every failure once more, under the cause that explains it; what no cause explains stands by itself."""
     not_well = [r for r in report.checks if r.status in _NOT_WELL]
-    explained: set[str] = set()
+    explained: set[tuple[str, str]] = set()
     for number, one in enumerate(report.diagnosis, 1):
-        yield from _cause(number, one, [r for r in not_well if r.id in one.because], style)
-        explained.update(one.because)
-    left = [r for r in not_well if r.id not in explained]
+        shown = [r for r in not_well if r.id in one.because and (r.host == one.host or not r.host or not one.host)]
+        yield from _cause(number, one, shown, style)
+        explained.update((r.id, r.host) for r in shown)
+    left = [r for r in not_well if (r.id, r.host) not in explained]
     if left:
         yield from _heading("not passed, and explained by no known cause", style)
         yield from _repeated(left, "", style)

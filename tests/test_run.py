@@ -172,7 +172,7 @@ async def test_a_run_that_is_cancelled_before_it_began_names_all_that_it_would_h
 
 
 async def test_a_timeout_that_is_not_the_runs_own_is_our_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> NoReturn:
+    def broken(*_: object, **__: object) -> NoReturn:
         raise TimeoutError("not the limit's")
 
     monkeypatch.setattr(run, "Runner", broken)

@@ -36,7 +36,8 @@ EXAMPLES = (
     multiple=True,
     metavar="LINK",
     help="The pairing link of a stand-in on the media "
-    "host; - reads it from standard input, @FILE from a file, and CALLS_DOCTOR_PEER may hold it.",
+    "host; - reads it from standard input, @FILE from a file, and CALLS_DOCTOR_PEER may hold it. Repeatable: links "
+    "with one key are one media host at several addresses, another key is another host.",
 )
 @option(
     WHAT, "--rtcd-url", default="", metavar="URL", help="rtcd's API as the Mattermost nodes reach it, http://HOST:8045."

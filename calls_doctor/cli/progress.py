@@ -70,7 +70,7 @@ class LiveRows(Quiet):
         self._live.stop()
 
     def planned(self, ids: list[str]) -> None:
-        self._planned = len(ids)
+        self._planned += len(ids)  # once for each media host
 
     def started(self, check: str) -> None:
         self._running[check] = time.monotonic()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from calls_doctor.diagnosis import advertise, api, client, host, media, nat, path, stun, turn
+from calls_doctor.diagnosis import advertise, api, client, host, media, media_nodes, nat, path, stun, turn
 from calls_doctor.diagnosis.cause import Cause
 
 CAUSES: tuple[Cause, ...] = (
     *media.CAUSES,
+    *media_nodes.CAUSES,
     *client.CAUSES,
     *advertise.CAUSES,
     *nat.CAUSES,

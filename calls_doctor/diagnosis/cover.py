@@ -46,7 +46,7 @@ def diagnose(evidence: Evidence, causes: Sequence[Cause]) -> list[Diagnosis]:
     chosen, disputed = cover(wanted, candidates)
     own_machine = evidence.phase is Phase.SELF_TEST
     found = [_diagnosis(one, wanted, possible=one in disputed, own_machine=own_machine) for one in chosen]
-    return sorted(found, key=_importance)
+    return sorted(found, key=importance)
 
 
 def bad_outcomes(evidence: Evidence) -> frozenset[Outcome]:
@@ -153,5 +153,6 @@ def _remedy(cause: Cause, prediction: Prediction, party: Party, own_machine: boo
     return msgspec.structs.replace(cause.remedy, steps=[*first, *cause.remedy.steps])
 
 
-def _importance(one: Diagnosis) -> tuple[int, int, str]:
+def importance(one: Diagnosis) -> tuple[int, int, str]:
+    """Sorts the most important cause first."""
     return _IMPACT_ORDER.index(one.impact), _DOUBT[one.confidence], one.cause

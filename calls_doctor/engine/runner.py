@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from calls_doctor.engine.select import CheckPlan
@@ -46,7 +46,12 @@ class Runner:
         context_for: Callable[[Mapping[str, CheckResult]], Context],
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        host: str = "",
+        known: Iterable[CheckResult] = (),
     ) -> None:
+        """`host` is the media host that this run is about, where there are several; `known` was found before, for the
+        whole run."""
         self.results: list[CheckResult] = []
         """In the order in which they became known."""
         self._plan = plan
@@ -54,6 +59,8 @@ class Runner:
         self._context_for = context_for
         self._observer = observer
         self._clock = clock
+        self._host = host
+        self._known = list(known)
         self._answers: dict[str, asyncio.Future[CheckResult]] = {}
 
     async def run(self) -> list[CheckResult]:
@@ -62,6 +69,9 @@ class Runner:
         asked = [out for out in self._plan.left_out if out.asked]
         order = [spec.id for spec in self._plan.planned]
         self._answers = {one: loop.create_future() for one in (*order, *(out.id for out in asked))}
+        for one in self._known:
+            self._answers[one.id] = loop.create_future()
+            self._answers[one.id].set_result(one)
         self._observer.planned(order)
         for out in asked:
             self._keep(CheckResult(
@@ -134,6 +144,7 @@ class Runner:
             category=spec.category,
             status=finding.status,
             vantage=self._vantage,
+            host=self._host if spec.about_host else "",
             target=finding.target,
             summary=finding.summary,
             evidence=finding.evidence,

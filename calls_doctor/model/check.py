@@ -44,6 +44,8 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     vantage: str
     """The id of the vantage it was made from."""
+    host: str = ""
+    """HOST:PORT of the media host that it is about, where several were tested; "" otherwise."""
     target: str = ""
     summary: str = ""
     evidence: Evidence = {}

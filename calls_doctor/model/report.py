@@ -85,6 +85,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
     party: Party
     impact: Impact
+    host: str = ""
+    """HOST:PORT of the one media host that it is about, where several were tested; "" otherwise."""
     subject: str = ""
     """The host, name or setting in question."""
     summary: str

@@ -79,6 +79,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     paired: bool = False
     """A stand-in's link was given."""
     media: tuple[MediaAddress, ...] = ()
+    """One for each link where there are links; those of the site otherwise."""
+    media_beside_links: tuple[MediaAddress, ...] = ()
+    """Where links were given: other addresses of media hosts that the site names, at which their keys are tried."""
     host_override: str = ""
     """The ICE host override as configured; "" for none."""
     host_port_override: int = 0

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from calls_doctor.errors import Cut, FarEndError, NetworkError, ProtocolError
-from calls_doctor.model.site import ServerUri, Site
+from calls_doctor.model.site import MediaAddress, ServerUri, Site
 from calls_doctor.net import http, relay, stun_client, turn_client
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ Ask = Callable[[], Awaitable[bool]]
 """True where the far end answered; it may raise what the network or the far end did."""
 
 
-async def wait(site: Site, link: Link | None, wait_s: float) -> bool:
+async def wait(site: Site, links: Sequence[Link], wait_s: float) -> bool:
     """True where all that the site names have answered within `wait_s`."""
     asks: list[Ask] = [_stun(uri) for uri in site.stun] + [_turn(uri) for uri in site.turn]
     if site.rtcd_url:
         asks.append(_api(site.rtcd_url))
-    if link is not None:
-        asks.append(_stand_in(link, site))
+    runs: dict[str, list[tuple[Link, MediaAddress]]] = {}
+    for link, media in zip(links, site.media[: len(links)], strict=True):
+        runs.setdefault(link.keys.run, []).append((link, media))
+    asks += [_stand_in(addresses) for addresses in runs.values()]
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await asyncio.gather(*(_until(ask) for ask in asks))
@@ -77,11 +79,13 @@ def _api(url: str) -> Ask:
     return ask
 
 
-def _stand_in(link: Link, site: Site) -> Ask:
+def _stand_in(addresses: Sequence[tuple[Link, MediaAddress]]) -> Ask:
+    """One stand-in, at any of its addresses."""
     from calls_doctor.net.paired import PairedHost
 
     async def ask() -> bool:
         # A new one each time: it remembers which transports were silent, and asks those no more.
-        return await PairedHost(link, site.media[0]).books() is not None
+        found = await asyncio.gather(*(PairedHost(link, media).books() for link, media in addresses))
+        return any(books is not None for books in found)
 
     return ask

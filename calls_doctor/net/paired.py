@@ -74,6 +74,11 @@ class PairedHost:
         return Certificate.generate()
 
     @property
+    def run(self) -> str:
+        """The public name of the stand-in's run, the same at each of its addresses."""
+        return self._link.keys.run
+
+    @property
     def api_client_id(self) -> str:
         """The client id of the stand-in's 8045 API."""
         return self._link.keys.api_client_id

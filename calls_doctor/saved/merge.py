@@ -89,8 +89,8 @@ def _is_the_same(one: _Run, other: _Run) -> bool:
     (here, results), (there, others) = one, other
     if (here.role, here.label, here.started) != (there.role, there.label, there.started):
         return False
-    took_s = {r.id: r.duration_s for r in others}
-    return all(took_s.get(r.id, r.duration_s) == r.duration_s for r in results)
+    took_s = {(r.id, r.host): r.duration_s for r in others}
+    return all(took_s.get((r.id, r.host), r.duration_s) == r.duration_s for r in results)
 
 
 def _own_name(vantage: Vantage, vantages: Sequence[Vantage]) -> str:

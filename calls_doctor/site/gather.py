@@ -65,8 +65,6 @@ def gather(request: Request, environment: Mapping[str, str]) -> Gathered:
     names_a_target = bool(links or _names_something(request) or in_file)
     self_test = request.self_test or (not names_a_target and site.mode is None)
     notes = _notes(request, environment, self_test, site.mode) + site_file.unused(settings, site.mode)
-    if len(links) > 1:
-        notes.append(f"{len(links)} links were given; this version tests the first, {links[0].shown}")
     return Gathered(
         site=structs.replace(site, settings=settings | env.settings(environment)),
         credentials=env.credentials(environment),
@@ -135,6 +133,7 @@ def _site(request: Request, told: Mapping[str, SettingValue], links: tuple[Link,
         users=text("users"),
         paired=bool(links),
         media=linked or hosts,
+        media_beside_links=_beside(links, told, hosts, udp_port, tcp_port) if links else (),
         host_override=text("media.host_override"),
         host_port_override=number("media.host_port_override"),
         nat=tuple((public, private) for public, _, private in (pair.partition("/") for pair in texts("media.nat"))),
@@ -145,6 +144,25 @@ def _site(request: Request, told: Mapping[str, SettingValue], links: tuple[Link,
         client_networks=tuple(texts("networks.clients")),
         mattermost_networks=tuple(texts("networks.mattermost")),
     )
+
+
+def _beside(
+    links: tuple[Link, ...],
+    told: Mapping[str, SettingValue],
+    hosts: tuple[MediaAddress, ...],
+    udp_port: int,
+    tcp_port: int,
+) -> tuple[MediaAddress, ...]:
+    """What `[media] hosts`, `nat` and the override name beside the links, which carry name and address of their own."""
+    pairs, override = told.get("media.nat"), str(told.get("media.host_override") or "")
+    port = told.get("media.host_port_override") or udp_port
+    assert isinstance(port, int), "the site file's table has judged it"
+    publics = [pair.partition("/")[0] for pair in pairs] if isinstance(pairs, list) else []
+    named = [*hosts, *(MediaAddress(host=one, udp_port=udp_port, tcp_port=tcp_port) for one in publics)]
+    if override:
+        named.append(MediaAddress(host=override, udp_port=port, tcp_port=port if tcp_port else 0))
+    linked = {(host, link.port) for link in links for host in (link.address, link.name)}
+    return tuple(one for one in dict.fromkeys(named) if (one.host, one.udp_port) not in linked)
 
 
 def _notes(request: Request, environment: Mapping[str, str], self_test: bool, mode: Mode | None) -> list[str]:

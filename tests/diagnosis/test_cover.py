@@ -7,6 +7,7 @@ from itertools import combinations, product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from calls_doctor.diagnosis import cover as cover_module
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction
@@ -121,6 +122,12 @@ def test_twenty_faults_that_have_nothing_in_common_are_all_named() -> None:
 
 # --- all causes that are declared ---
 
+
+def one_of_two(host: str, results: list[CheckResult]) -> list[CheckResult]:
+    """The same results about one of two media hosts."""
+    return [structs.replace(one, host=f"{host}:8443", target=one.target.replace(f.MEDIA_HOST, host)) for one in results]
+
+
 SHOWN_BY: dict[str, list[CheckResult]] = {
     "media.udp-blocked-inbound": [udp_in := f.udp(trouble="silent", arrived=0), f.tcp(24, arrived=24)],
     "media.udp-blocked-return": [f.udp(trouble="silent", arrived=24), f.tcp(24, arrived=24)],
@@ -203,6 +210,16 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
     "nat.hairpin-missing": [*f.good_echoes(), f.hairpin()],
     "nat.port-not-preserved": [*f.good_echoes(), f.advertised("reachable", f.candidate(port=40123, kind="mapped"))],
     "api.exposed": [f.result("port.api-exposure", Status.FAIL, f.API, caller_may_not=True, answers="HTTP 200")],
+    "media.node-unreachable": [
+        *one_of_two("203.0.113.20", f.good_echoes()),
+        *one_of_two(
+            "203.0.113.21",
+            [
+                f.udp(trouble="silent"),
+                f.tcp(trouble="silent", sent=0),
+            ],
+        ),
+    ],
     "host.no-sockets": [f.result("env.platform", Status.FAIL)],
 }
 """Cause -> results that show it and nothing else."""
@@ -212,6 +229,7 @@ ONLY_WITH_TWO_HOSTS = {one for one in SHOWN_BY if one.split(".")[0] in ("adverti
     "api.exposed",
     "client.port-blocked",
     "client.proxied",
+    "media.node-unreachable",
     "path.mtu-blackhole",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -78,8 +79,7 @@ def context(results: Mapping[str, CheckResult]) -> Context:
 
 def runner(*specs: CheckSpec, plan: CheckPlan | None = None, clock: Callable[[], float] | None = None) -> Runner:
     made = plan or select(SITE, specs)
-    more = {"clock": clock} if clock else {}
-    return Runner(made, "client", context, Diary(), **more)
+    return Runner(made, "client", context, Diary(), clock or time.monotonic)
 
 
 async def statuses(*specs: CheckSpec) -> dict[str, Status]:

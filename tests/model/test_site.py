@@ -39,7 +39,7 @@ def test_what_nobody_said() -> None:
 def test_a_site_has_no_place_for_a_secret() -> None:
     """Credentials travel beside it; whoever adds a field here thinks of the report, which shows them all."""
     assert set(Site.__struct_fields__) == {
-        "mode", "vantage", "vantage_reason", "phase", "users", "paired", "media", "host_override",
+        "mode", "vantage", "vantage_reason", "phase", "users", "paired", "media", "media_beside_links", "host_override",
         "host_port_override", "nat", "client_networks", "mattermost_networks", "rtcd_url", "stun", "turn",
         "relay_ports", "settings",
     }  # fmt: skip

@@ -31,7 +31,7 @@ async def test_all_that_answers_is_there() -> None:
             rtcd_url=f"http://127.0.0.1:{ready.api_port}",
             media=(MediaAddress(host="127.0.0.1", udp_port=ready.media_port, tcp_port=ready.media_port),),
         )
-        assert await arrival.wait(site, ready.pairing, LONG_S)
+        assert await arrival.wait(site, [ready.pairing], LONG_S)
 
 
 @pytest.mark.parametrize("missing", ["stun", "turn", "api", "media"])
@@ -45,8 +45,8 @@ async def test_one_that_is_missing_is_waited_for_until_time_is_up(missing: str) 
                 media=(MediaAddress(host="127.0.0.1", udp_port=ready.media_port, tcp_port=ready.media_port),)
             ),
         }
-        link = ready.pairing if missing == "media" else None
-        assert not await arrival.wait(sites[missing], link, SHORT_S)
+        links = [ready.pairing] if missing == "media" else []
+        assert not await arrival.wait(sites[missing], links, SHORT_S)
 
 
 async def test_what_answers_nonsense_is_there_too() -> None:
@@ -58,7 +58,7 @@ async def test_what_answers_nonsense_is_there_too() -> None:
     server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        assert await arrival.wait(Site(rtcd_url=f"http://127.0.0.1:{port}"), None, LONG_S)
+        assert await arrival.wait(Site(rtcd_url=f"http://127.0.0.1:{port}"), (), LONG_S)
 
 
 async def test_a_far_end_that_comes_up_late_ends_the_wait(free_port: Callable[[], int]) -> None:
@@ -66,14 +66,14 @@ async def test_a_far_end_that_comes_up_late_ends_the_wait(free_port: Callable[[]
     site = Site(media=(MediaAddress(host="127.0.0.1", udp_port=port, tcp_port=port),))
     async with StandInProcess(Options(media_port=port)) as before:
         link = before.pairing
-    waiting = asyncio.create_task(arrival.wait(site, link, SHORT_S))
+    waiting = asyncio.create_task(arrival.wait(site, [link], SHORT_S))
     assert not await waiting  # nobody is there any more
 
-    late = asyncio.create_task(arrival.wait(Site(stun=(_stun(port),)), None, LONG_S))
+    late = asyncio.create_task(arrival.wait(Site(stun=(_stun(port),)), (), LONG_S))
     await asyncio.sleep(0)
     async with StandInProcess(Options(stun_port=port)):
         assert await late
 
 
 async def test_no_far_end_is_no_wait() -> None:
-    assert await arrival.wait(Site(), None, LONG_S)
+    assert await arrival.wait(Site(), (), LONG_S)

@@ -160,7 +160,19 @@ def test_the_same_link_twice_is_one_and_several_are_kept_in_their_order() -> Non
     assert [media.host for media in both.site.media] == ["192.0.2.8", "192.0.2.7"]
     assert both.site.settings["peers"].value == ["192.0.2.8:8443", "192.0.2.7:8443"]
     assert gather(Request(), {"CALLS_DOCTOR_PEER": f"{OTHER} {LINK}"}).links == both.links
-    assert both.notes == ("2 links were given; this version tests the first, 192.0.2.8:8443",)
+    assert both.notes == ()
+
+
+def test_what_the_site_names_beside_the_links_is_kept_once(tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    site.write_text(
+        '[media]\nhosts = ["192.0.2.7", "b.example.com", "192.0.2.9"]\ntcp_port = 0\nhost_override = "192.0.2.10"\n'
+        'host_port_override = 443\nnat = [{ public = "192.0.2.9", private = "10.0.0.9" }]\n'
+    )
+    found = gather(Request(peers=(LINK,), site=str(site)), {}).site
+    beside = [(one.host, one.udp_port, one.tcp_port) for one in found.media_beside_links]
+    assert beside == [("b.example.com", 8443, 0), ("192.0.2.9", 8443, 0), ("192.0.2.10", 443, 0)]
+    assert gather(Request(site=str(site)), {}).site.media_beside_links == ()
 
 
 @pytest.mark.parametrize(

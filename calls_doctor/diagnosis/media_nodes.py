@@ -1,0 +1,102 @@
+"""Several media hosts: which results are about which, and one that nobody reaches where the others answer. Pure.
+
+Each host is diagnosed by itself (conclusion.py); only what tells them apart is read here, from all results at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Prediction, outcomes
+from calls_doctor.diagnosis.media_evidence import SERVE_RUNS, TCP_ECHO, UDP_ECHO, trouble
+from calls_doctor.diagnosis.place import flow_of, host_and_port, vantages_of
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.flow import Lost, Party, Role
+from calls_doctor.model.report import Confidence, Impact, Remedy
+from calls_doctor.modes import MEDIA_PORT
+
+Groups = Mapping[str, list[CheckResult]]
+"""HOST:PORT of a media host -> all results that say something of it, those that are about no host among them."""
+
+
+def by_host(results: Sequence[CheckResult]) -> Groups:
+    """One group, named "", where no vantage tested several hosts.
+
+    A vantage that tested one alone belongs to that one's group; where the host is none of those, to each.
+    """
+    hosts = dict.fromkeys(r.host for r in results if r.host and r.status is not Status.SKIP)
+    if not hosts:
+        return {"": list(results)}
+    alone = {r.vantage: name for r in results if not r.host and (name := _asked(r)) in hosts}
+    return {
+        host: [r for r in results if r.host == host or (not r.host and alone.get(r.vantage, host) == host)]
+        for host in hosts
+    }
+
+
+def _asked(result: CheckResult) -> str:
+    """The media host that an echo of a vantage that tested one alone was about."""
+    if result.id not in (UDP_ECHO, TCP_ECHO):
+        return ""
+    host, port = host_and_port(result.target)
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def unreachable(groups: Groups) -> dict[str, list[CheckResult]]:
+    """Hosts that answer nobody, each with the echoes that show it, while every caller who asked reaches another."""
+    found = {}
+    for host, results in groups.items():
+        echoes = [r for r in results if r.id in (UDP_ECHO, TCP_ECHO) and r.status is not Status.SKIP]
+        silent = all(r.status in BAD and not r.evidence.get("returned") and not r.evidence.get("arrived")
+                     for r in echoes)  # fmt: skip
+        elsewhere = {r.vantage for name, others in groups.items() if name != host for r in others if _answered(r)}
+        if silent and any(r.id == UDP_ECHO for r in echoes) and vantages_of(echoes) <= elsewhere:
+            found[host] = echoes
+    return found
+
+
+def _answered(result: CheckResult) -> bool:
+    return result.id in (UDP_ECHO, TCP_ECHO) and bool(result.evidence.get("returned"))
+
+
+def node_unreachable(evidence: Evidence) -> Prediction | None:
+    """Refused is the host's own word; silence may be the host, or a firewall before it."""
+    found = unreachable(by_host(evidence.results))
+    if not found:
+        return None
+    shown = [r for echoes in found.values() for r in echoes]
+    refused = all(trouble(r) == "refused" for r in shown)
+    names = ", ".join(found)
+    answer = "refuses UDP and TCP" if refused else "is never answered"
+    about = [r for r in evidence.results if r.status in BAD and r.host in found]
+    return Prediction(
+        explains=outcomes([*shown, *about]),
+        flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT, Lost.BOTH),
+        summary=f"{names} {answer}, from where another media host answers",
+        subject=names,
+        party=Party.MEDIA_HOST if refused else Party.UNDECIDED,
+        confidence=Confidence.LIKELY,
+        steps_first=(SERVE_RUNS,),
+    )
+
+
+CAUSES = (
+    Cause(
+        id="media.node-unreachable",
+        party=Party.MEDIA_HOST,
+        impact=Impact.SOME_CALLERS,
+        meaning="One of several media hosts fails where the others work.",
+        predicts=node_unreachable,
+        remedy=Remedy(
+            summary="Make this media host reachable as the others are, or take it out",
+            steps=[
+                "Compare it with a host that works: what listens there, its firewall, security group and NAT rule",
+                "Calls that are placed on it fail: until it is mended, take it out of the cluster or of rtcd's name",
+            ],
+            firewall_rows=["FW-11", "FW-12", "FW-13"],
+            guide_steps=["1.6.1", "1.6.3"],
+        ),
+        deciding_test="On that host: ss -lnptu 'sport = :8443' says whether anything listens; where it does, a "
+        "firewall or a missing NAT rule stands before it",
+    ),
+)

@@ -1,0 +1,79 @@
+"""Several media hosts as a person tests them: two `serve`, each with its own key, and one `check` with both links."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.cli.command_line import calls_doctor
+from tests.cli.test_serve import ended, serve
+
+FIRST, SECOND = "127.0.0.1", "127.0.0.2"
+ONLY = [word for check in ("port.rtc-udp-echo", "port.rtc-tcp-echo", "media.call-udp") for word in ("--only", check)]
+
+
+def ports(host: str, port: int) -> tuple[str, ...]:
+    return ("--bind", host, "--media-port", str(port), "--as", "media")
+
+
+def test_each_host_is_tested_and_each_stand_in_has_the_report(free_port: Callable[[], int], tmp_path: Path) -> None:
+    port, kept = free_port(), [tmp_path / "first.json", tmp_path / "second.json"]
+    with (
+        serve(*ports(FIRST, port), "--once", "-o", str(kept[0])) as (one, link),
+        serve(*ports(SECOND, port), "--once", "-o", str(kept[1])) as (other, second),
+    ):
+        told = calls_doctor(
+            "check", "--peer", str(link), "--peer", str(second), "--media-time", "0.3", *ONLY, "--format", "json"
+        )
+        codes = [ended(process)[0] for process in (one, other)]
+    assert codes == [0, 0]
+    report = json.loads(told.stdout)
+    assert (report["verdict"], report["diagnosis"]) == ("ok", [])
+    rows = {(row["id"], row["host"]): row["status"] for row in report["checks"]}
+    hosts = [f"{FIRST}:{port}", f"{SECOND}:{port}"]
+    assert rows == {("env.platform", ""): "pass"} | {(check, host): "pass" for check in ONLY[1::2] for host in hosts}
+    assert len({row["run_id"] for row in report["books"]}) == 1
+    assert len({row["session"][:8] for row in report["books"] if row["end"] == "far"}) == 2, "the books of both"
+    for path in kept:
+        merged = json.loads(path.read_text())
+        assert {(row["id"], row["host"]): row["status"] for row in merged["checks"]} == rows
+    both = calls_doctor("report", "merge", *map(str, kept), "--format", "json")
+    merged = json.loads(both.stdout)
+    assert len(merged["vantages"]) == 1 and len(merged["checks"]) == len(rows), "one run, though it came twice"
+
+
+def test_one_of_two_that_is_gone_is_the_one_cause(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    with serve(*ports(FIRST, port)) as (gone, dead), serve(*ports(SECOND, port)) as (_, link):
+        gone.send_signal(signal.SIGINT)
+        ended(gone)
+        arguments = ("check", "--peer", str(dead), "--peer", str(link), "--media-time", "0.3", *ONLY)
+        told, shown = calls_doctor(*arguments, "--format", "json"), calls_doctor(*arguments)
+    report = json.loads(told.stdout)
+    (cause,) = report["diagnosis"]
+    assert (cause["cause"], cause["party"], cause["host"]) == (
+        "media.node-unreachable",
+        "media-host",
+        f"{FIRST}:{port}",
+    )
+    assert (told.code, report["verdict"]) == (1, "failed")
+    assert f"no path brought this report to the stand-in at {FIRST}:{port}" in told.stderr
+    assert "media.node-unreachable" in shown.stdout and f"({FIRST}:{port})" in shown.stdout
+    assert "explained by no known cause" not in shown.stdout
+
+
+def test_a_host_of_the_site_that_no_key_belongs_to_is_a_skip(free_port: Callable[[], int], tmp_path: Path) -> None:
+    port, site = free_port(), tmp_path / "site.toml"
+    site.write_text(f'[media]\nhosts = ["{FIRST}", "{SECOND}"]\nudp_port = {port}\ntcp_port = {port}\n')
+    with serve(*ports(FIRST, port)) as (_, link):
+        arguments = ("--site", str(site), "--media-time", "0.3", "--only", "port.rtc-udp-echo", "--format", "json")
+        told = calls_doctor("check", "--peer", str(link), *arguments)
+    report = json.loads(told.stdout)
+    rows = {row["host"]: (row["status"], row["summary"]) for row in report["checks"] if row["category"] == "port"}
+    assert rows[""][0] == "pass" and rows[f"{SECOND}:{port}"][0] == "skip"
+    assert "no key that was given is known here" in rows[f"{SECOND}:{port}"][1]
+    assert report["diagnosis"] == []
+    steps = {step["step"]: step["verdict"] for step in report["guide"]}
+    assert steps["1.6.1"] == "not tested", "a step is passed at every node or not at all"

@@ -1,0 +1,96 @@
+"""Several media hosts: what is about which, and one that nobody reaches where another answers."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+
+from calls_doctor import conclusion
+from calls_doctor.diagnosis.cause import Evidence
+from calls_doctor.diagnosis.media_nodes import by_host, node_unreachable, unreachable
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.flow import Party
+from calls_doctor.model.report import Diagnosis
+from calls_doctor.model.site import Phase, Site
+from tests.diagnosis import findings as f
+
+A, B = "203.0.113.20:8443", "203.0.113.21:8443"
+
+
+def at(host: str, results: list[CheckResult], vantage: str = f.CLIENT) -> list[CheckResult]:
+    """The same results about this host."""
+    target = {"203.0.113.20:8443/udp": f"{host}/udp", "203.0.113.20:8443/tcp": f"{host}/tcp"}
+    return [
+        structs.replace(one, host=host, vantage=vantage, target=target.get(one.target, one.target)) for one in results
+    ]
+
+
+def shut(trouble: str = "silent") -> list[CheckResult]:
+    """Neither UDP nor TCP is answered."""
+    return [f.udp(trouble=trouble, arrived=None), f.tcp(trouble=trouble, sent=0)]
+
+
+def diagnosed(*results: CheckResult, vantages: tuple[str, ...] = (f.CLIENT,)) -> list[Diagnosis]:
+    return conclusion.diagnosis(Site(phase=Phase.PRE), results, [f.here(one) for one in vantages])
+
+
+def kinds(found: list[Diagnosis]) -> list[tuple[str, str, str]]:
+    return [(one.cause, str(one.party), one.host) for one in found]
+
+
+def test_one_host_is_one_group_and_what_is_about_none_belongs_to_each() -> None:
+    assert by_host(f.good_echoes()) == {"": f.good_echoes()}
+    shared = f.result("stun.reach", Status.PASS)
+    groups = by_host([shared, *at(A, f.good_echoes()), *at(B, shut())])
+    assert {host: len(results) for host, results in groups.items()} == {A: 3, B: 3}
+    assert all(shared in results for results in groups.values())
+
+
+def test_a_vantage_that_tested_one_host_alone_speaks_of_that_one() -> None:
+    alone = [structs.replace(one, vantage="London", target=f"{A}/udp") for one in f.good_echoes()[:1]]
+    other = f.result("turn.challenge", Status.FAIL, at="London")
+    groups = by_host([*at(A, shut()), *at(B, f.good_echoes()), *alone, other])
+    assert {one.vantage for one in groups[A]} == {f.CLIENT, "London"}
+    assert {one.vantage for one in groups[B]} == {f.CLIENT}
+    elsewhere = [structs.replace(one, vantage="London", target="192.0.2.1:8443/udp") for one in alone]
+    assert all(elsewhere[0] in of for of in by_host([*at(A, shut()), *at(B, f.good_echoes()), *elsewhere]).values())
+
+
+@pytest.mark.parametrize(("trouble", "party"), [("silent", Party.UNDECIDED), ("refused", Party.MEDIA_HOST)])
+def test_a_host_that_nobody_reaches_where_another_answers_is_the_one_cause(trouble: str, party: Party) -> None:
+    skip = f.result("media.call-udp", Status.SKIP)
+    found = diagnosed(*at(A, f.good_echoes()), *at(B, [*shut(trouble), skip]))
+    assert kinds(found) == [("media.node-unreachable", str(party), B)]
+    assert (found[0].subject, found[0].flow.to.address) == (B, "203.0.113.21")
+    assert found[0].because == ["port.rtc-tcp-echo", "port.rtc-udp-echo"]
+
+
+def test_where_no_host_answers_it_is_no_matter_of_one() -> None:
+    found = diagnosed(*at(A, shut()), *at(B, shut()))
+    assert len(found) == 1, "the same at each host is said once"
+    assert found[0].cause != "media.node-unreachable"
+    assert (found[0].host, found[0].subject) == ("", f"{A}/udp, {B}/udp")
+
+
+def test_what_another_caller_reaches_is_not_unreachable() -> None:
+    results = [
+        *at(A, f.good_echoes()),
+        *at(B, shut()),
+        *at(B, f.good_echoes(), "London"),
+        *at(A, f.good_echoes(), "London"),
+    ]
+    assert unreachable(by_host(results)) == {}
+    assert {one.cause for one in diagnosed(*results, vantages=(f.CLIENT, "London"))}.isdisjoint(
+        {"media.node-unreachable"}
+    )
+
+
+def test_a_host_that_answers_over_tcp_is_diagnosed_by_itself() -> None:
+    blocked = [f.udp(trouble="silent", arrived=0), f.tcp(24, arrived=24)]
+    found = diagnosed(*at(A, f.good_echoes()), *at(B, blocked))
+    assert kinds(found) == [("media.udp-blocked-inbound", "undecided", B)]
+
+
+def test_well_hosts_have_no_cause_and_one_host_is_never_compared() -> None:
+    assert diagnosed(*at(A, f.good_echoes()), *at(B, f.good_echoes())) == []
+    assert node_unreachable(Evidence(Phase.PRE, shut())) is None
