@@ -7,7 +7,7 @@ an outside caller with a public address and one inside. Needs root, ip and nft; 
 
 Every machine is a network namespace; the cables are veth pairs made inside them, so the machine that runs the tests
 gets no interface, no route and no rule. There is no way out. Addresses are drawn from a seed, public ones from
-RFC 5737's documentation ranges.
+RFC 5737's documentation ranges. Names stand in each machine's own hosts file.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import ipaddress
 import os
 import random
 import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 COMMAND_LIMIT_S = 25.0
+ETC = Path("/etc/netns")
 PUBLIC = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 CHAINS = """
 table ip lab {
@@ -75,6 +78,19 @@ class Machine:
         """Runs lines of `ip`."""
         _run(["ip", "-n", self.namespace, "-batch", "-"], script)
 
+    def hosts(self, text: str) -> None:
+        """This machine's hosts file (ip-netns(8)): commands that start from now on see it."""
+        directory = ETC / self.namespace
+        directory.mkdir(parents=True)
+        (directory / "hosts").write_text(text)
+
+    def remove(self) -> None:
+        """The namespace, with all that was made for it."""
+        subprocess.run(["ip", "netns", "delete", self.namespace], capture_output=True, check=False)
+        shutil.rmtree(ETC / self.namespace, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others' are in it, or it is gone
+            ETC.rmdir()
+
 
 @dataclass(frozen=True)
 class Addresses:
@@ -102,6 +118,10 @@ class Addresses:
     inside_gateway: str
     other: str
     """A second address beside the media host, which nobody has."""
+    name: str
+    """By which every machine knows the media host's address for callers."""
+    port: int
+    """A media port, below those that systems hand out."""
 
 
 def draw_seed() -> int:
@@ -141,6 +161,8 @@ def draw(seed: int, behind: Behind) -> Addresses:
         inside=str(inside[chance.randrange(2, 200)]),
         inside_gateway=str(inside[1]),
         other=str(lan[9]),
+        name=f"rtc-{chance.randrange(1000)}.example.org",
+        port=chance.randrange(10_000, 32_768),
     )
 
 
@@ -174,6 +196,7 @@ def network(seed: int, nat: Nat = Nat.PORT_RESTRICTED, behind: Behind = Behind.R
         for machine in net.machines:
             machine.ip("link set lo up\n")
             machine.nft(CHAINS)
+            machine.hosts(f"127.0.0.1 localhost\n{net.addresses.public} {net.addresses.name}\n")
         for machine in (net.nat, net.carrier, net.router, net.firewall):
             _run(machine.command(["sysctl", "-qw", "net.ipv4.ip_forward=1"]))
         _wire(net, nat)
@@ -181,7 +204,7 @@ def network(seed: int, nat: Nat = Nat.PORT_RESTRICTED, behind: Behind = Behind.R
         yield net
     finally:
         for machine in net.machines:
-            subprocess.run(["ip", "netns", "delete", machine.namespace], capture_output=True, check=False)
+            machine.remove()
 
 
 def _wire(net: Network, nat: Nat) -> None:

@@ -1,7 +1,8 @@
 """Two hosts with a network between them that a test breaks: what is said from one vantage, and from two merged.
 
 A diagnosis that is not decided is right where one vantage cannot know; a wrong one never is. Each scenario says what
-is broken and where; addresses are drawn from a seed (CALLS_DOCTOR_LAB_SEED, else a fresh one), which is printed.
+is broken and where; addresses, names and the media port are drawn from a seed (CALLS_DOCTOR_LAB_SEED, else a fresh
+one), which is printed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.lab.two_hosts import Vantage, checking, diagnosed, merging, serving
 pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}")
 
 SEED = draw_seed()
-TCP_DATA = "tcp dport 8443 tcp flags & psh == psh"
+TCP_DATA = "tcp dport {port} tcp flags & psh == psh"
 UNDECIDED = "undecided"
 SERVERS, CALLERS, PATH, MEDIA_HOST = "server-network", "caller-network", "path", "media-host"
 SETTINGS = "rtcd-settings"
@@ -38,7 +39,8 @@ class Scenario:
     """What is broken, where, and what is to be said of it."""
 
     rules: tuple[tuple[str, str, str], ...] = ()
-    """(machine, chain, nft rule), or (machine, "ip", a line for ip); {public} and the like are addresses."""
+    """(machine, chain, nft rule), or (machine, "ip", a line for ip); {public} and the like are addresses, {port} is the
+    media port."""
     alone: tuple[Said, ...] = ()
     """What the caller behind NAT may say by itself: one of these."""
     merged: Said = frozenset()
@@ -47,11 +49,15 @@ class Scenario:
     behind: Behind = Behind.ROUTED
     node_inside: bool = False
     """A Mattermost node in the servers' network reports too."""
+    by_name: bool = False
+    """Callers are given the media host's name."""
+    lost: str = ""
+    """The way that is named too, where it matters."""
 
 
-def at_the_servers(rule: str, *alone: Said, merged: Said) -> Scenario:
+def at_the_servers(rule: str, *alone: Said, merged: Said, lost: str = "", by_name: bool = False) -> Scenario:
     """Broken at the servers' firewall."""
-    return Scenario((("firewall", "through", rule),), alone, merged)
+    return Scenario((("firewall", "through", rule),), alone, merged, lost=lost, by_name=by_name)
 
 
 def at_the_caller(rule: str, *alone: Said, merged: Said) -> Scenario:
@@ -72,46 +78,49 @@ SMALL_LINK = (("router", "ip", "link set servers mtu 1280"), ("firewall", "ip", 
 """As a tunnel's."""
 SCENARIOS = {
     "udp dropped on the way in": at_the_servers(
-        "udp dport 8443 drop", one(INBOUND, UNDECIDED), merged=one(INBOUND, SERVERS)
+        "udp dport {port} drop", one(INBOUND, UNDECIDED), merged=one(INBOUND, SERVERS)
     ),
     "udp dropped on the way back": at_the_servers(
-        "udp sport 8443 drop", one(RETURN, UNDECIDED), merged=one(RETURN, SERVERS)
+        "udp sport {port} drop", one(RETURN, UNDECIDED), merged=one(RETURN, SERVERS)
+    ),
+    "udp dropped on the way in to a host with a name": at_the_servers(
+        "udp dport {port} drop", one(INBOUND, UNDECIDED), merged=one(INBOUND, SERVERS), by_name=True
     ),
     "udp dropped by the server's own firewall": Scenario(
-        (("server", "in", "udp dport 8443 drop"),), (one(INBOUND, UNDECIDED),), one(INBOUND, SERVERS)
+        (("server", "in", "udp dport {port} drop"),), (one(INBOUND, UNDECIDED),), one(INBOUND, SERVERS)
     ),
     "udp dropped at the caller, outward": at_the_caller(
-        "udp dport 8443 drop", one(INBOUND, UNDECIDED), PORT_BLOCKED, merged=PORT_BLOCKED
+        "udp dport {port} drop", one(INBOUND, UNDECIDED), PORT_BLOCKED, merged=PORT_BLOCKED
     ),
     "udp dropped at the caller, inward": at_the_caller(
-        "udp sport 8443 drop", one(RETURN, UNDECIDED), PORT_BLOCKED, merged=PORT_BLOCKED
+        "udp sport {port} drop", one(RETURN, UNDECIDED), PORT_BLOCKED, merged=PORT_BLOCKED
     ),
     "udp rejected, port unreachable": at_the_servers(
-        "udp dport 8443 reject with icmp type port-unreachable",
+        "udp dport {port} reject with icmp type port-unreachable",
         one("media.udp-rejected", UNDECIDED),
         one("media.udp-rejected", SERVERS),
         merged=one("media.udp-rejected", SERVERS),
     ),
     "udp rejected, prohibited": at_the_servers(
-        "udp dport 8443 reject with icmp type admin-prohibited",
+        "udp dport {port} reject with icmp type admin-prohibited",
         one("media.udp-rejected", UNDECIDED),
         one("media.udp-rejected", SERVERS),
         merged=one("media.udp-rejected", SERVERS),
     ),
     "udp rejected at the caller": at_the_caller(
-        "udp dport 8443 reject with icmp type admin-prohibited",
+        "udp dport {port} reject with icmp type admin-prohibited",
         one("media.udp-rejected", UNDECIDED),
         PORT_BLOCKED,
         merged=PORT_BLOCKED,
     ),
     "tcp dropped": at_the_servers(
-        "tcp dport 8443 drop", one("media.tcp-blocked", UNDECIDED), merged=one("media.tcp-blocked", SERVERS)
+        "tcp dport {port} drop", one("media.tcp-blocked", UNDECIDED), merged=one("media.tcp-blocked", SERVERS)
     ),
     "tcp dropped at the caller": at_the_caller(
-        "tcp dport 8443 drop", one("media.tcp-blocked", UNDECIDED), PORT_BLOCKED, merged=PORT_BLOCKED
+        "tcp dport {port} drop", one("media.tcp-blocked", UNDECIDED), PORT_BLOCKED, merged=PORT_BLOCKED
     ),
     "tcp rejected": at_the_servers(
-        "tcp dport 8443 reject with tcp reset",
+        "tcp dport {port} reject with tcp reset",
         one("media.tcp-rejected", UNDECIDED),
         one("media.tcp-rejected", SERVERS),
         merged=one("media.tcp-rejected", SERVERS),
@@ -124,9 +133,9 @@ SCENARIOS = {
     ),
     # Two callers cannot tell a host that is shut off from one that is switched off.
     "all dropped": at_the_servers("ip daddr {server} drop", ALL_SHUT, merged=ALL_SHUT),
-    "8443 dropped": at_the_servers("th dport 8443 drop", ALL_SHUT, merged=ALL_SHUT),
-    "8443 dropped from outside, a Mattermost node reaches it": Scenario(
-        (("firewall", "through", 'iifname "outside" th dport 8443 drop'),),
+    "the media port dropped": at_the_servers("th dport {port} drop", ALL_SHUT, merged=ALL_SHUT),
+    "the media port dropped from outside, a Mattermost node reaches it": Scenario(
+        (("firewall", "through", 'iifname "outside" th dport {port} drop'),),
         (ALL_SHUT,),
         one("media.blocked", SERVERS),
         node_inside=True,
@@ -139,7 +148,7 @@ SCENARIOS = {
         merged=PORT_BLOCKED,
     ),
     "answers leave from another address": Scenario(
-        (("server", "out", "udp sport 8443 ip saddr set {other}"),),
+        (("server", "out", "udp sport {port} ip saddr set {other}"),),
         (one(RETURN, UNDECIDED), one("media.reply-address-changed", MEDIA_HOST)),
         one("media.reply-address-changed", MEDIA_HOST),
     ),
@@ -167,19 +176,26 @@ SCENARIOS = {
         (("firewall", "ip", "route change default via {gateway} mtu 1280"),), (said(),), said()
     ),
     "a fifth is lost on the way in": at_the_servers(
-        "udp dport 8443 numgen inc mod 5 == 0 drop", one("path.loss", PATH), merged=one("path.loss", PATH)
+        "udp dport {port} numgen inc mod 5 == 0 drop",
+        one("path.loss", PATH),
+        merged=one("path.loss", PATH),
+        lost="request",
     ),
     "a fifth is lost on the way back": at_the_servers(
-        "udp sport 8443 numgen inc mod 5 == 0 drop", one("path.loss", PATH), merged=one("path.loss", PATH)
+        "udp sport {port} numgen inc mod 5 == 0 drop",
+        one("path.loss", PATH),
+        merged=one("path.loss", PATH),
+        lost="reply",
     ),
 }
 EVERY_SCENARIO = os.environ.get("CALLS_DOCTOR_LAB") == "all"
 """They take four minutes: .ci/evidence wants them all, every stop one of each family."""
 ONE_OF_EACH_FAMILY = (
     "udp dropped on the way back",
+    "udp dropped on the way in to a host with a name",
     "udp rejected at the caller",
     "tcp stalled",
-    "8443 dropped",
+    "the media port dropped",
     "large packets vanish on the way in",
 )
 NOT_YET_ALONE: set[str] = set()
@@ -196,11 +212,18 @@ def _seed() -> None:
 def _break(net: Network, scenario: Scenario) -> None:
     at = net.addresses
     for machine, chain, rule in scenario.rules:
-        filled = rule.format(public=at.public, server=at.server, other=at.other, gateway=at.firewall_gateway)
+        filled = rule.format(
+            public=at.public, server=at.server, other=at.other, gateway=at.firewall_gateway, port=at.port
+        )
         if chain == "ip":
             getattr(net, machine).ip(f"{filled}\n")
         else:
             getattr(net, machine).rule(chain, filled)
+
+
+def _at_its_port(net: Network) -> tuple[str, str]:
+    """Options of `serve`."""
+    return "--media-port", str(net.addresses.port)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +238,9 @@ def test_what_is_broken_is_named_and_nothing_else(name: str, tmp_path: Path) -> 
     scenario = SCENARIOS[name]
     with network(SEED, scenario.nat, scenario.behind) as net:
         _break(net, scenario)
-        with serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
-            link = stand.link_to(net.addresses.public)
+        host = net.addresses.name if scenario.by_name else net.addresses.public
+        with serving(net, tmp_path, ["--host", host, *_at_its_port(net)]) as stand:
+            link = stand.link_to(host)
             vantages: list[Vantage] = [(net.caller, link, ()), (net.outside, link, ())]
             vantages += [(net.inside, link, ("--from", "mattermost"))] if scenario.node_inside else []
             alone, *_ = checking(tmp_path, vantages)
@@ -225,11 +249,17 @@ def test_what_is_broken_is_named_and_nothing_else(name: str, tmp_path: Path) -> 
         assert diagnosed(alone) in scenario.alone
     if name not in NOT_YET_MERGED:
         assert diagnosed(merged) == scenario.merged
+    if scenario.lost:
+        flows = [each["flow"] for report in (alone, merged) for each in report["diagnosis"]]
+        assert {(flow["lost"], flow["port"]) for flow in flows} == {(scenario.lost, net.addresses.port)}
 
 
 @pytest.mark.parametrize("nat", list(Nat) if EVERY_SCENARIO else [Nat.SYMMETRIC], ids=lambda nat: nat.name.lower())
 def test_a_healthy_network_has_no_cause_behind_any_nat(nat: Nat, tmp_path: Path) -> None:
-    with network(SEED, nat) as net, serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+    with (
+        network(SEED, nat) as net,
+        serving(net, tmp_path, ["--host", net.addresses.public, *_at_its_port(net)]) as stand,
+    ):
         (report,) = checking(tmp_path, [(net.caller, stand.link_to(net.addresses.public), ())])
     assert diagnosed(report) == set()
     assert report["verdict"] == "ok"
@@ -281,9 +311,9 @@ def test_a_firewall_that_does_not_reflect_is_told_by_who_is_inside(tmp_path: Pat
 def test_a_report_comes_home_by_the_one_port_that_is_open(only: str, tmp_path: Path) -> None:
     """A laptop behind a firewall that lets nothing else out."""
     with network(SEED) as net:
-        net.nat.rule("through", f'oifname "outside" {only} dport 8443 accept')
+        net.nat.rule("through", f'oifname "outside" {only} dport {net.addresses.port} accept')
         net.nat.rule("through", 'oifname "outside" drop')
-        with serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+        with serving(net, tmp_path, ["--host", net.addresses.public, *_at_its_port(net)]) as stand:
             (report,) = checking(tmp_path, [(net.caller, stand.link_to(net.addresses.public), ())])
     served = json.loads((tmp_path / "served.json").read_text())
     assert [one["label"] for one in served["vantages"] if one["role"] == "client"] == ["caller"]
