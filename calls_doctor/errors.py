@@ -26,6 +26,8 @@ its sentence from them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class CallsDoctorError(Exception):
     """The root: `except CallsDoctorError` catches what this program raises on purpose, and nothing else."""
@@ -86,12 +88,27 @@ class FarEndError(CallsDoctorError):
         return f"{self.what} was refused with {self.code}{f' ({self.reason})' if self.reason else ''}"
 
 
-class NetworkError(CallsDoctorError):
-    """The network between did not carry what was sent."""
+class Icmp(NamedTuple):
+    """An ICMP error as it came (RFC 792, RFC 4443)."""
 
-    def __init__(self, what: str, after_s: float = 0.0, detail: str = "") -> None:
-        self.what, self.after_s, self.detail = what, after_s, detail
-        super().__init__(what, after_s, detail)
+    version: int
+    """4 or 6: whose types these are."""
+    type: int
+    code: int
+    sender: str
+    """The address of the host, router or firewall that sent it; "" where the system does not say."""
+
+    def __str__(self) -> str:
+        name = "ICMPv6" if self.version == 6 else "ICMP"
+        return f"{name} {self.type}/{self.code}{f' from {self.sender}' if self.sender else ''}"
+
+
+class NetworkError(CallsDoctorError):
+    """The network between did not carry what was sent. `icmp` is the error that said so, where one did."""
+
+    def __init__(self, what: str, after_s: float = 0.0, detail: str = "", icmp: Icmp | None = None) -> None:
+        self.what, self.after_s, self.detail, self.icmp = what, after_s, detail, icmp
+        super().__init__(what, after_s, detail, icmp)
 
     verb = "failed"
 

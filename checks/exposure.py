@@ -34,13 +34,16 @@ async def control_probe(context: Context) -> Finding:
     target = f"{address}:{facts.control_port}/tcp"
     if not facts.control_port:
         return Finding(status=Status.SKIP, summary="the stand-in found no closed port to name", target=target)
+    evidence: Evidence = {"control_port": facts.control_port}
     try:
         stream = await open_stream((address, facts.control_port), CONNECT_S)
     except (NetworkError, ProtocolError) as error:
-        return Finding(status=Status.PASS, summary=f"a closed port stays closed ({error})", target=target)
+        evidence["result"] = trouble_word(error) if isinstance(error, NetworkError) else "not-tcp"
+        summary = f"a closed port stays closed ({error})"
+        return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
     await stream.close()
     summary = "a port on which nothing listens was opened: something on the path answers for the media host"
-    return Finding(status=Status.FAIL, summary=summary, target=target, evidence={"opened": True})
+    return Finding(status=Status.FAIL, summary=summary, target=target, evidence=evidence | {"result": "opened"})
 
 
 async def udp_egress_probe(context: Context) -> Finding:

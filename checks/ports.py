@@ -120,6 +120,8 @@ def echo_evidence(outcome: EchoOutcome) -> Evidence:
     if outcome.trouble is not None:
         evidence["trouble"] = trouble_word(outcome.trouble)
         evidence["trouble_detail"] = str(outcome.trouble)
+        if icmp := outcome.trouble.icmp:
+            evidence["icmp"] = {"type": icmp.type, "code": icmp.code, "sender": icmp.sender}
     return evidence
 
 

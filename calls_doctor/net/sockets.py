@@ -1,7 +1,7 @@
 """UDP and TCP to one far end, as channels; and which ports and addresses this machine has.
 
-What differs between platforms lives here and in local_ports.py alone: Linux tells an ICMP error and its sender through
-the socket's error queue, other systems give ECONNREFUSED at most. A channel never opens a second socket, never uses
+What differs between platforms lives here, in error_queue.py, hops.py and local_ports.py alone: Linux tells an ICMP
+error and its sender, other systems give ECONNREFUSED at most. A channel never opens a second socket, never uses
 SO_REUSEPORT, and hands its owner packets and trouble; it knows nothing of what the packets say.
 """
 
@@ -13,13 +13,13 @@ import errno
 import ipaddress
 import os
 import socket
-import struct
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from calls_doctor.errors import Cut, FramingError, NetworkError, Refused, Silence, Unreachable, Unresolved
+from calls_doctor.errors import Cut, FramingError, Icmp, NetworkError, Refused, Silence, Unreachable, Unresolved
 from calls_doctor.model.flow import Address, Path, Transport
+from calls_doctor.net import error_queue
+from calls_doctor.net.error_queue import Queued, queued_errors
 from calls_doctor.net.local_ports import PortOwner, can_bind, local_addresses, port_owner
 from calls_doctor.wire.framing import Deframer, frame
 
@@ -48,21 +48,15 @@ WRITE_BUFFER_MAX_BYTES = 64 * 1024
 CLOSE_S = 0.2
 """How long a closing TCP connection may take to hand its last bytes to the kernel."""
 
-_HAS_ERROR_QUEUE = sys.platform == "linux"
-_IP_RECVERR, _IPV6_RECVERR = 11, 25  # Python names them from 3.14 on
-_EXTENDED_ERROR = struct.Struct("=IBBBBII")
-"""struct sock_extended_err: errno, origin, type, code, pad, info, data; the offender's sockaddr follows."""
-_ORIGIN_ICMP, _ORIGIN_ICMP6 = 2, 3
-_PORT_UNREACHABLE = {_ORIGIN_ICMP: (3, 3), _ORIGIN_ICMP6: (1, 4)}
-_TOO_BIG = {_ORIGIN_ICMP: (3, 4), _ORIGIN_ICMP6: (2, 0)}
+_PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}
+_TOO_BIG = {4: (3, 4), 6: (2, 0)}
 """The kernel learns from it and sends smaller: no trouble."""
-_ORIGIN_LOCAL = 1
 _MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
 """IP_MTU_DISCOVER and IPV6_MTU_DISCOVER (ip(7)), which Python does not name."""
 _PMTUDISC_PROBE = 3
 """Don't Fragment always, whatever the kernel has learnt of the path."""
-_NO_TROUBLE = (errno.ENOBUFS, errno.EMSGSIZE) if _HAS_ERROR_QUEUE else (errno.ENOBUFS,)
-CAN_KEEP_WHOLE = _HAS_ERROR_QUEUE
+_NO_TROUBLE = (errno.ENOBUFS, errno.EMSGSIZE) if error_queue.HAS_ERROR_QUEUE else (errno.ENOBUFS,)
+CAN_KEEP_WHOLE = error_queue.HAS_ERROR_QUEUE
 """Whether this platform sends datagrams that no router may cut, and tells who would have had to."""
 
 
@@ -137,7 +131,7 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
     try:
         async with asyncio.timeout(timeout_s):
             await loop.sock_connect(sock, remote)
-        _ask_for_errors(sock, False)  # asyncio's transport would spin on a queue that it does not read
+        error_queue.ask_for_errors(sock, False)  # asyncio's transport would spin on a queue that it does not read
         channel = _TcpChannel(sock, remote, receiver, what)
         await loop.create_connection(lambda: channel, sock=sock)
         return channel
@@ -145,7 +139,7 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
         sock.close()
         raise Silence(what, timeout_s) from None
     except OSError as error:
-        queued = _queued_errors(sock, what)
+        queued = [trouble for one in queued_errors(sock) if (trouble := _trouble_from(one, what))]
         sock.close()
         raise (queued[0] if queued else _trouble_of(error, what)) from None
     except BaseException:
@@ -171,67 +165,32 @@ def _socket(remote: Address, kind: socket.SocketKind, what: str) -> socket.socke
     except OSError as error:
         raise _trouble_of(error, what) from None
     sock.setblocking(False)
-    _ask_for_errors(sock, True)
+    error_queue.ask_for_errors(sock, True)
     return sock
 
 
-def _ask_for_errors(sock: socket.socket, wanted: bool) -> None:
-    """Has the kernel queue ICMP errors with their senders (ip(7), IP_RECVERR); turning it off empties the queue."""
-    if not _HAS_ERROR_QUEUE:
-        return
-    if sock.family is socket.AF_INET:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, int(wanted))
-    else:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, int(wanted))
+def _mtu_from(queued: Queued) -> int | None:
+    """The MTU that an entry of the error queue names; None where it is about something else."""
+    told = queued.icmp is None or _is(queued.icmp, _TOO_BIG)
+    return queued.info if told and queued.number == errno.EMSGSIZE else None
 
 
-def _queued_errors(sock: socket.socket, what: str) -> list[NetworkError]:
-    """Empties the error queue of all that is trouble."""
-    return [error for data in _error_queue(sock) if (error := _from_queue(data, what))]
-
-
-def _error_queue(sock: socket.socket) -> list[bytes]:
-    """Empties it: as long as something lies in it, epoll reports the socket, and a core burns."""
-    found: list[bytes] = []
-    while _HAS_ERROR_QUEUE:
-        try:
-            _, control, _, _ = sock.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
-        except OSError:  # most often BlockingIOError: the queue is empty
-            break
-        found += [data for _, _, data in control]
-    return found
-
-
-def _mtu_from_queue(data: bytes) -> int | None:
-    """The MTU that one sock_extended_err names; None where it is about something else."""
-    if len(data) < _EXTENDED_ERROR.size:
+def _trouble_from(queued: Queued, what: str) -> NetworkError | None:
+    """What an entry of the error queue says; None for what is no trouble."""
+    icmp = queued.icmp
+    if icmp is None or _is(icmp, _TOO_BIG):
         return None
-    number, origin, kind, code, _, info, _ = _EXTENDED_ERROR.unpack_from(data)
-    told = origin == _ORIGIN_LOCAL or _TOO_BIG.get(origin) == (kind, code)
-    return info if told and number == errno.EMSGSIZE else None
+    if _is(icmp, _PORT_UNREACHABLE):
+        return Refused(what, detail=str(icmp), icmp=icmp)
+    return Unreachable(what, detail=f"{os.strerror(queued.number)}, {icmp}", icmp=icmp)
 
 
-def _from_queue(data: bytes, what: str) -> NetworkError | None:
-    """One sock_extended_err; None for what is no trouble."""
-    if len(data) < _EXTENDED_ERROR.size:
-        return None
-    number, origin, kind, code, *_ = _EXTENDED_ERROR.unpack_from(data)
-    if origin not in (_ORIGIN_ICMP, _ORIGIN_ICMP6) or (kind, code) == _TOO_BIG[origin]:
-        return None
-    detail = f"ICMP{'v6' if origin == _ORIGIN_ICMP6 else ''} {kind}/{code}{_offender(data[_EXTENDED_ERROR.size :])}"
-    if (kind, code) == _PORT_UNREACHABLE[origin]:
-        return Refused(what, detail=detail)
-    return Unreachable(what, detail=f"{os.strerror(number)}, {detail}")
+def _told_by_the_queue(pending: OSError) -> bool:
+    return error_queue.HAS_ERROR_QUEUE and pending.errno == errno.ECONNREFUSED
 
 
-def _offender(sockaddr: bytes) -> str:
-    """Who sent the ICMP error: the host itself, or a router or firewall before it."""
-    family = int.from_bytes(sockaddr[:2], sys.byteorder)
-    if family == socket.AF_INET and len(sockaddr) >= 8:
-        return f" from {ipaddress.IPv4Address(sockaddr[4:8])}"
-    if family == socket.AF_INET6 and len(sockaddr) >= 24:
-        return f" from {ipaddress.IPv6Address(sockaddr[8:24])}"
-    return ""
+def _is(icmp: Icmp, kind: dict[int, tuple[int, int]]) -> bool:
+    return kind[icmp.version] == (icmp.type, icmp.code)
 
 
 def _trouble_of(error: OSError, what: str) -> NetworkError:
@@ -274,7 +233,7 @@ class _UdpChannel:
             except OSError as error:
                 pending = error
         # What is too large for a link of this machine's (EMSGSIZE) is in the queue too, with that link's MTU.
-        if pending.errno not in _NO_TROUBLE and not (_HAS_ERROR_QUEUE and pending.errno == errno.ECONNREFUSED):
+        if pending.errno not in _NO_TROUBLE and not (_told_by_the_queue(pending)):
             # Not from here: the receiver may be in the middle of what made it send.
             self._loop.call_soon(self._tell, _trouble_of(pending, self._what))
 
@@ -294,15 +253,15 @@ class _UdpChannel:
             except BlockingIOError:
                 break
             except OSError as error:  # with an error queue it only says that there is something in that
-                if not _HAS_ERROR_QUEUE:
+                if not error_queue.HAS_ERROR_QUEUE:
                     self._tell(_trouble_of(error, self._what))
                 continue
             self._receiver.packet(data)
-        for data in [] if self._closed else _error_queue(self._sock):
-            if mtu := _mtu_from_queue(data):
+        for queued in [] if self._closed else queued_errors(self._sock):
+            if mtu := _mtu_from(queued):
                 self.mtu_bytes = min(mtu, self.mtu_bytes or mtu)
-            elif queued := _from_queue(data, self._what):
-                self._tell(queued)
+            elif trouble := _trouble_from(queued, self._what):
+                self._tell(trouble)
 
     def _tell(self, error: NetworkError) -> None:
         if self._closed or (type(error), error.detail) in self._told:

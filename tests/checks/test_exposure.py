@@ -48,14 +48,16 @@ def found(check: str, evidence: Evidence, status: Status = Status.FAIL) -> dict[
 
 async def test_a_closed_port_stays_closed(free_port: Callable[[], int]) -> None:
     async with media_host() as stand_in:
-        finding = await exposure.control_probe(context(paired(stand_in.ready), facts=told(control_port=free_port())))
+        port = free_port()
+        finding = await exposure.control_probe(context(paired(stand_in.ready), facts=told(control_port=port)))
     assert finding.status is Status.PASS and "refused" in finding.summary
+    assert finding.evidence == {"control_port": port, "result": "refused"}
 
 
 async def test_one_that_somebody_opens_fails() -> None:
     async with media_host() as stand_in, tcp_listener() as port:
         finding = await exposure.control_probe(context(paired(stand_in.ready), facts=told(control_port=port)))
-    assert (finding.status, finding.evidence) == (Status.FAIL, {"opened": True})
+    assert (finding.status, finding.evidence) == (Status.FAIL, {"control_port": port, "result": "opened"})
     assert finding.target == f"{HOST}:{port}/tcp"
 
 

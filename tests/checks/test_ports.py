@@ -91,6 +91,8 @@ async def test_closed_ports_are_refused_and_nothing_is_said_to_have_arrived(free
         assert (finding.status, evidence["trouble"], evidence["sent"]) == (Status.FAIL, "refused", sent)
         assert evidence["arrived"] is None and "was refused" in finding.summary
     assert "ICMP 3/3 from 127.0.0.1" in udp.summary
+    assert udp.evidence["icmp"] == {"type": 3, "code": 3, "sender": HOST}
+    assert "icmp" not in tcp.evidence, "a reset is no ICMP error"
 
 
 async def test_udp_alone_that_is_closed_has_books_over_tcp(free_port: Callable[[], int]) -> None:

@@ -203,7 +203,7 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
         f.udp(24, arrived=24, at="offloader"),
         f.tcp(24, arrived=24, at="offloader"),
     ],
-    "client.proxied": [f.result("env.control", Status.FAIL, f.TCP, opened=True)],
+    "client.proxied": [f.result("env.control", Status.FAIL, f.TCP, result="opened")],
     "advertise.private-address": [*f.good_echoes(), f.advertised("class", f.candidate("10.0.1.20", kind="host"))],
     "advertise.wrong-address": [*f.good_echoes(), f.advertised("reachable", f.candidate("203.0.113.99"))],
     "advertise.nothing": [*f.good_echoes(), f.advertised("class")],

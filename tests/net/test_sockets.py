@@ -13,7 +13,7 @@ import pytest
 
 from calls_doctor.errors import Cut, NetworkError, Refused, Silence, Unreachable
 from calls_doctor.model.flow import Address, Transport
-from calls_doctor.net import sockets
+from calls_doctor.net import error_queue, sockets
 from calls_doctor.net.sockets import Channel, open_tcp, open_udp
 from calls_doctor.wire.framing import frame
 
@@ -109,7 +109,7 @@ async def test_a_closed_udp_port_is_told_once_with_its_sender_and_burns_no_core(
 async def test_a_closed_udp_port_is_told_where_the_system_has_no_error_queue(
     monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
-    monkeypatch.setattr(sockets, "_HAS_ERROR_QUEUE", False)
+    monkeypatch.setattr(error_queue, "HAS_ERROR_QUEUE", False)
     collector = Collector()
     async with opened(await open_udp(("127.0.0.1", free_port()), collector)) as channel:
         channel.send(b"anybody?")
