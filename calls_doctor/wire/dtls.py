@@ -24,6 +24,8 @@ from calls_doctor.wire.srtp import PROFILES, SrtpProfile, SrtpSession
 
 DATAGRAM_MAX_BYTES = 1200
 """Passes every path that carries a call."""
+DATA_MAX_BYTES = 1189
+"""The largest SCTP packet that WebRTC stacks make: it fits IPv6's least MTU with all that goes around it."""
 DATAGRAM_MIN_BYTES = 256
 """Below it OpenSSL sends nothing at all."""
 RECORD_HEADER_BYTES = 13
@@ -197,19 +199,15 @@ class DtlsEndpoint:
         return self._timer_at
 
     def datagrams_to_send(self) -> list[bytes]:
-        """Each at most `datagram_max_bytes`; whole records."""
+        """Whole records, each at most `datagram_max_bytes` where it is the handshake's."""
         datagrams, self._out = self._out, []
         return datagrams
 
-    @property
-    def data_max_bytes(self) -> int:
-        """What `send_data` takes at most: DTLS does not cut application data (RFC 6347 section 4.1.1)."""
-        return self._datagram_max_bytes - RECORD_OVERHEAD_BYTES
-
     def send_data(self, data: bytes, now: float) -> None:
-        """Application data in one record (SCTP); nothing before CONNECTED. Raises ValueError over data_max_bytes."""
-        if len(data) > self.data_max_bytes:
-            raise ValueError(f"{len(data)} bytes of data do not fit into one datagram: {self.data_max_bytes} do")
+        """Application data (SCTP) in one record, which DTLS does not cut (RFC 6347 section 4.1.1); nothing before
+        CONNECTED. Raises ValueError over DATA_MAX_BYTES."""
+        if len(data) > DATA_MAX_BYTES:
+            raise ValueError(f"{len(data)} bytes of data do not fit into one datagram: {DATA_MAX_BYTES} do")
         if self.state is not DtlsState.CONNECTED or not data:
             return
         try:

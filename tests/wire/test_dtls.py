@@ -21,10 +21,12 @@ from OpenSSL import SSL, crypto
 
 from calls_doctor.wire import dtls
 from calls_doctor.wire.dtls import (
+    DATA_MAX_BYTES,
     DATAGRAM_MAX_BYTES,
     DATAGRAM_MIN_BYTES,
     MISMATCH,
     RECORD_HEADER_BYTES,
+    RECORD_OVERHEAD_BYTES,
     REPEAT_S,
     Certificate,
     DtlsEndpoint,
@@ -249,11 +251,20 @@ def test_datagrams_in_the_wrong_order_cost_one_retransmission_at_most() -> None:
 @pytest.mark.parametrize("mtu", [DATAGRAM_MIN_BYTES, 600, 1200])
 def test_no_datagram_is_larger_than_it_may_be(mtu: int) -> None:
     one = connected(mtu=mtu)
-    one.client.send_data(bytes(one.client.data_max_bytes), 0.0)
+    one.client.send_data(bytes(min(mtu - RECORD_OVERHEAD_BYTES, DATA_MAX_BYTES)), 0.0)
     one.client.close(0.0)
     sizes = [*one.sizes[CLIENT], *one.sizes[SERVER], *map(len, one.client.datagrams_to_send())]
     assert max(sizes) <= mtu
     assert mtu > 600 or len(sizes) > 6, "the flights were not cut"
+
+
+def test_the_largest_packet_of_sctp_goes_in_one_datagram_though_the_handshake_takes_smaller_ones() -> None:
+    one = connected(mtu=DATAGRAM_MIN_BYTES)
+    packet = bytes(range(256)) * 4 + bytes(DATA_MAX_BYTES - 1024)
+    one.client.send_data(packet, 0.0)
+    (datagram,) = exchange(one.client, one.server, 0.0)
+    assert len(datagram) == DATA_MAX_BYTES + RECORD_OVERHEAD_BYTES
+    assert one.server.data_received() == [packet]
 
 
 def test_a_message_is_not_cut_where_it_fits() -> None:
@@ -477,8 +488,8 @@ def test_data_goes_both_ways_and_good_bye_is_heard() -> None:
 
 def test_data_that_fits_into_no_datagram_is_the_callers_mistake_and_harms_nothing() -> None:
     one = connected()
-    with pytest.raises(ValueError, match="1164"):
-        one.client.send_data(bytes(one.client.data_max_bytes + 1), 0.0)
+    with pytest.raises(ValueError, match="1190"):
+        one.client.send_data(bytes(DATA_MAX_BYTES + 1), 0.0)
     one.client.send_data(b"still", 0.0)
     exchange(one.client, one.server, 0.0)
     assert one.server.data_received() == [b"still"]
