@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from calls_doctor.model.flow import Path
 from calls_doctor.wire.connection import Connection, SessionSettings
@@ -16,6 +18,20 @@ FORWARDED_BYTES_PER_S = 250_000
 FORWARDED_BURST_BYTES = 250_000
 IDLE_S = 1.5
 """A session without media that was not heard of for so long gives way where there is no room."""
+
+
+class Association(Protocol):
+    """What a session's DTLS application data is given to: SCTP with data channels (net/sctp.py)."""
+
+    def receive(self, packet: bytes, /) -> None:
+        """Takes one packet. Never raises on what a client sends."""
+
+    def close(self) -> None:
+        """Ends it, and its timers."""
+
+
+Associate = Callable[[Callable[[bytes], None], Desk], Association]
+"""Makes one that sends its packets so, and asks that desk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +93,8 @@ class Session:
         """The 5-tuples by which it is reached now."""
         self.ended = False
         """It has failed or was closed. It forwards nothing any more, but its checks are answered and its books stay."""
+        self.association: Association | None = None
+        """There once data has come."""
         self.payload_type = grant.payload_type
         """Under which it takes audio from others: what it sends itself, Chromium 111, aiortc 96."""
         self._published_ssrc = b""
@@ -88,12 +106,18 @@ class Session:
         Two streams under one SSRC would repeat each other's sequence numbers, and with them SRTP's nonces.
         """
         self._published_ssrc = self._published_ssrc or packet[8:12]
+        if packet[8:12] != self._published_ssrc or not self.affords(len(packet), now):
+            return False
+        self.payload_type = packet[1] & 0x7F
+        return True
+
+    def affords(self, size_bytes: int, now: float) -> bool:
+        """Takes so much from what the session may cause, media and data together; False where it is not there."""
         filled = self._left_bytes + (now - self._filled_at) * FORWARDED_BYTES_PER_S
         self._left_bytes, self._filled_at = min(filled, FORWARDED_BURST_BYTES), now
-        if packet[8:12] != self._published_ssrc or self._left_bytes < len(packet):
+        if self._left_bytes < size_bytes:
             return False
-        self._left_bytes -= len(packet)
-        self.payload_type = packet[1] & 0x7F
+        self._left_bytes -= size_bytes
         return True
 
     def is_idle(self, now: float) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from calls_doctor.errors import StunError
 from calls_doctor.model.books import SessionBooks
@@ -16,9 +17,9 @@ from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.sfu.forwarder import Forwarder
 from calls_doctor.sfu.inquiry import Inquiries
 from calls_doctor.sfu.mux import UNADMITTED_S, Mux
-from calls_doctor.sfu.session import Grant, Session
+from calls_doctor.sfu.session import Associate, Grant, Session
 from calls_doctor.wire import ice, stun
-from calls_doctor.wire.connection import Closed, Failed
+from calls_doctor.wire.connection import Closed, DataReceived, Failed
 from calls_doctor.wire.dtls import Certificate
 from calls_doctor.wire.framing import PacketKind, packet_kind
 from calls_doctor.wire.ice_lite import Desk
@@ -34,7 +35,8 @@ Admit = Callable[[str], Grant | None]
 
 
 class Sfu:
-    """`desk` gives out the run's documents and takes those that are handed in."""
+    """`desk` gives out the run's documents and takes those that are handed in. Without `associate`, which makes a
+    session's end of SCTP, data channels are met with silence."""
 
     def __init__(
         self,
@@ -42,10 +44,12 @@ class Sfu:
         certificate: Certificate,
         desk: Desk,
         *,
+        associate: Associate | None = None,
         consent_expiry_s: float = ice.CONSENT_EXPIRY_S,
         unadmitted_s: float = UNADMITTED_S,
     ) -> None:
         self._admit, self._certificate, self._desk = admit, certificate, desk
+        self._associate = associate
         self._consent_expiry_s = consent_expiry_s
         self._mux = Mux(self, unadmitted_s=unadmitted_s)
         self._forwarder = Forwarder()
@@ -202,11 +206,29 @@ class Sfu:
         """A session that has ended is heard no more, but is kept while its client goes on checking: a late check must
         not open it anew with empty books."""
         self._send(session, now)
-        if any(isinstance(event, Failed | Closed) for event in session.connection.events()):
-            session.ended = True
-            self._forwarder.leave(session)
+        for event in session.connection.events():
+            if isinstance(event, DataReceived):
+                self._take_data(session, event.data, now)
+            elif isinstance(event, Failed | Closed):
+                session.ended = True
+                self._forwarder.leave(session)
+                _end_association(session)
         if session.connection.expired:
             self._forget(session, now)
+
+    def _take_data(self, session: Session, data: bytes, now: float) -> None:
+        if self._associate is None or session.ended or not session.affords(len(data), now):
+            return
+        if session.association is None:
+            session.association = self._associate(partial(self._send_data, session), self._desk)
+        session.association.receive(data)
+
+    def _send_data(self, session: Session, data: bytes) -> None:
+        """At once: an association sends by its own timers too. What the session cannot afford is lost on the way."""
+        now = asyncio.get_running_loop().time()
+        if not session.ended and session.affords(len(data), now):
+            session.connection.send_data(data, now)
+            self._send(session, now)
 
     def _send(self, session: Session, now: float) -> None:
         for path, data in session.connection.datagrams_to_send(now):
@@ -214,6 +236,7 @@ class Sfu:
 
     def _forget(self, session: Session, now: float) -> None:
         """Nobody asks for the session any more. Its books stay, its TCP connections do not."""
+        _end_association(session)
         session.connection.close(now)
         self._send(session, now)
         self._forwarder.leave(session)
@@ -246,3 +269,9 @@ class Sfu:
                 session.connection.handle_timer(now)
                 self._conclude(session, now)
         self._set_timer()
+
+
+def _end_association(session: Session) -> None:
+    association, session.association = session.association, None
+    if association is not None:
+        association.close()

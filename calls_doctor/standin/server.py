@@ -15,6 +15,7 @@ from calls_doctor.model.credentials import Secret
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Address
 from calls_doctor.model.report import Report
+from calls_doctor.sfu.session import Associate
 from calls_doctor.sfu.sfu import Sfu
 from calls_doctor.standin.admission import Admission
 from calls_doctor.standin.api import ApiServer
@@ -32,7 +33,7 @@ class StandIn:
     """Everything that `options` does not leave out, on every address of the options.
 
     `facts` gives what paired clients are told of this machine, None for nothing; `received` hears of each report that
-    a paired client hands in.
+    a paired client hands in; `associate` makes a session's end of SCTP, and without it there are no data channels.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class StandIn:
         *,
         facts: Callable[[], Facts | None] = lambda: None,
         received: Callable[[Report], None] = lambda _report: None,
+        associate: Associate | None = None,
     ) -> None:
         self._options = options
         self._keys = Keys(secrets.token_bytes(KEY_BYTES))
@@ -48,7 +50,9 @@ class StandIn:
         self._admission = Admission(self._keys)
         self._turn_username, self._turn_password = "calls-doctor", Secret(secrets.token_urlsafe(24))
         desk = ReportDesk(self._keys, self.books, facts, received)
-        self._sfu = Sfu(self._admission, self._certificate, desk, consent_expiry_s=options.consent_expiry_s)
+        self._sfu = Sfu(
+            self._admission, self._certificate, desk, associate=associate, consent_expiry_s=options.consent_expiry_s
+        )
         self._stack = AsyncExitStack()
         self.ready: Ready | None = None
         """Set while it runs."""

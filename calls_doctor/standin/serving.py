@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Self
 
 from calls_doctor.errors import NetworkError
@@ -18,15 +19,19 @@ from calls_doctor.model.report import Report
 from calls_doctor.model.site import Site
 from calls_doctor.net import resolver
 from calls_doctor.net.local_ports import can_bind
+from calls_doctor.sfu.session import Association
 from calls_doctor.standin import hosting
 from calls_doctor.standin.hosting import Reach
 from calls_doctor.standin.launch import Options
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire.direct import Link
+from calls_doctor.wire.ice_lite import Desk
 
 LOOK_UP_S = 0.7
 """Links are printed within a second; a name that takes longer is asked about again for the facts."""
 STUN_AGAIN_S = 20.0
+DATA_CHANNELS = "calls_doctor.net.sctp"
+"""Loaded before the first call, which would wait a third of a second for it, and not before it is known to serve."""
 REPORTS_MAX = 64
 
 
@@ -65,14 +70,14 @@ class Serving:
             addresses=served.local, media_port=served.media_port, api_port=served.api_port,
             stun_port=served.turn_port, without=frozenset(parts - kept), consent_expiry_s=30.0,
         )  # fmt: skip
-        self._stand_in = StandIn(options, facts=self.facts, received=self._received)
+        self._stand_in = StandIn(options, facts=self.facts, received=self._received, associate=_associate)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Raises OSError where a port cannot be had."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._stand_in)
-            await self._look_up(LOOK_UP_S)
+            await asyncio.gather(self._look_up(LOOK_UP_S), asyncio.to_thread(import_module, DATA_CHANNELS))
             self._reaches = hosting.reaches(self._served.site, self._served.local, self._resolved)
             watching = asyncio.create_task(self._watch_stun())
             stack.push_async_callback(_ended, watching)
@@ -158,6 +163,12 @@ class Serving:
             return StunSeen(uri=uri, mapped=None, trouble=str(error))
         mapped = await self._stand_in.mapped_by(server, local)
         return StunSeen(uri=uri, mapped=mapped, trouble="" if mapped else "it does not answer the media port")
+
+
+def _associate(send: Callable[[bytes], None], desk: Desk) -> Association:
+    from calls_doctor.net.sctp import associate
+
+    return associate(send, desk)
 
 
 async def _addresses(name: str) -> list[str]:

@@ -244,7 +244,8 @@ class Connection:
         self._out.append((path, data))
 
     def send_data(self, data: bytes, now: float) -> None:
-        """Sends DTLS application data; drops it where the handshake is not done."""
+        """Sends DTLS application data; drops it where the handshake is not done. Raises ValueError over
+        wire/dtls.py's DATA_MAX_BYTES."""
         if self._dtls is not None:
             self._dtls.send_data(data, now)
             self._take_from_dtls(now)

@@ -16,7 +16,8 @@ from typing import Any  # what a page says is JSON
 
 import pytest
 
-from calls_doctor.wire import direct
+from calls_doctor.wire import direct, envelope
+from calls_doctor.wire.pages import PageReader
 from tests.browser import chromium
 from tests.lab import namespaces
 from tests.lab.network import Machine, network
@@ -41,18 +42,25 @@ def calls(machine: Machine, link: str) -> dict[str, Any]:
     return said
 
 
-def assert_complete(call: dict[str, Any], protocol: str) -> None:
-    """It connected, every packet came back, and it went over this protocol."""
+def assert_complete(call: dict[str, Any], protocol: str, link: str) -> None:
+    """It connected, every packet came back, it went over this protocol, and its data channel gave out the documents."""
     assert (call["state"], call["protocol"]) == ("connected", protocol)
     assert call["sent"] == call["received"] >= PACKETS_LEAST
     assert call["lost"] == 0
+    keys = direct.parse_link(link).keys
+    assert call["channel"]["ping"] == "pong"
+    books = {one["session"]: one["paths"] for one in json.loads(call["channel"]["books"])["sessions"]}
+    assert [path["transport"] for path in books[call["session"]]] == [protocol]
+    facts = PageReader()
+    facts.feed(bytes.fromhex(call["channel"]["facts"])[1:])
+    assert envelope.open_facts(facts.whole(), keys).media_port == 8443
 
 
 def test_it_completes_a_call_over_udp_and_one_over_tcp_and_hears_all_that_it_sent(tmp_path: Path) -> None:
     with network(SEED) as net, serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
         said = calls(net.caller, stand.links[0])
-    assert_complete(said["u"], "udp")
-    assert_complete(said["t"], "tcp")
+    for leg, protocol in (("u", "udp"), ("t", "tcp")):
+        assert_complete(said[leg], protocol, stand.links[0])
 
 
 def test_where_udp_is_dropped_it_has_no_call_over_udp_and_one_over_tcp(tmp_path: Path) -> None:
@@ -60,7 +68,7 @@ def test_where_udp_is_dropped_it_has_no_call_over_udp_and_one_over_tcp(tmp_path:
         net.firewall.rule("through", "udp dport 8443 drop")
         said = calls(net.caller, stand.links[0])
     assert said["u"]["state"] != "connected" and said["u"]["received"] == 0
-    assert_complete(said["t"], "tcp")
+    assert_complete(said["t"], "tcp", stand.links[0])
 
 
 def test_with_another_key_it_has_no_call(tmp_path: Path) -> None:

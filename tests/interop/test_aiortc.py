@@ -4,10 +4,13 @@ wrote. What it says of a call by its own statistics is what was sent and receive
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiortc import (
     AudioStreamTrack,
@@ -21,25 +24,40 @@ from aiortc import (
     RTCSessionDescription,
     RTCStatsReport,
 )
+from msgspec import structs
 
 from calls_doctor.model.books import SessionBooks
+from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Transport
+from calls_doctor.model.report import Report
+from calls_doctor.net import sctp
 from calls_doctor.net.aiortc_peer import use_only
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.peer import Peer
 from calls_doctor.standin.launch import Ready
 from calls_doctor.standin.server import StandIn
-from calls_doctor.wire import direct, sdp
-from tests.servers.media_host import media_host, paired
+from calls_doctor.wire import direct, documents, envelope, sdp
+from calls_doctor.wire.data_channel import MESSAGE_MAX_BYTES, Kind
+from calls_doctor.wire.documents import Document
+from calls_doctor.wire.pages import PageReader, pages_of
+from calls_doctor.wire.seal import NONCE_BYTES
+from tests.reports.samples import failing_report
+from tests.servers.media_host import MEDIA_ONLY, media_host, paired
 from tests.servers.middlebox import HOST
 
 WAIT_S = 10.0
+FACTS = Facts(
+    local_addresses=["10.0.0.2"], public_addresses=[], media_port=1, announced=[], needs_stun=False, stun=[],
+    control_port=0,
+)  # fmt: skip
+NOISE = {f"key {n}": random.Random(n).randbytes(40).hex() for n in range(80)}
+"""Makes a report of many pages."""
 
 
 class Caller:
     """One RTCPeerConnection that sends audio and takes what comes."""
 
-    def __init__(self, ready: Ready) -> None:
+    def __init__(self, ready: Ready, channel: str = "") -> None:
         self._link = ready.pairing
         self._port = ready.media_port
         self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -47,6 +65,11 @@ class Caller:
         self.peer.addTrack(self.track)
         (self._transceiver,) = self.peer.getTransceivers()
         use_only(self._transceiver, HOST)
+        self.channel = self.peer.createDataChannel(channel) if channel else None
+        self.said: asyncio.Queue[str | bytes] = asyncio.Queue()
+        """What came on the channel."""
+        if self.channel is not None:
+            self.channel.add_listener("message", self.said.put_nowait)
         self.frames = 0
         self.session = ""
         self._taking: asyncio.Task[None] | None = None
@@ -69,6 +92,14 @@ class Caller:
         await self.peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         self._taking = asyncio.create_task(self._take(self._transceiver.receiver.track))
         await until(lambda: self.peer.connectionState == "connected")
+
+    async def ask(self, message: str | bytes) -> str | bytes:
+        """What is answered on the channel."""
+        assert self.channel is not None
+        await until(lambda: self.channel is not None and self.channel.readyState == "open")
+        self.channel.send(message)
+        async with asyncio.timeout(WAIT_S):
+            return await self.said.get()
 
     async def stats(self) -> RTCStatsReport:
         """What it says of both directions."""
@@ -160,3 +191,62 @@ async def test_it_and_a_session_of_ours_hear_each_other_in_one_call_under_their_
         finally:
             await ours.close()
             await caller.close()
+
+
+class Page(NamedTuple):
+    """How a document's page is asked for, or brought, on a channel, and what is answered."""
+
+    kind: Kind
+    caller: Caller
+
+    async def __call__(self, value: bytes) -> bytes:
+        answer = await self.caller.ask(bytes((self.kind,)) + value)
+        assert isinstance(answer, bytes) and answer[0] == self.kind
+        return answer[1:]
+
+
+async def test_over_its_data_channel_it_is_told_books_and_facts_and_hands_a_report_in() -> None:
+    reports: list[Report] = []
+    stand_in = StandIn(MEDIA_ONLY, facts=lambda: FACTS, received=reports.append, associate=sctp.associate)
+    async with stand_in:
+        assert stand_in.ready is not None
+        keys = stand_in.ready.pairing.keys
+        caller = Caller(stand_in.ready, "doctor")
+        try:
+            await caller.connect("u")
+            assert await caller.ask("ping") == "pong"
+            books = json.loads(await caller.ask("books"))
+            (session,) = books["sessions"]
+            (path,) = session["paths"]
+            assert (books["run"], session["session"], path["transport"]) == (keys.run, caller.session, "udp")
+            assert path["dtls_in"] > 0
+
+            reader, ask, bring = PageReader(), Page(Kind.ASK, caller), Page(Kind.BRING, caller)
+            for page in range(2):
+                if page in reader.missing():
+                    reader.feed(await ask(documents.pack_request(Document.FACTS, page)))
+            assert envelope.open_facts(reader.whole(), keys) == FACTS
+
+            report = structs.replace(failing_report(), metadata=NOISE)
+            sealed = envelope.seal_report(report, keys, secrets.token_bytes(NONCE_BYTES))
+            *most, last = [documents.pack_page(Document.REPORT, page) for page in pages_of(sealed)]
+            assert len(most) > 2
+            assert [await bring(page) for page in most] == [b""] * len(most)
+            assert await bring(last) == documents.RECEIPT
+            assert reports == [report]
+        finally:
+            await caller.close()
+
+
+async def test_a_message_of_many_packets_reaches_it_whole() -> None:
+    async with StandIn(MEDIA_ONLY, associate=sctp.associate) as stand_in:
+        assert stand_in.ready is not None
+        stand_in._sfu._past += [SessionBooks(session=f"past {n}", failure="f" * 200) for n in range(200)]
+        caller = Caller(stand_in.ready, "doctor")
+        try:
+            await caller.connect("u")
+            text = await caller.ask("books")
+        finally:
+            await caller.close()
+    assert isinstance(text, str) and MESSAGE_MAX_BYTES // 3 < len(text) <= MESSAGE_MAX_BYTES
+    assert json.loads(text)["sessions"][-1]["session"] == caller.session

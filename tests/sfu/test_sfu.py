@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,17 +15,19 @@ from calls_doctor.model.flow import Transport
 from calls_doctor.net.peer import CallFailed, Peer
 from calls_doctor.net.sockets import open_tcp, open_udp
 from calls_doctor.sfu import sfu as sfu_module
+from calls_doctor.sfu.session import FORWARDED_BURST_BYTES, FORWARDED_BYTES_PER_S
 from calls_doctor.sfu.sfu import BOOKS_MAX, SESSIONS_MAX, Sfu
 from calls_doctor.standin.launch import Ready
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire import ice, stun
-from calls_doctor.wire.connection import SessionSettings
+from calls_doctor.wire.connection import DataReceived, Event, SessionSettings
 from calls_doctor.wire.direct import NO_CERTIFICATE, compose, nonce
 from calls_doctor.wire.dtls import Certificate
 from calls_doctor.wire.framing import frame
+from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.rate_limit import ANSWERS_BURST
 from calls_doctor.wire.stun import Message, MessageClass, Method
-from tests.servers.media_host import media_host, paired, stranger
+from tests.servers.media_host import MEDIA_ONLY, media_host, paired, stranger
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp, eventually, rest_of
 
@@ -384,3 +386,105 @@ async def test_closing_says_good_bye_to_peers_and_frees_the_port() -> None:
     with pytest.raises(Exception, match="far end ended the session"):
         await peer.talk(1.0, 50)
     await peer.close()
+
+
+class Recorded:
+    """An association that says everything back."""
+
+    def __init__(self, send: Callable[[bytes], None], _desk: Desk) -> None:
+        self.send, self.packets, self.closed = send, list[bytes](), 0
+
+    def receive(self, packet: bytes) -> None:
+        self.packets.append(packet)
+        self.send(packet)
+
+    def close(self) -> None:
+        self.closed += 1
+        self.send(b"good-bye")
+
+
+class Said(Peer):
+    """A peer that keeps the data that comes."""
+
+    def __init__(self, settings: SessionSettings) -> None:
+        super().__init__(settings, secrets.token_bytes)
+        self.data: list[bytes] = []
+
+    def say(self, data: bytes) -> None:
+        self._connection.send_data(data, self._loop.time())
+        self._go_on()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, DataReceived):
+            self.data.append(event.data)
+        super()._take(event)
+
+
+@asynccontextmanager
+async def associated() -> AsyncIterator[tuple[Sfu, Said, list[Recorded]]]:
+    """A connected peer, and the associations that were made for it."""
+    made: list[Recorded] = []
+
+    def associate(send: Callable[[bytes], None], desk: Desk) -> Recorded:
+        made.append(Recorded(send, desk))
+        return made[-1]
+
+    async with StandIn(MEDIA_ONLY, associate=associate) as stand_in:
+        host = paired(stand_in.ready)
+        peer = Said(host.session_settings("u"))
+        await peer.connect(await host.opener(Transport.UDP)(peer), 3.0)
+        try:
+            yield stand_in._sfu, peer, made
+        finally:
+            await peer.close()
+
+
+async def test_data_reaches_one_association_of_the_session_and_what_it_says_goes_back() -> None:
+    async with associated() as (_, peer, made):
+        assert not made, "none before data comes"
+        peer.say(b"one")
+        peer.say(b"two")
+        await eventually(lambda: peer.data == [b"one", b"two"])
+        (association,) = made
+        assert association.packets == [b"one", b"two"]
+        association.send(b"by its own timer")
+        await eventually(lambda: len(peer.data) == 3)
+        await peer.close()
+        await eventually(lambda: association.closed == 1)
+        association.send(b"too late")
+
+
+async def test_an_association_ends_before_its_session_when_the_port_is_closed() -> None:
+    async with associated() as (sfu, peer, made):
+        peer.say(b"one")
+        await eventually(lambda: bool(peer.data))
+        await sfu.close()
+        await eventually(lambda: peer.data == [b"one", b"good-bye"])
+        assert made[0].closed == 1
+
+
+async def test_data_counts_against_what_a_session_may_cause_both_ways() -> None:
+    packet = bytes(1000)
+    async with associated() as (sfu, peer, made):
+        loop = asyncio.get_running_loop()
+        (session,) = sfu._sessions.values()
+        began_s = session._filled_at
+        for _ in range(2 * FORWARDED_BURST_BYTES // len(packet)):
+            peer.say(packet)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        allowed_bytes = FORWARDED_BURST_BYTES + (loop.time() - began_s) * FORWARDED_BYTES_PER_S
+        assert 100 < len(made[0].packets) + len(peer.data) <= allowed_bytes / len(packet)
+
+
+async def test_without_associations_data_is_met_with_silence() -> None:
+    async with running() as (_, sfu, ready):
+        host = paired(ready)
+        peer = Said(host.session_settings("u"))
+        await peer.connect(await host.opener(Transport.UDP)(peer), 3.0)
+        before = sfu.books()[0].paths[0].dtls_in
+        peer.say(b"one")
+        await eventually(lambda: sfu.books()[0].paths[0].dtls_in > before)
+        assert peer.data == []
+        await peer.talk(0.1, 50)
+        await peer.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
+from aiortc.rtcsctptransport import InitChunk, serialize_packet
 from msgspec import structs
 
 from calls_doctor.model.flow import Transport
@@ -15,7 +17,9 @@ from calls_doctor.model.site import MediaAddress, ServerUri, Site
 from calls_doctor.net import documents_client, resolver
 from calls_doctor.net.local_ports import can_bind
 from calls_doctor.net.paired import PairedHost
+from calls_doctor.net.sctp import PORT
 from calls_doctor.standin import serving as serving_module
+from calls_doctor.standin.desk import ReportDesk
 from calls_doctor.standin.serving import Served, Serving
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
@@ -169,3 +173,16 @@ async def test_it_stands_for_what_it_was_asked_for() -> None:
     async with standing(None, "media", local=(HOST, OTHER_LOOPBACK)) as serving:
         assert [link.address for link in serving.links()] == [HOST, OTHER_LOOPBACK]
     assert serving.facts() is None, "it stands no more"
+
+
+async def test_data_channels_are_answered_and_loaded_before_anybody_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, serving_module.DATA_CHANNELS, raising=False)
+    async with standing() as serving:
+        assert serving_module.DATA_CHANNELS in sys.modules
+        associate = serving._stand_in._sfu._associate
+        assert associate is not None
+        packets: list[bytes] = []
+        association = associate(packets.append, ReportDesk(Keys(bytes(16)), serving.books, serving.facts, print))
+        association.receive(serialize_packet(PORT, PORT, 0, InitChunk(0, bytes(16))))
+        assert len(packets) == 1
+        association.close()

@@ -1,0 +1,150 @@
+"""Our end of an SCTP association with data channels (RFC 8261, RFC 8831, RFC 8832): aiortc's, behind bounds of ours.
+
+It only answers: it begins no association and opens no channel, and keeps no timer until the far end has shown its
+cookie. aiortc trusts its peer, and whoever holds a link may be one, so every packet is looked at before aiortc sees it,
+and whatever grows beyond what an honest client needs ends the association. Importing this file takes a third of a
+second, so whoever uses it does so inside a function.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Coroutine
+from typing import cast
+
+from aiortc import RTCDataChannel, RTCDtlsTransport, RTCSctpTransport
+from aiortc.rtcsctptransport import Chunk
+
+from calls_doctor.wire.data_channel import MESSAGE_MAX_BYTES, Conversation
+from calls_doctor.wire.dtls import DATA_MAX_BYTES
+from calls_doctor.wire.ice_lite import Desk
+from calls_doctor.wire.sctp_packet import is_sound
+
+PORT = 5000
+"""Both ends', as our answers announce it (a=sctp-port)."""
+WINDOW_BYTES = 2 * MESSAGE_MAX_BYTES
+"""What may come of messages that are not whole yet."""
+UNFINISHED_CHUNKS_MAX = 128
+MISORDERED_MAX = 256
+STREAMS_MAX = 16
+CHANNELS_MAX = 4
+PENDING_MAX_BYTES = MESSAGE_MAX_BYTES
+"""Of answers that the far end has not made room for; it gets no more until it has."""
+_BROKEN = (AssertionError, AttributeError, LookupError, TypeError, ValueError, struct.error)
+"""What aiortc raises where chunks come that its state has no place for."""
+
+
+class _Excess(ValueError):
+    """The far end wants more than there is for it."""
+
+
+class _Dtls:
+    """What aiortc's SCTP asks of the DTLS transport below it."""
+
+    state = "connected"
+    _role = "server"
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+
+    def _register_data_receiver(self, receiver: RTCSctpTransport) -> None:
+        """Its packets come through `Association.receive`."""
+
+    def _unregister_data_receiver(self, receiver: RTCSctpTransport) -> None:
+        """None is registered."""
+
+    async def _send_data(self, data: bytes) -> None:
+        """Never waits, so that a packet is handled to its end in one step."""
+        if len(data) <= DATA_MAX_BYTES:  # a HEARTBEAT of the far end's may ask for more
+            self._send(data)
+
+
+class _Sctp(RTCSctpTransport):
+    """aiortc's, with an end to what it keeps."""
+
+    def __init__(self, dtls: _Dtls) -> None:
+        super().__init__(cast(RTCDtlsTransport, dtls), PORT)  # it has all that is used of one
+        self._advertised_rwnd = WINDOW_BYTES
+
+    @property
+    def pending_bytes(self) -> int:
+        """Of messages that are still to be cut into packets."""
+        return sum(channel.bufferedAmount for channel in self._data_channels.values())
+
+    async def _init(self) -> None:
+        """The far end begins, as it does even where both might (RFC 8841 section 9.3)."""
+
+    async def _receive_chunk(self, chunk: Chunk) -> None:
+        await super()._receive_chunk(chunk)
+        if (
+            self._advertised_rwnd < 0
+            or sum(len(stream.reassembly) for stream in self._inbound_streams.values()) > UNFINISHED_CHUNKS_MAX
+            or len(self._sack_misordered) > MISORDERED_MAX
+            or len(self._inbound_streams) > STREAMS_MAX
+            or len(self._data_channels) > CHANNELS_MAX
+        ):
+            raise _Excess
+
+    def _set_state(self, state: RTCSctpTransport.State) -> None:
+        if state is self.State.CLOSED:  # what is queued would start a timer again
+            self._forward_tsn_chunk = None
+            self._sent_queue.clear()
+            self._outbound_queue.clear()
+        super()._set_state(state)
+
+
+class Association:
+    """`send` takes one packet (at most DATA_MAX_BYTES) for DTLS; `answer` gives what a message is answered, or None.
+
+    Needs a running loop, for its timers. Nothing that the far end sends raises.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], answer: Callable[[str | bytes], str | bytes | None]) -> None:
+        self._answer = answer
+        self._sctp = _Sctp(_Dtls(send))
+        self._sctp.add_listener("datachannel", self._opened)
+        _finish(self._sctp.start(None, PORT))
+
+    @property
+    def closed(self) -> bool:
+        """True once either end has ended it, or the far end has broken it."""
+        return self._sctp.state == "closed"
+
+    def receive(self, packet: bytes) -> None:
+        """Takes one packet, as DTLS application data brought it."""
+        if self.closed or not is_sound(packet):
+            return
+        try:
+            _finish(self._sctp._handle_data(packet))
+        except _BROKEN:
+            self.close()
+
+    def close(self) -> None:
+        """Tells the far end (ABORT), and stops the timers."""
+        if not self.closed:
+            _finish(self._sctp.stop())
+
+    def _opened(self, channel: RTCDataChannel) -> None:
+        def received(message: str | bytes) -> None:
+            if channel.readyState != "open" or self._sctp.pending_bytes > PENDING_MAX_BYTES:
+                return
+            said = self._answer(message)
+            if said is not None:
+                channel.send(said)
+
+        channel.add_listener("message", received)
+
+
+def associate(send: Callable[[bytes], None], desk: Desk) -> Association:
+    """One at whose channels the desk is asked (wire/data_channel.py)."""
+    return Association(send, Conversation(desk).answer)
+
+
+def _finish(steps: Coroutine[object, None, None]) -> None:
+    """Runs what is written as a coroutine but has nothing to wait for."""
+    try:
+        steps.send(None)
+    except StopIteration:
+        return
+    steps.close()
+    raise RuntimeError("SCTP waits for something")
