@@ -30,7 +30,7 @@ def merged(
     """One report of several vantages' and one diagnosis drawn from all; `books` are those of a stand-in that collected
     them, `peer` is that stand-in's HOST:PORT. Raises UsageError."""
     reports = sorted(reports, key=lambda one: (one.started, one.run_id))
-    found = merge([*reports, _collected(books)] if books else reports)
+    found = merge([*reports, collected(books)] if books else reports)
     found = replace(found, checks=[_reworded(one) for one in found.checks])
     phases = {one.phase for one in reports}
     phase = next((one for one in PHASES_MERGED if one in phases), Phase.PRE)
@@ -83,7 +83,7 @@ def _reworded(result: CheckResult) -> CheckResult:
         return result
 
 
-def _collected(books: RunBooks) -> Report:
+def collected(books: RunBooks) -> Report:
     """A stand-in's own part: its books, and one row of its whole run, by which it is known that they are complete."""
     whole = {
         "run_id": books.run, "end": "far", "session": WHOLE_RUN, "flow": "the whole run", "probes": 0,

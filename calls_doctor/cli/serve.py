@@ -42,6 +42,15 @@ EXAMPLES = (
     metavar="media|api|turn",
     help="What to stand in for; turn is a STUN responder. Repeatable; media, and api where the mode has an rtcd.",
 )
+@option(
+    WHERE,
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="LINK",
+    help="The link of another stand-in whose run this one joins: it gets the reports that come in here, and the books "
+    "at the end. - reads it from standard input, @FILE from a file.",
+)
 @option(PORTS, "--media-port", default=0, metavar="PORT", help="UDP and TCP; 8443, or the site file's.")
 @option(PORTS, "--api-port", default=8045, metavar="PORT", show_default=True, help="rtcd's API.")
 @option(PORTS, "--turn-port", default=3478, metavar="PORT", show_default=True, help="STUN.")

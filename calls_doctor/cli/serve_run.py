@@ -7,6 +7,7 @@ import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any  # click hands over its options by name
 
@@ -25,9 +26,11 @@ from calls_doctor.modes import WITHOUT_RTCD
 from calls_doctor.net.local_ports import can_bind, local_addresses, port_owner
 from calls_doctor.site import options
 from calls_doctor.site.environment import PEER
-from calls_doctor.site.gather import gather
+from calls_doctor.site.gather import gather, links_of
 from calls_doctor.site.request import Request
+from calls_doctor.standin.joining import Joining
 from calls_doctor.standin.serving import Served, Serving
+from calls_doctor.wire.direct import Link
 from checks import CHECKS
 from reports import FORMATS
 
@@ -43,7 +46,8 @@ def run(asked: dict[str, Any]) -> int:
     duration_s = None if asked["duration"] == FOREVER else options.duration_s(asked["duration"], "--for", minimum_s=1.0)
     served = _served(asked)
     _refuse_taken_ports(served)
-    collected = run_interruptible(_serve(served, duration_s, once=asked["once"]))
+    links, _ = links_of(asked["peers"], {})
+    collected = run_interruptible(_serve(served, duration_s, links, once=asked["once"]))
     if targets:
         merged = merging.merged(collected.reports, collected.books, served.site, collected.peer)
         out.write(lambda name, how: FORMATS[name](merged, how), targets, out.style_for(sys.stdout, no_color=True))
@@ -60,19 +64,24 @@ class _Collected:
     """HOST:PORT, "" where it never stood."""
 
 
-async def _serve(served: Served, duration_s: float | None, *, once: bool) -> _Collected:
+async def _serve(served: Served, duration_s: float | None, links: Sequence[Link], *, once: bool) -> _Collected:
     """Until the time is up, the first report has come (`once`), or somebody ends it."""
     came = asyncio.Event()
 
     def heard(report: Report) -> None:
+        if not report.vantages:
+            _tell("the books of a stand-in that joined have come")
+            return
         came.set()
+        joining.add(report)
         _tell(f"{_vantages(report)}: {report.verdict}" + "".join(f"; {one.cause}" for one in report.diagnosis))
         _tell_what_is_missing(serving)
 
-    serving = Serving(served, heard)
+    serving, joining = Serving(served, heard), Joining(links, _tell)
     try:
         async with serving:
             _print_links(serving)
+            joining.greet()
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(duration_s):
                     await (came.wait() if once else asyncio.Event().wait())
@@ -80,7 +89,10 @@ async def _serve(served: Served, duration_s: float | None, *, once: bool) -> _Co
             books = serving.books()
             if books.foreign_runs or books.bad_integrity:
                 _tell(f"{books.foreign_runs} requests with another run's link, {books.bad_integrity} with a wrong key")
-            return _Collected(serving.reports, books, serving.links()[0].shown)
+            collected = _Collected(serving.reports, books, serving.links()[0].shown)
+        with contextlib.suppress(asyncio.CancelledError):  # what was collected is written all the same
+            await joining.end(merging.collected(books))  # complete now: this stand-in is no more
+        return collected
     except OSError as error:
         raise UsageError(f"the stand-in could not start: {error.strerror or error}") from None
     except asyncio.CancelledError:  # ended before it stood

@@ -14,31 +14,47 @@ from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
+from calls_doctor.wire.direct import RUN_CHARS
 
 Groups = Mapping[str, list[CheckResult]]
 """HOST:PORT of a media host -> all results that say something of it, those that are about no host among them."""
 
 
 def by_host(results: Sequence[CheckResult]) -> Groups:
-    """One group, named "", where no vantage tested several hosts.
+    """One group, named "", where all is about one host as far as anybody can tell.
 
-    A vantage that tested one alone belongs to that one's group; where the host is none of those, to each.
+    A vantage that tested one host alone belongs to that one's group: the host of the same name, or where a stand-in
+    with the same key answers. Where nothing tells which it is, it belongs to each.
     """
-    hosts = dict.fromkeys(r.host for r in results if r.host and r.status is not Status.SKIP)
-    if not hosts:
+    runs: dict[str, set[str]] = {}
+    for r in results:
+        if r.host and r.status is not Status.SKIP:
+            runs.setdefault(r.host, set()).add(_run(r))
+    alone = {r.vantage: r for check in (TCP_ECHO, UDP_ECHO) for r in results if r.id == check and not r.host}
+    belongs: dict[str, str] = {}
+    for vantage, echo in sorted(alone.items(), key=lambda one: not _run(one[1])):
+        name, run = _asked(echo), _run(echo)
+        if name not in runs:
+            name = next((host for host, seen in runs.items() if run and run in seen), name if run else "")
+        if name:
+            runs.setdefault(name, set()).add(run)
+            belongs[vantage] = name
+    if len(runs) < 2:
         return {"": list(results)}
-    alone = {r.vantage: name for r in results if not r.host and (name := _asked(r)) in hosts}
     return {
-        host: [r for r in results if r.host == host or (not r.host and alone.get(r.vantage, host) == host)]
-        for host in hosts
+        host: [r for r in results if r.host == host or (not r.host and belongs.get(r.vantage, host) == host)]
+        for host in runs
     }
 
 
-def _asked(result: CheckResult) -> str:
-    """The media host that an echo of a vantage that tested one alone was about."""
-    if result.id not in (UDP_ECHO, TCP_ECHO):
-        return ""
-    host, port = host_and_port(result.target)
+def _run(result: CheckResult) -> str:
+    """The run of the stand-in that was asked, which tells two hosts apart; "" where no session with it is known."""
+    return str(result.evidence.get("session") or "")[:RUN_CHARS]
+
+
+def _asked(echo: CheckResult) -> str:
+    """The media host as a result of several would name it."""
+    host, port = host_and_port(echo.target)
     return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 

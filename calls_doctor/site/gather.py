@@ -57,7 +57,7 @@ def gather(request: Request, environment: Mapping[str, str]) -> Gathered:
     """
     if request.self_test and (request.peers or request.site or _names_something(request) or request.mode):
         raise UsageError("--self-test tests this machine against itself; leave out what names something else")
-    links, link_origin = ((), "") if request.self_test else _links(request.peers, environment)
+    links, link_origin = ((), "") if request.self_test else links_of(request.peers, environment)
     settings = _settings(request, links, link_origin)
     told = {name: setting.value for name, setting in settings.items()}
     site = _site(request, told, links)
@@ -186,7 +186,7 @@ def _phase(text: str, *, paired: bool) -> Phase:
     return Phase.PRE if paired else Phase.UNDETERMINED
 
 
-def _links(texts: tuple[str, ...], environment: Mapping[str, str]) -> tuple[tuple[Link, ...], str]:
+def links_of(texts: tuple[str, ...], environment: Mapping[str, str]) -> tuple[tuple[Link, ...], str]:
     """The pairing links and where they came from. An option goes before the environment."""
     origin = "--peer" if texts else env.PEER
     words = [word for text in texts for word in _words(text)] if texts else env.peers(environment)

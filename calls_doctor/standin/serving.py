@@ -60,7 +60,7 @@ class Serving:
     def __init__(self, served: Served, heard: Callable[[Report], None]) -> None:
         self._served, self._heard = served, heard
         self.reports: list[Report] = []
-        """One for each vantage, the latest."""
+        """One for each run, the latest."""
         self._stun: list[StunSeen] = []
         self._resolved: dict[str, list[str]] = {}
         self._reaches: list[Reach] = []
@@ -128,9 +128,10 @@ class Serving:
         )
 
     def _received(self, report: Report) -> None:
-        vantages = {(one.id, one.started) for one in report.vantages}
-        self.reports = [r for r in self.reports if not vantages & {(one.id, one.started) for one in r.vantages}]
-        self.reports = [*self.reports, report][-REPORTS_MAX:]
+        """The latest of each run; what came by two ways, from the caller and from a stand-in that joined, is one."""
+        if report in self.reports:
+            return
+        self.reports = [*(one for one in self.reports if not _is_later(report, one)), report][-REPORTS_MAX:]
         self._heard(report)
 
     async def _look_up(self, limit_s: float) -> None:
@@ -169,6 +170,12 @@ def _associate(send: Callable[[bytes], None], desk: Desk) -> Association:
     from calls_doctor.net.sctp import associate
 
     return associate(send, desk)
+
+
+def _is_later(report: Report, earlier: Report) -> bool:
+    """The same run, which has grown: it holds all that the earlier one does."""
+    here, there = ({(one.id, one.started) for one in each.vantages} for each in (report, earlier))
+    return report.run_id == earlier.run_id and there <= here
 
 
 async def _addresses(name: str) -> list[str]:

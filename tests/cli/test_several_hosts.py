@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cli.command_line import calls_doctor
-from tests.cli.test_serve import ended, serve
+from tests.cli.test_serve import ended, key_of, serve
 
 FIRST, SECOND = "127.0.0.1", "127.0.0.2"
 ONLY = [word for check in ("port.rtc-udp-echo", "port.rtc-tcp-echo", "media.call-udp") for word in ("--only", check)]
@@ -77,3 +77,41 @@ def test_a_host_of_the_site_that_no_key_belongs_to_is_a_skip(free_port: Callable
     assert report["diagnosis"] == []
     steps = {step["step"]: step["verdict"] for step in report["guide"]}
     assert steps["1.6.1"] == "not tested", "a step is passed at every node or not at all"
+
+
+def test_a_stand_in_that_joins_brings_its_callers_and_its_books(free_port: Callable[[], int], tmp_path: Path) -> None:
+    """Two hosts, two callers, each with the link of one host: the first stand-in's report shows both."""
+    port, kept = free_port(), tmp_path / "all.json"
+    with serve(*ports(FIRST, port), "-o", str(kept)) as (one, link):
+        with serve(*ports(SECOND, port), "--peer", str(link)) as (other, second):
+            assert key_of(link) != key_of(second)
+            for label, peer in (("Berlin", link), ("London", second)):
+                arguments = ("--label", label, "--media-time", "0.3", "--only", "port.rtc-udp-echo")
+                assert calls_doctor("check", "--peer", str(peer), *arguments).code == 0
+            other.send_signal(signal.SIGINT)
+            code, _, joined = ended(other)
+        one.send_signal(signal.SIGINT)
+        first_code, _, told = ended(one)
+    assert (code, first_code) == (0, 0), joined + told
+    assert f"joined the run of {FIRST}:{port}" in joined and "Traceback" not in joined + told
+    assert "client London: ok" in told and "the books of a stand-in that joined have come" in told
+    merged = json.loads(kept.read_text())
+    assert [vantage["label"] for vantage in merged["vantages"]] == ["Berlin", "London"]
+    whole = [row for row in merged["books"] if row["end"] == "far" and row["session"] == ""]
+    assert len({row["run_id"] for row in whole}) == 2, "both hosts kept books of their whole run"
+    assert not any(key_of(each) in kept.read_text() for each in (link, second))
+
+
+def test_a_stand_in_that_cannot_join_says_so_and_serves_on(free_port: Callable[[], int], tmp_path: Path) -> None:
+    port, kept = free_port(), tmp_path / "own.json"
+    with serve(*ports(FIRST, port)) as (one, link):
+        one.send_signal(signal.SIGINT)
+        ended(one)
+    with serve(*ports(SECOND, port), "--peer", str(link), "--once", "-o", str(kept)) as (other, second):
+        told = calls_doctor("check", "--peer", str(second), "--media-time", "0.3", "--only", "port.rtc-udp-echo")
+        code, _, err = ended(other)
+    assert (told.code, code) == (0, 0)
+    assert f"{FIRST}:{port} is not reached from here; serving all the same" in err
+    assert f"not all of this run arrived at {FIRST}:{port}" in err
+    assert len(json.loads(kept.read_text())["vantages"]) == 1
+    assert calls_doctor("serve", "--peer", "calls-doctor://nonsense").code == 2

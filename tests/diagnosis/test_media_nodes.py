@@ -94,3 +94,31 @@ def test_a_host_that_answers_over_tcp_is_diagnosed_by_itself() -> None:
 def test_well_hosts_have_no_cause_and_one_host_is_never_compared() -> None:
     assert diagnosed(*at(A, f.good_echoes()), *at(B, f.good_echoes())) == []
     assert node_unreachable(Evidence(Phase.PRE, shut())) is None
+
+
+def asked(vantage: str, host: str, run: str, results: list[CheckResult]) -> list[CheckResult]:
+    """The same results of a caller who tested this host alone, with a stand-in's run behind it."""
+    found = [structs.replace(one, host="") for one in at(host, results, vantage)]
+    return [
+        structs.replace(one, evidence=one.evidence | {"session": f"{run}uxxxxxxxx" if run else ""}) for one in found
+    ]
+
+
+def test_two_callers_with_two_stand_ins_speak_of_two_hosts() -> None:
+    """Berlin's own host is silent; that London reaches another one is nothing against Berlin's network."""
+    results = [*asked("Berlin", A, "RunOfA00", shut()), *asked("London", B, "RunOfB00", f.good_echoes())]
+    places = [f.here("Berlin", address="192.0.2.1"), f.here("London", address="198.51.100.1")]
+    found = conclusion.diagnosis(Site(phase=Phase.PRE), results, places)
+    assert [one.cause for one in found] == [
+        one.cause for one in conclusion.diagnosis(Site(phase=Phase.PRE), results[:2], places[:1])
+    ]
+    assert "client.port-blocked" not in {one.cause for one in found}
+    assert {one.host for one in found} == {A}
+
+
+def test_one_stand_in_at_two_addresses_is_one_host_and_so_is_one_address_with_two_runs() -> None:
+    same_run = [*asked("Berlin", A, "RunOfA00", shut()), *asked("London", B, "RunOfA00", f.good_echoes())]
+    same_name = [*asked("Berlin", A, "RunOfA00", shut()), *asked("London", A, "RunOfA11", f.good_echoes())]
+    unknown = [*asked("Berlin", A, "RunOfA00", shut()), *asked("London", B, "", f.good_echoes())]
+    for results in (same_run, same_name, unknown):
+        assert list(by_host(results)) == [""]

@@ -134,6 +134,19 @@ async def test_a_vantage_that_reports_again_counts_once_and_another_beside_it() 
     assert heard == [first, again, healthy_report()]
 
 
+async def test_a_growing_report_replaces_itself_and_never_those_of_one_vantage() -> None:
+    """As a stand-in that joined hands them in: what is in both counts once when they are merged."""
+    heard: list[Report] = []
+    single, other = failing_report(), healthy_report()
+    merged = structs.replace(single, run_id="a stand-in's", checks=[])
+    grown = structs.replace(merged, vantages=[*single.vantages, *other.vantages])
+    async with Serving(served(), heard.append) as serving:
+        for report in (single, other, merged, grown, single):
+            assert await client(serving).hand_in(report)
+        assert serving.reports == [single, other, grown]
+    assert heard == [single, other, merged, grown], "what came by a second way is no news"
+
+
 async def test_what_stun_says_of_the_media_port_is_told_and_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loopback that is not 127.* does not exist, so the one rule that leaves it out is switched off."""
     monkeypatch.setattr(serving_module, "_asks_stun", lambda address: "." in address)
