@@ -64,7 +64,9 @@ def bound_tcp(host: str, port: int) -> socket.socket:
 
 
 def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+    # Named, the protocol makes asyncio set TCP_NODELAY on what is accepted; it leaves a socket of protocol 0 alone.
+    protocol = socket.IPPROTO_TCP if kind is socket.SOCK_STREAM else 0
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind, protocol)
     try:
         sock.setblocking(False)
         if kind is socket.SOCK_STREAM:

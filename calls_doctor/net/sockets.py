@@ -161,7 +161,9 @@ def shown(address: Address) -> str:
 def _socket(remote: Address, kind: socket.SocketKind, what: str) -> socket.socket:
     version = ipaddress.ip_address(remote[0].split("%")[0]).version
     try:
-        sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, kind)
+        # Named, the protocol makes asyncio set TCP_NODELAY; it leaves a socket of protocol 0 alone.
+        protocol = socket.IPPROTO_TCP if kind is socket.SOCK_STREAM else 0
+        sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, kind, protocol)
     except OSError as error:
         raise _trouble_of(error, what) from None
     sock.setblocking(False)

@@ -80,3 +80,23 @@ async def test_what_cannot_be_sent_is_lost() -> None:
         sock.send(data, to)
     sock.close()
     sock.send(b"x", ("127.0.0.1", 9))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_what_is_accepted_waits_for_no_acknowledgement(host: str) -> None:
+    """A packet of voice must not be held until the one before it is acknowledged (TCP_NODELAY)."""
+    accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        at_once = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        accepted.set_result(bool(at_once))
+        writer.close()
+
+    listening = bound_tcp(host, 0)
+    async with await asyncio.start_server(take, sock=listening):
+        _, writer = await asyncio.open_connection(*listening.getsockname()[:2])
+        try:
+            assert await accepted
+        finally:
+            writer.close()
+            await writer.wait_closed()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from calls_doctor.wire.framing import frame
 
 LOOPBACKS = ("127.0.0.1", "::1")
 TIMEOUT_S = 2.0
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 class Collector:
@@ -164,6 +167,33 @@ async def test_frames_cross_a_tcp_connection_in_any_pieces(host: str) -> None:
         channel.send(b"hello")
         assert await collector.packets.get() == b"hello"
     assert collector.troubles.empty()
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="the channel's descriptor is found by Linux's /proc")
+@pytest.mark.parametrize("host", LOOPBACKS)
+async def test_a_packet_over_tcp_waits_for_no_acknowledgement(host: str) -> None:
+    """A packet of voice must not be held until the one before it is acknowledged (TCP_NODELAY)."""
+
+    async def quiet(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with tcp_server(quiet, host) as server, opened(await open_tcp(server, Collector(), TIMEOUT_S)) as channel:
+        assert _at_once_by_local_address()[channel.path.local]
+
+
+def _at_once_by_local_address() -> dict[Address, bool]:
+    """TCP_NODELAY of every TCP socket of this process."""
+    found: dict[Address, bool] = {}
+    for one in DESCRIPTORS.iterdir():
+        try:
+            sock = socket.socket(fileno=os.dup(int(one.name)))
+        except OSError:  # no socket, or the descriptor that listed them
+            continue
+        with sock:
+            if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type is socket.SOCK_STREAM:
+                at_once = bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                found[sock.getsockname()[:2]] = at_once
+    return found
 
 
 async def test_a_closed_tcp_port_is_refused(free_port: Callable[[], int]) -> None:
