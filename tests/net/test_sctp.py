@@ -130,6 +130,21 @@ def ready() -> SctpClient:
     return client
 
 
+async def test_what_is_to_come_again_in_the_moment_of_closing_starts_no_timer() -> None:
+    client = ready()
+    client.send(client.data(TEXT, b"word"))
+    await asyncio.sleep(0)
+    kept = client.association._sctp
+    due = kept._t3_handle
+    assert due is not None, "nobody acknowledged the answer"
+    due.cancel()
+    kept._t3_expired()
+    client.association.close()
+    client.heard()
+    await asyncio.sleep(0)
+    assert kept._t3_handle is None and client.packets == []
+
+
 async def test_the_client_that_is_hostile_below_is_answered_where_it_is_honest() -> None:
     client = ready()
     client.heard()
