@@ -19,7 +19,7 @@ UNADMITTED_S = 10.0
 """How long a TCP connection may take to bring a frame that is admitted."""
 CONNECTIONS_MAX = 256
 UNADMITTED_MAX, UNADMITTED_PER_SOURCE_MAX = 128, 32
-"""So that strangers, however many, leave room for those who hold the key."""
+"""So that strangers, however many, leave room for those who hold the key: who waits longest gives way to who comes."""
 UNSENT_BYTES_MAX = 64 * 1024
 """What waits for a slow connection; beyond it packets are lost, as media is on UDP."""
 
@@ -54,14 +54,19 @@ class Mux(BoundPort["_Stream"]):
         if path in self.streams:
             self.streams[path].abort()
 
-    def room_for(self, address: str) -> bool:
-        """True where one more connection from this address may come."""
-        waiting = [source_of(path.remote[0]) for path, stream in self.streams.items() if not stream.admitted]
-        return (
-            len(self.streams) < CONNECTIONS_MAX
-            and len(waiting) < UNADMITTED_MAX
-            and waiting.count(source_of(address)) < UNADMITTED_PER_SOURCE_MAX
-        )
+    def make_room(self, address: str) -> bool:
+        """True where one more connection from this address may come. One that waits for its first frame gives way:
+        whoever holds the key brings it with the first packet, and strangers must not shut the door on that."""
+        waiting = {path: source_of(path.remote[0]) for path, stream in self.streams.items() if not stream.admitted}
+        same = [path for path, source in waiting.items() if source == source_of(address)]
+        if len(same) >= UNADMITTED_PER_SOURCE_MAX:
+            self._turn_away(same[0])
+        elif len(waiting) >= UNADMITTED_MAX:
+            self._turn_away(next(iter(waiting)))
+        return len(self.streams) < CONNECTIONS_MAX
+
+    def _turn_away(self, path: Path) -> None:
+        self.streams.pop(path).abort()
 
 
 class _Stream(BoundStream):
@@ -82,7 +87,7 @@ class _Stream(BoundStream):
         assert isinstance(transport, asyncio.Transport), "create_server gives streams"
         self._transport = transport
         local, remote = (transport.get_extra_info(name) for name in ("sockname", "peername"))
-        if not remote or not self._mux.room_for(remote[0]):  # gone already, or one too many
+        if not remote or not self._mux.make_room(remote[0]):  # gone already, or one too many
             transport.abort()
             return
         self._path = Path(Transport.TCP, (local[0], local[1]), (remote[0], remote[1]))

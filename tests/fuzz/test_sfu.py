@@ -18,6 +18,7 @@ from calls_doctor.standin.admission import Admission
 from calls_doctor.wire import stun
 from calls_doctor.wire.direct import NO_CERTIFICATE, Keys, compose
 from calls_doctor.wire.dtls import Certificate
+from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.stun import Message, MessageClass, Method
 from tests.servers.empty_desk import EmptyDesk
 
@@ -41,10 +42,10 @@ OWN, OTHER, FOREIGN = check(1), check(2, nonce="ijklmnop"), check(3, run="A" * 8
 class Door:
     """An SFU without a port, in which one session is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, desk: Desk | None = None) -> None:
         self.sent: list[tuple[Path, bytes]] = []
         self.admission = Admission(KEYS)
-        self.sfu = Sfu(self.admission, CERTIFICATE, EmptyDesk())
+        self.sfu = Sfu(self.admission, CERTIFICATE, desk or EmptyDesk())
         self.sfu._mux = Outbox(self.sfu, self.sent)
         self.now = 0.0
         assert self.sfu.receive(OWN, HOME, self.now)
