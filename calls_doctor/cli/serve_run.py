@@ -33,6 +33,7 @@ from calls_doctor.standin.serving import Served, Serving
 from calls_doctor.wire.direct import Link
 from checks import CHECKS
 from reports import FORMATS
+from reports.style import clean
 
 PARTS = ("media", "api", "turn")
 FOREVER = "forever"
@@ -180,4 +181,4 @@ def _vantages(report: Report) -> str:
 
 
 def _tell(text: str) -> None:
-    click.echo(f"calls-doctor: {text}", err=True)
+    click.echo(f"calls-doctor: {clean(text)}", err=True)

@@ -131,6 +131,14 @@ def test_a_link_of_another_run_is_said_to_be_that_and_blames_no_network(
     assert report["duration_s"] < 3.5
 
 
+def test_what_a_vantage_calls_itself_is_nothing_that_the_terminal_obeys(ports: tuple[str, ...]) -> None:
+    with serve(*ports, "--once") as (process, link):
+        calls_doctor("check", "--peer", str(link), "--only", "env.platform", "--label", "a\x1b]0;b\x07")
+        code, _, err = ended(process)
+    assert code == 0
+    assert "\x1b" not in err and "client a\\x1b]0;b\\x07: " in err
+
+
 def test_it_ends_by_itself_when_its_time_is_up(ports: tuple[str, ...], tmp_path: Path) -> None:
     kept = tmp_path / "all.json"
     with serve(*ports, "--for", "1s", "-o", str(kept)) as (process, link):
