@@ -121,7 +121,9 @@ class _Stream(BoundStream):
             self._mux.service.connection_lost(self._path, self._loop.time())
 
     def send(self, packet: bytes) -> None:
-        if self._transport is not None and self._transport.get_write_buffer_size() <= UNSENT_BYTES_MAX:
+        if self._transport is None or self._transport.is_closing():  # asyncio logs what is written to a lost connection
+            return
+        if self._transport.get_write_buffer_size() <= UNSENT_BYTES_MAX:
             self._transport.write(frame(packet))
 
     def abort(self) -> None:

@@ -106,7 +106,9 @@ class _Stream(BoundStream):
         self._listener.after()
 
     def send(self, packet: bytes) -> None:
-        if self._transport is not None and self._transport.get_write_buffer_size() <= UNSENT_BYTES_MAX:
+        if self._transport is None or self._transport.is_closing():  # asyncio logs what is written to a lost connection
+            return
+        if self._transport.get_write_buffer_size() <= UNSENT_BYTES_MAX:
             self._transport.write(packet)
 
     def abort(self) -> None:

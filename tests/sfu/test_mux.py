@@ -195,3 +195,17 @@ async def test_whoever_is_second_to_listen_closes_all_that_it_had() -> None:
             await start
     async with serving(HOST, OTHER, port=port):
         pass
+
+
+async def test_what_is_sent_to_a_connection_that_is_closing_is_lost_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving() as service, connected(service) as (reader, writer):
+        writer.write(frame(GOOD))
+        assert await next_frame(reader) == GOOD
+        path = service.packets[0][1]
+        stream = service.mux.streams[path]
+        stream.abort()
+        for _ in range(20):  # asyncio says something from the fifth on
+            stream.send(GOOD)
+    assert caplog.records == []

@@ -335,9 +335,6 @@ async def test_five_hundred_idle_connections_are_bounded_and_do_not_shut_others_
     async with running() as (_, sfu, ready):
         idle = [await asyncio.open_connection(HOST, ready.media_port) for _ in range(500)]
         await eventually(lambda: not (len(sfu._mux.streams) > 32))
-        for _, writer in idle[:40]:
-            writer.transport.abort()
-        await eventually(lambda: not (len(sfu._mux.streams) >= 32))
         heard = Heard()
         channel = await open_tcp((HOST, ready.media_port), heard, 2.0)
         channel.send(check(ready))
