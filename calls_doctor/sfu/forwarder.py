@@ -43,9 +43,14 @@ class Forwarder:
             if out is not None:
                 yield out
             return
+        passed_on: dict[int, bytes] = {}
+        """By payload type: most take the same."""
         for other in self._calls.get(grant.call, ()):
             if other is not sender:
-                passed_on = rewritten(packet, other.payload_type, grant.publishes_as)
-                out = other.connection.outgoing_rtp(passed_on, now)
+                copy = passed_on.get(other.payload_type)
+                if copy is None:
+                    copy = rewritten(packet, other.payload_type, grant.publishes_as)
+                    passed_on[other.payload_type] = copy
+                out = other.connection.outgoing_rtp(copy, now)
                 if out is not None:
                     yield out
