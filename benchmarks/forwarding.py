@@ -6,12 +6,13 @@ The clients, all in this process, are the same everywhere (benchmarks/participan
 system time of the SFU's process while the sender talked, what is divided by are the packets that the receivers
 decrypted: an SFU that loses does not gain by it. Each round has every SFU once, so that what else the machine does
 meets all; a ratio is of two measurements of one round. aiortc decodes and encodes, and is compared a second time at a
-rate that it can carry. Linux only.
+rate that it can carry. rtcd takes part where RTCD_BIN names its binary. Linux only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -21,6 +22,7 @@ from statistics import median
 from benchmarks.conference import at, cpu_s
 from benchmarks.participant import Participant
 from benchmarks.quality import Figure, record
+from benchmarks.rtcd_sfu import BINARY, rtcd
 from benchmarks.sfus import Sfu, aiortc, ours
 
 ROUNDS, RECEIVERS, PACKETS_PER_S, SPEECH_PACKETS_PER_S, DURATION_S = 3, 9, 800, 50, 5.0
@@ -123,9 +125,14 @@ async def _rounds(starts: Sequence[Start], packets_per_s: int, rounds: int) -> l
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints, writes down."""
     rounds = int(arguments[0]) if arguments else ROUNDS
-    fast = asyncio.run(_rounds([ours, aiortc], PACKETS_PER_S, rounds))
+    rtcds: list[Start] = [rtcd] if BINARY in os.environ else []
+    fast = asyncio.run(_rounds([ours, *rtcds, aiortc], PACKETS_PER_S, rounds))
     slow = asyncio.run(_rounds([ours, aiortc], SPEECH_PACKETS_PER_S, rounds))
-    return record(against("aiortc", fast, PACKETS_PER_S, 1), against("aiortc", slow, SPEECH_PACKETS_PER_S, 1))
+    return record(
+        *(against("rtcd", fast, PACKETS_PER_S, 1) for _ in rtcds),
+        against("aiortc", fast, PACKETS_PER_S, 1),
+        against("aiortc", slow, SPEECH_PACKETS_PER_S, 1),
+    )
 
 
 if __name__ == "__main__":

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
 from benchmarks.forwarding import RECEIVERS, Measured, Start, against, measured
+from benchmarks.rtcd_sfu import BINARY, rtcd
 from benchmarks.sfus import aiortc, ours
 
+STARTS: list[Start] = [ours, aiortc, *([rtcd] if BINARY in os.environ else [])]
 
-@pytest.mark.parametrize("start", [ours, aiortc])
+
+@pytest.mark.parametrize("start", STARTS)
 async def test_every_receiver_hears_every_packet_of_the_sender(start: Start) -> None:
     outcome = await measured(start, 50, 0.5)
     assert outcome.name == start.__name__
