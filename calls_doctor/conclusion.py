@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from msgspec import structs
 
 from calls_doctor.diagnosis import media_nodes
-from calls_doctor.diagnosis.cause import Cause, Evidence
+from calls_doctor.diagnosis.cause import BAD, Cause, Evidence
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.cover import diagnose, importance
-from calls_doctor.diagnosis.media_nodes import by_host, unreachable
+from calls_doctor.diagnosis.media_nodes import Groups, by_host, unreachable
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
@@ -42,10 +42,10 @@ def diagnosis(site: Site, results: Sequence[CheckResult], vantages: Sequence[Van
     left = {host: causes(of) for host, of in groups.items() if host not in gone}
     about = next(iter(gone)) if len(gone) == 1 else ""
     nodes = [structs.replace(one, host=about) for one in causes(results, media_nodes.CAUSES)]
-    return sorted([*nodes, *_joined(left)], key=importance)
+    return sorted([*nodes, *_joined(left, groups)], key=importance)
 
 
-def _joined(found: Mapping[str, list[Diagnosis]]) -> list[Diagnosis]:
+def _joined(found: Mapping[str, list[Diagnosis]], groups: Groups) -> list[Diagnosis]:
     """Every cause once: what is wrong with all hosts alike is about none of them, and the rest says about which."""
     kinds: dict[tuple[str, str], dict[str, Diagnosis]] = {}
     for host, causes in found.items():
@@ -53,14 +53,23 @@ def _joined(found: Mapping[str, list[Diagnosis]]) -> list[Diagnosis]:
             kinds.setdefault((one.cause, one.party), {})[host] = one
     joined = []
     for of in kinds.values():
-        if len(of) < len(found):
-            joined += [structs.replace(one, host=host) for host, one in of.items()]
+        if len(of) < len(groups):
+            named = (
+                structs.replace(one, host=host if _is_about(one, host, groups) else "") for host, one in of.items()
+            )
+            joined += list({(one.host, one.subject): one for one in named}.values())
             continue
         one = max(of.values(), key=importance)  # no surer than at the host where it is least sure
         subjects = list(dict.fromkeys(each.subject for each in of.values()))
         because = sorted({check for each in of.values() for check in each.because})
         joined.append(structs.replace(one, subject=", ".join(subjects), because=because))
     return joined
+
+
+def _is_about(one: Diagnosis, host: str, groups: Groups) -> bool:
+    """Whether anything that it explains is about this host, and not about all that were tested."""
+    shared = [r for r in groups[host] if all(r in results for results in groups.values())]
+    return any(r.id in one.because and r.status in BAD for r in groups[host] if r not in shared)
 
 
 def verdict(results: Sequence[CheckResult], specs: Sequence[CheckSpec], *, complete: bool = True) -> Verdict:

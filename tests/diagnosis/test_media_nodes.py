@@ -122,3 +122,15 @@ def test_one_stand_in_at_two_addresses_is_one_host_and_so_is_one_address_with_tw
     unknown = [*asked("Berlin", A, "RunOfA00", shut()), *asked("London", B, "", f.good_echoes())]
     for results in (same_run, same_name, unknown):
         assert list(by_host(results)) == [""]
+
+
+def test_a_cause_beside_a_host_that_is_gone_names_its_own_host_or_none() -> None:
+    """What is about no host is said once, whatever became of the hosts."""
+    refuses = f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "refused"))
+    stalled = [f.udp(f.SENT, arrived=f.SENT), f.tcp(trouble="silent", sent=0)]
+    found = diagnosed(refuses, *at(A, stalled), *at(B, shut()))
+    assert {(one.cause, one.host) for one in found} == {
+        ("media.node-unreachable", B), ("media.tcp-blocked", A), ("turn.not-running", ""),
+    }  # fmt: skip
+    both = diagnosed(refuses, *at(A, stalled), *at(B, f.good_echoes()))
+    assert {(one.cause, one.host) for one in both} == {("media.tcp-blocked", A), ("turn.not-running", "")}
