@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
-from calls_doctor.model.site import Phase
+from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import OTHER_CERTIFICATE, WAYS, CheckSpec, Context, no_link, no_tcp, no_turn, not_known_there
 
 if TYPE_CHECKING:
+    from calls_doctor.model.credentials import Credentials
     from calls_doctor.net.call import CallOutcome
     from calls_doctor.net.paired import ChannelOpener, PairedHost
+    from calls_doctor.net.turn_client import Allocation
 
 SESSIONS = 2
 NO_ROOM = 508
@@ -71,9 +73,12 @@ async def call_relay_probe(context: Context) -> Finding:
     try:
         async with AsyncExitStack() as stack:
             # Two sessions through one allocation would reach the far end from one address: one each.
-            allocations = [
-                await stack.enter_async_context(await relay.opened(uri, context.credentials)) for _ in range(SESSIONS)
-            ]
+            opening = (_opened(stack, uri, context.credentials) for _ in range(SESSIONS))
+            # All are waited for, so that each that was opened is given back.
+            opened = await asyncio.gather(*opening, return_exceptions=True)
+            if failed := next((one for one in opened if isinstance(one, BaseException)), None):
+                raise failed
+            allocations = [one for one in opened if not isinstance(one, BaseException)]
             finding = await _call(context, [paired.through(one) for one in allocations], "R")
     except (NetworkError, FarEndError, ProtocolError) as error:
         evidence: Evidence = {"stage": "allocate", "detail": str(error)}
@@ -81,6 +86,12 @@ async def call_relay_probe(context: Context) -> Finding:
             evidence["code"] = error.code
         finding = Finding(status=Status.FAIL, summary=f"fails at allocate: {error}", target=str(uri), evidence=evidence)
     return finding if context.site.phase is Phase.SELF_TEST else _as_fallback(finding)
+
+
+async def _opened(stack: AsyncExitStack, uri: ServerUri, credentials: Credentials) -> Allocation:
+    from calls_doctor.net import relay
+
+    return await stack.enter_async_context(await relay.opened(uri, credentials))
 
 
 def _paired(context: Context) -> PairedHost:
@@ -187,6 +198,7 @@ CHECKS = (
         probe=call_udp_probe,
         about_host=True,
         needs=("port.rtc-udp-echo",),
+        uses=("quality.mtu",),  # single probes come before any stream: large ones would disturb it on a thin link
         vantages=CALLERS,
         nothing_to_do=no_link,
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],

@@ -115,11 +115,6 @@ CHECKS = (
         probe=mtu_probe,
         about_host=True,
         needs=("port.rtc-udp-echo",),
-        uses=(
-            "media.call-udp",
-            "media.call-tcp",
-            "media.call-relay",
-        ),  # large packets would disturb them on a thin link
         vantages=CALLERS,
         phases=NETWORK_PHASES,
         nothing_to_do=no_link,
