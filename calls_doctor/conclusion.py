@@ -54,10 +54,9 @@ def _joined(found: Mapping[str, list[Diagnosis]], groups: Groups) -> list[Diagno
     joined = []
     for of in kinds.values():
         if len(of) < len(groups):
-            named = (
-                structs.replace(one, host=host if _is_about(one, host, groups) else "") for host, one in of.items()
-            )
-            joined += list({(one.host, one.subject): one for one in named}.values())
+            about = ((host if _is_about(one, host, groups) else "", one) for host, one in of.items())
+            named = {(host, one.subject): structs.replace(one, host=host) for host, one in about}
+            joined += list(named.values())
             continue
         one = max(of.values(), key=importance)  # no surer than at the host where it is least sure
         subjects = list(dict.fromkeys(each.subject for each in of.values()))

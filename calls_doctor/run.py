@@ -223,8 +223,9 @@ class _Run:
         if site.phase is not Phase.SELF_TEST:
             for name in await stand_ins.hand_in(report):
                 where = f" at {name}" if len(targets) > 1 else ""
-                said = f"no path brought this report to the stand-in{where}: save it (-o) and merge the files"
-                self._observer.said(said)
+                self._observer.said(
+                    f"no path brought this report to the stand-in{where}: save it (-o), merge the files"
+                )
         return report
 
     async def _targets(self, links: Sequence[Link], site: Site) -> Sequence[Target]:
@@ -235,14 +236,19 @@ class _Run:
 
         found = await media_hosts.find(links, site)
         self._hosts = [one.name for one in found.targets]
-        echo = next(spec for spec in CHECKS if spec.id == UDP_ECHO)
         if any(spec.id == UDP_ECHO for spec in self._plan.planned):
-            self._skipped = [
-                CheckResult(id=echo.id, title=echo.title, category=echo.category, status=Status.SKIP,
-                            vantage=self._vantage_id(), host=name, summary=why, guide_steps=list(echo.guide_steps))
-                for name, why in found.left_out.items()
-            ]  # fmt: skip
+            self._skipped = [self._skip(name, why, site) for name, why in found.left_out.items()]
         return found.targets
+
+    def _skip(self, name: str, why: str, site: Site) -> CheckResult:
+        """The echo of an address that is not tested. Only a host that the site names is a node of the guide's steps."""
+        echo = next(spec for spec in CHECKS if spec.id == UDP_ECHO)
+        hosts = site.settings["media.hosts"].value if "media.hosts" in site.settings else []
+        is_node = isinstance(hosts, list) and name.rpartition(":")[0].strip("[]") in hosts
+        return CheckResult(
+            id=echo.id, title=echo.title, category=echo.category, status=Status.SKIP, vantage=self._vantage_id(),
+            host=name, summary=why, guide_steps=list(echo.guide_steps) if is_node else [],
+        )  # fmt: skip
 
     async def _against_one(
         self, site: Site, credentials: Credentials, paired: PairedHost | None, others: Sequence[PairedHost]
@@ -263,9 +269,7 @@ class _Run:
                 near_books=self._near_books,
             )
 
-        planned, host = self._plan, ""
-        if len(self._hosts) > 1:
-            host = self._hosts[len(self._runners)]
+        planned, host = self._plan, self._hosts[len(self._runners)] if len(self._hosts) > 1 else ""
         if self._runners:
             about = tuple(spec for spec in planned.planned if spec.about_host)
             planned = replace(planned, planned=about, left_out=())
