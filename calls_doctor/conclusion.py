@@ -173,9 +173,11 @@ def _step_verdict(proving: Sequence[CheckResult]) -> GuideVerdict:
     return "passed" if statuses <= {Status.PASS} else "not tested"
 
 
-def not_tested(plan: CheckPlan) -> list[NotTested]:
-    """What was left out, and why."""
-    return [NotTested(what=out.id, why=out.why) for out in plan.left_out if not out.asked]
+def not_tested(plan: CheckPlan, idle: Sequence[CheckResult] = ()) -> list[NotTested]:
+    """What was left out, and why; what turned out to have nothing to do is `idle`."""
+    left_out = [NotTested(what=out.id, why=out.why) for out in plan.left_out if not out.asked]
+    hosts = ((one, f", at {one.host}" if one.host else "") for one in idle)
+    return [*left_out, *(NotTested(what=one.id, why=f"{one.summary}{where}") for one, where in hosts)]
 
 
 def wanted_vantages(mode: Mode | None, specs: Sequence[CheckSpec]) -> list[Role]:

@@ -24,6 +24,7 @@ from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.report import NotTested, Report, Tool, Vantage
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
+from calls_doctor.net.told import Told
 from calls_doctor.saved.rows import book_row, rfc_3339
 from calls_doctor.site import secrecy
 from calls_doctor.site.gather import Gathered, gather
@@ -32,7 +33,6 @@ from calls_doctor.spec import Context
 from checks import CHECKS
 
 if TYPE_CHECKING:
-    from calls_doctor.model.facts import Facts
     from calls_doctor.net.media_hosts import Target
     from calls_doctor.net.paired import PairedHost
     from calls_doctor.standin.launch import Options, Ready
@@ -188,7 +188,7 @@ class _Run:
     def __init__(self, request: Request, planned: CheckPlan, credentials: Credentials, observer: Observer) -> None:
         self._request = request
         self._credentials = credentials
-        """The environment's: what the report must not hold."""
+        """The environment's, which the report must not hold."""
         self._observer = observer
         self._run_id = secrets.token_hex(8)
         self._began = time.monotonic()
@@ -200,6 +200,8 @@ class _Run:
         self._hosts: list[str] = []
         self._skipped: list[CheckResult] = []
         """Of media hosts that are not tested."""
+        self._told: list[Told] = []
+        """One for each media host."""
         self._near_books: list[SessionBooks] = []
         self._far_books: list[RunBooks] = []
 
@@ -254,7 +256,8 @@ class _Run:
         self, site: Site, credentials: Credentials, paired: PairedHost | None, others: Sequence[PairedHost]
     ) -> None:
         """The checks that are about a media host; with the first host those too that are about none."""
-        asked = _Asked(paired, site)
+        told = Told(None if site.phase is Phase.SELF_TEST else paired)
+        self._told.append(told)
 
         def context_for(results: Mapping[str, CheckResult]) -> Context:
             return Context(
@@ -263,7 +266,7 @@ class _Run:
                 results=results,
                 paired=paired,
                 others=others,
-                told=asked.told,
+                told=told.facts,
                 media_time_s=media_time_s(self._request, self._site.phase),
                 thorough=self._request.thorough,
                 near_books=self._near_books,
@@ -279,7 +282,7 @@ class _Run:
         try:
             await runner.run()
         finally:
-            await asked.end()
+            await told.end()
 
     def _with_time_for_media(self, planned: CheckPlan) -> CheckPlan:
         """A probe's limit is our own fault to reach, so what the user made longer must not reach it."""
@@ -295,7 +298,7 @@ class _Run:
 
         `own_fault` is what the self-test's stand-in wrote to its standard error: then the network is not to blame.
         """
-        results = self._results()
+        results, idle = self._results()
         if own_fault:
             results = [_with_own_fault(one, own_fault) if one.id == OWN_SFU else one for one in results]
         vantage = self._vantage(results)
@@ -326,16 +329,22 @@ class _Run:
             guide=conclusion.guide(self._site, results),
             versions=conclusion.versions(results),
             books=self._books(),
-            not_tested=[*self._unfinished(results, cut_short), *conclusion.not_tested(self._plan)],
+            not_tested=[*self._unfinished([*results, *idle], cut_short), *conclusion.not_tested(self._plan, idle)],
         )
-        return secrecy.report(made, self._credentials)
+        return secrecy.report(made, self._credentials, *(told.credentials for told in self._told))
 
-    def _results(self) -> list[CheckResult]:
-        """In the plan's order, whether the run has come to its end or not; those that only others need are marked."""
+    def _results(self) -> tuple[list[CheckResult], list[CheckResult]]:
+        """In the plan's order, whether the run has come to its end or not; those that only others need are marked.
+
+        Beside them those that had nothing to do, as only the stand-in could tell: they are no results, unless `--only`
+        asked for them. Nothing tested must not look like nothing wrong.
+        """
         known = [*self._skipped, *(one for runner in self._runners for one in runner.results)]
         order = {spec.id: place for place, spec in enumerate(CHECKS)}
         marked = (msgspec.structs.replace(one, for_others=one.id in self._plan.for_others) for one in known)
-        return sorted(marked, key=lambda one: order[one.id])
+        results = sorted(marked, key=lambda one: order[one.id])
+        idle = [one for one in results if one.evidence.get("nothing_to_do") and not self._request.only]
+        return [one for one in results if one not in idle], idle
 
     def _unfinished(self, results: list[CheckResult], cut_short: str) -> list[NotTested]:
         known = {(one.id, one.host) for one in results}
@@ -374,27 +383,6 @@ def _with_own_fault(result: CheckResult, said: str) -> CheckResult:
         summary="calls-doctor itself failed: its own stand-in's process wrote an error",
         evidence={**result.evidence, "traceback": said},
     )
-
-
-class _Asked:
-    """What the stand-in tells of its machine: asked for when the first check wants it, and kept for all."""
-
-    def __init__(self, paired: PairedHost | None, site: Site) -> None:
-        self._paired = None if site.phase is Phase.SELF_TEST else paired
-        self._asking: asyncio.Task[Facts | None] | None = None
-
-    async def told(self) -> Facts | None:
-        """None where there is nobody to ask, or no way brings the answer."""
-        if self._paired is None:
-            return None
-        self._asking = self._asking or asyncio.create_task(self._paired.facts())
-        return await asyncio.shield(self._asking)
-
-    async def end(self) -> None:
-        """Leaves no question open."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
 
 
 def exit_code(report: Report, fail_on: str = "fail") -> int:

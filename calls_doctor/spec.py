@@ -6,15 +6,15 @@ A check is data: one `CheckSpec` in the CHECKS tuple of its category's file. Not
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from calls_doctor.model.books import SessionBooks
 from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
-from calls_doctor.model.credentials import Credentials
+from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
-from calls_doctor.model.site import Phase, Site
+from calls_doctor.model.site import Phase, ServerUri, Site
 
 if TYPE_CHECKING:  # its import costs 90 ms of OpenSSL, which `explain` and `--list` do without
     from calls_doctor.net.paired import PairedHost
@@ -38,6 +38,17 @@ WAYS = {
 async def nothing_told() -> Facts | None:
     """Where there is no stand-in to ask."""
     return None
+
+
+@dataclass(frozen=True)
+class TurnServers:
+    """Which TURN servers are tested."""
+
+    uris: tuple[ServerUri, ...]
+    stands_in: bool = False
+    """It is the stand-in's own, which says that it listens: nobody's settings are to blame."""
+    why_none: str = ""
+    """Where there are none."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +76,42 @@ class Context:
         """True where whoever listens at the media port does not know the link. The self-test's own stand-in does."""
         return self.paired is not None and self.site.phase is not Phase.SELF_TEST and self.paired.disowned
 
+    async def turn(self) -> TurnServers:
+        """The site's; where it names none, what the stand-in serves or names."""
+        if self.site.turn:
+            return TurnServers(self.site.turn)
+        facts = await self.told()
+        if facts is None:
+            return TurnServers((), why_none=UNTOLD.summary)
+        if facts.turn_servers:
+            return TurnServers(tuple(facts.turn_servers))
+        if not facts.turn_port:
+            return TurnServers((), why_none="the stand-in offers no TURN server: serve --as media --as turn, or --turn")
+        ways = [(media.host, transport) for media in self.site.media[:1] for transport in ("udp", "tcp")]
+        uris = (ServerUri(scheme="turn", host=host, port=facts.turn_port, transport=way) for host, way in ways)
+        return TurnServers(tuple(uris), stands_in=True)
+
+    async def turn_credentials(self) -> Credentials:
+        """Those of the environment for the servers that were named here, else those that the stand-in made."""
+        given = self.credentials
+        if self.site.turn and (given.turn or given.turn_secret):
+            return given
+        facts = await self.told()
+        if facts is None or not facts.turn_credential or not set(self.site.turn) <= set(facts.turn_servers):
+            return given
+        return replace(given, turn=TurnCredentials(facts.turn_username, Secret(facts.turn_credential)))
+
 
 def not_known_there(echo: str) -> Finding:
     """For a check that this echo has left nothing to find, since its link opens nothing there."""
     summary = "what listens at the media port does not know this link"
     return Finding(status=Status.SKIP, summary=summary, blocked_by=echo)
+
+
+def nothing_to_do(why: str) -> Finding:
+    """What a probe finds where only the stand-in could tell that there is nothing for it: listed as not tested, and so
+    are those that need it."""
+    return Finding(status=Status.SKIP, summary=why, evidence={"nothing_to_do": True})
 
 
 Probe = Callable[[Context], Awaitable[Finding]]
@@ -96,6 +138,8 @@ class CheckSpec:
     """Where it goes, for `check --list`."""
     about_host: bool = False
     """True: made once for each media host that is tested; False: once for the run."""
+    about_host_where: Callable[[Site], bool] = lambda _site: False
+    """The same for some sites alone."""
     required: bool = False
     """An `unknown` here means that a required flow could not be decided (exit code 4)."""
     guide_steps: Sequence[str] = ()
@@ -139,5 +183,15 @@ def no_stun(site: Site) -> str:
 
 
 def no_turn(site: Site) -> str:
-    """The same where no TURN server was named."""
-    return "" if site.turn else "no TURN server was named: give it with --turn"
+    """The same where no TURN server was named, and no stand-in may name one."""
+    return "" if site.turn or site.paired else "no TURN server was named: give it with --turn"
+
+
+def turn_by_stand_in(site: Site) -> bool:
+    """True where each stand-in tells which TURN server is tested with it."""
+    return site.paired and not site.turn
+
+
+def turn_targets(site: Site) -> Sequence[str]:
+    """Where checks of TURN go, for `check --list`."""
+    return [str(uri) for uri in site.turn] or ["the TURN server that the stand-in tells of"]

@@ -11,10 +11,20 @@ from typing import Any  # evidence is JSON
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, address_class
-from calls_doctor.model.site import Site
+from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.modes import API_PORT
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_turn
+from calls_doctor.spec import (
+    NETWORK_PHASES,
+    PAIRED_PHASES,
+    UNTOLD,
+    CheckSpec,
+    Context,
+    no_turn,
+    nothing_to_do,
+    turn_by_stand_in,
+    turn_targets,
+)
 
 CONNECT_S = 2.55
 UNHEARD_S = 0.5
@@ -132,8 +142,13 @@ async def turn_listener_probe(context: Context) -> Finding:
     from calls_doctor.net import relay
     from calls_doctor.net.stun_client import binding
 
-    async def one(uri: Any) -> dict[str, Any]:
+    servers = await context.turn()
+    if not servers.uris:
+        return nothing_to_do(servers.why_none)
+
+    async def one(uri: ServerUri) -> dict[str, Any]:
         row: dict[str, Any] = {"uri": str(uri), "transport": uri.transport, "ok": False, "trouble": "", "detail": ""}
+        row |= {"stands_in": True} if servers.stands_in else {}
         try:
             tls_name = uri.host if uri.transport == "tls" else ""
             answer = await binding(await relay.address_of(uri), transport=uri.transport, tls_name=tls_name)
@@ -146,7 +161,7 @@ async def turn_listener_probe(context: Context) -> Finding:
             row |= {"trouble": "tls" if isinstance(error, TlsError) else "not-turn", "detail": str(error)}
         return row
 
-    rows = await asyncio.gather(*(one(uri) for uri in context.site.turn))
+    rows = await asyncio.gather(*(one(uri) for uri in servers.uris))
     evidence: Evidence = {"servers": rows}
     target = ", ".join(row["uri"] for row in rows)
     bad = [row for row in rows if not row["ok"]]
@@ -204,7 +219,8 @@ CHECKS = (
         vantages=CALLERS | {Role.MEDIA},
         phases=NETWORK_PHASES,
         nothing_to_do=no_turn,
-        targets=lambda site: [str(uri) for uri in site.turn],
+        about_host_where=turn_by_stand_in,
+        targets=turn_targets,
         guide_steps=("1.6.10", "1.6.11"),
         packets_max=6,
         timeout_s=8.0,

@@ -11,12 +11,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import OTHER_CERTIFICATE, WAYS, CheckSpec, Context, no_link, no_tcp, no_turn, not_known_there
+from calls_doctor.spec import (
+    OTHER_CERTIFICATE,
+    WAYS,
+    CheckSpec,
+    Context,
+    no_link,
+    no_tcp,
+    not_known_there,
+    turn_targets,
+)
 
 if TYPE_CHECKING:
     from calls_doctor.model.credentials import Credentials
@@ -68,12 +79,13 @@ async def call_relay_probe(context: Context) -> Finding:
     """The same with every packet going through the TURN relay."""
     from calls_doctor.net import relay
 
-    uri = relay.usable(context.site, context.results)
+    servers, given = await context.turn(), await context.turn_credentials()
+    uri = relay.usable(servers.uris, context.results)
     paired = _paired(context)
     try:
         async with AsyncExitStack() as stack:
             # Two sessions through one allocation would reach the far end from one address: one each.
-            opening = (_opened(stack, uri, context.credentials) for _ in range(SESSIONS))
+            opening = (_opened(stack, uri, given) for _ in range(SESSIONS))
             # All are waited for, so that each that was opened is given back.
             opened = await asyncio.gather(*opening, return_exceptions=True)
             if failed := next((one for one in opened if isinstance(one, BaseException)), None):
@@ -85,6 +97,8 @@ async def call_relay_probe(context: Context) -> Finding:
         if isinstance(error, FarEndError):
             evidence["code"] = error.code
         finding = Finding(status=Status.FAIL, summary=f"fails at allocate: {error}", target=str(uri), evidence=evidence)
+    if servers.stands_in:
+        finding = msgspec.structs.replace(finding, evidence=finding.evidence | {"stands_in": True})
     return finding if context.site.phase is Phase.SELF_TEST else _as_fallback(finding)
 
 
@@ -231,8 +245,8 @@ CHECKS = (
         needs=("turn.allocate", "turn.relay-range"),
         vantages=CALLERS,
         uses=("turn.permission",),
-        nothing_to_do=lambda site: no_link(site) or no_turn(site),
-        targets=lambda site: [str(uri) for uri in site.turn[:1]],
+        nothing_to_do=no_link,
+        targets=lambda site: turn_targets(site)[:1],
         packets_max=120,
         timeout_s=45.0,
         fails_when="The way for callers who reach neither UDP nor TCP 8443 does not work; the stage is named as for "

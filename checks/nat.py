@@ -104,7 +104,7 @@ async def hairpin_probe(context: Context) -> Finding:
     if not public:
         return Finding(status=Status.SKIP, summary="the media host has no public address", evidence=evidence)
     here_are_callers = context.site.vantage in CALLERS or context.site.users == "hybrid"
-    evidence["needed"] = here_are_callers or bool(context.site.turn)
+    evidence["needed"] = here_are_callers or _has_turn(context.site, facts)
     rows = evidence["rows"] = await _echoes(paired, public)
     target = ", ".join(f"{row['address']}:{paired.udp_port}" for row in rows)
     if all(0 not in (row["udp"], row["tcp"]) for row in rows):
@@ -118,6 +118,10 @@ async def hairpin_probe(context: Context) -> Finding:
         return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
     status = Status.FAIL if evidence["needed"] else Status.WARN
     return Finding(status=status, summary=summary, target=target, evidence=evidence)
+
+
+def _has_turn(site: Site, facts: Facts | None) -> bool:
+    return bool(site.turn or (facts is not None and (facts.turn_port or facts.turn_servers)))
 
 
 async def _addresses(context: Context, paired: PairedHost, facts: Facts | None) -> tuple[list[str], list[str]]:

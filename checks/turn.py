@@ -13,16 +13,27 @@ from typing import TYPE_CHECKING, Any  # evidence is JSON
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import address_class
-from calls_doctor.model.site import Phase, ServerUri, Site
+from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net import echo, relay, resolver, turn_client
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import CheckSpec, Context, no_turn, not_known_there
+from calls_doctor.spec import (
+    CheckSpec,
+    Context,
+    TurnServers,
+    no_turn,
+    not_known_there,
+    nothing_to_do,
+    turn_by_stand_in,
+    turn_targets,
+)
 from calls_doctor.wire.turn_stream import CARRIES_TLS
 
 if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
 
 RELAY_PORTS_SAMPLED = 8
+STAND_IN_PORTS_SAMPLED = 2
+"""Of a TURN server that stands on the media host itself: no firewall is between its relay ports and the media port."""
 DATAGRAMS = 10
 ENOUGH_DATAGRAMS = 5
 """Each way: the way to the server may lose some, and whether it relays at all is the question."""
@@ -32,8 +43,9 @@ FIRST_EXPIRY_S = 1_000_000_000
 """September 2001."""
 
 
-def _row(uri: ServerUri) -> dict[str, Any]:
-    return {"uri": str(uri), "transport": uri.transport, "ok": False, "trouble": "", "code": None}
+def _row(uri: ServerUri, servers: TurnServers) -> dict[str, Any]:
+    row = {"uri": str(uri), "transport": uri.transport, "ok": False, "trouble": "", "code": None}
+    return row | ({"stands_in": True} if servers.stands_in else {})
 
 
 def _blame(row: dict[str, Any], error: Exception) -> None:
@@ -49,9 +61,12 @@ def _blame(row: dict[str, Any], error: Exception) -> None:
 
 async def challenge_probe(context: Context) -> Finding:
     """An Allocate without credentials must be refused with 401, a realm and a nonce."""
+    servers = await context.turn()
+    if not servers.uris:
+        return nothing_to_do(servers.why_none)
 
     async def one(uri: ServerUri) -> dict[str, Any]:
-        row = _row(uri)
+        row = _row(uri, servers)
         try:
             answer = await turn_client.challenge(uri, await relay.address_of(uri), timeout_s=relay.TIMEOUT_S)
         except (NetworkError, ProtocolError, FarEndError) as error:
@@ -65,29 +80,30 @@ async def challenge_probe(context: Context) -> Finding:
             row["detail"] = f"{uri} {'gave a relay to nobody in particular' if answer.code == 0 else 'answered oddly'}"
         return row
 
-    rows = await asyncio.gather(*(one(uri) for uri in context.site.turn))
+    rows = await asyncio.gather(*(one(uri) for uri in servers.uris))
     opened = [row for row in rows if row["trouble"] == "open"]
     return _judge(rows, "asks for credentials", strict=bool(opened) or _every_stage_counts(context))
 
 
 async def allocate_probe(context: Context) -> Finding:
     """An allocation with the credentials at hand, over every URI that asked for them."""
-    credentials = relay.credentials_of(context.credentials, time.time())
+    servers, given = await context.turn(), await context.turn_credentials()
+    credentials = relay.credentials_of(given, time.time())
     if credentials is None:
         return Finding(status=Status.SKIP, summary="no TURN credentials were given (CALLS_DOCTOR_TURN_SECRET, or "
                        "CALLS_DOCTOR_TURN_USERNAME and _CREDENTIAL)")  # fmt: skip
 
     async def one(uri: ServerUri) -> dict[str, Any]:
-        row = _row(uri)
+        row = _row(uri, servers)
         try:
-            async with await relay.opened(uri, context.credentials) as allocation:
+            async with await relay.opened(uri, given) as allocation:
                 row |= _allocated(allocation)
         except (NetworkError, ProtocolError, FarEndError) as error:
             _blame(row, error)
             row["expired_s"] = expired_s(credentials.username, time.time())
         return row
 
-    rows = await _one_after_the_other_at_each_host(_answering(context), one)
+    rows = await _one_after_the_other_at_each_host(_answering(context, servers), one)
     relay_private = [row for row in rows if row["ok"] and row["relayed_private"]]
     return _judge(rows, "allocates a relay", strict=bool(relay_private) or _every_stage_counts(context))
 
@@ -129,11 +145,11 @@ def expired_s(username: str, now_s: float) -> float | None:
     return round(now_s - int(head), 1)
 
 
-def _answering(context: Context) -> list[ServerUri]:
+def _answering(context: Context, servers: TurnServers) -> list[ServerUri]:
     """The URIs that asked for credentials; the others were judged by turn.challenge."""
     rows = context.results["turn.challenge"].evidence["servers"]
     answering = {row["uri"] for row in rows if row["ok"] or row["trouble"] == "open"}
-    return [uri for uri in context.site.turn if str(uri) in answering]
+    return [uri for uri in servers.uris if str(uri) in answering]
 
 
 def _rows(result: CheckResult) -> list[dict[str, Any]]:
@@ -142,15 +158,18 @@ def _rows(result: CheckResult) -> list[dict[str, Any]]:
 
 async def permission_probe(context: Context) -> Finding:
     """CreatePermission at each server for each address of the media host; without one, for the relay's own address."""
-    good = [uri for uri in context.site.turn for row in _rows(context.results["turn.allocate"])
+    servers = await context.turn()
+    good = [uri for uri in servers.uris for row in _rows(context.results["turn.allocate"])
             if row["ok"] and row["uri"] == str(uri)]  # fmt: skip
-    servers = list({uri.host: uri for uri in reversed(good)}.values())[::-1]
-    target = ", ".join(str(uri) for uri in servers)
+    at_hosts = list({uri.host: uri for uri in reversed(good)}.values())[::-1]
+    target = ", ".join(str(uri) for uri in at_hosts)
+    # The stand-in relays to itself alone, where there are other media hosts too.
+    hosts = context.site.media[:1] if servers.stands_in else context.site.media
     try:
-        peers = [ip for media in context.site.media for ip in await resolver.resolve(media.host)]
+        peers = [ip for media in hosts for ip in await resolver.resolve(media.host)]
     except NetworkError as error:
         return Finding(status=Status.UNKNOWN, summary=str(error), target=target)
-    found = await asyncio.gather(*(_permissions(context, uri, peers) for uri in servers))
+    found = await asyncio.gather(*(_permissions(context, servers, uri, peers) for uri in at_hosts))
     rows = [row for of_server in found for row in of_server]
     evidence: Evidence = {"servers": rows, "peer_is_media_host": bool(peers)}
     denied = [row for row in rows if not row["ok"]]
@@ -165,21 +184,23 @@ async def permission_probe(context: Context) -> Finding:
     return Finding(status=status, summary=summary, target=target, evidence=evidence)
 
 
-async def _permissions(context: Context, uri: ServerUri, peers: list[str]) -> list[dict[str, Any]]:
+async def _permissions(
+    context: Context, servers: TurnServers, uri: ServerUri, peers: list[str]
+) -> list[dict[str, Any]]:
     """A row for each peer that the relay's address can reach, or one for what came before."""
     rows: list[dict[str, Any]] = []
     try:
-        async with await relay.opened(uri, context.credentials) as allocation:
+        async with await relay.opened(uri, await context.turn_credentials()) as allocation:
             ours = allocation.relayed[0]
             for peer in [ip for ip in peers if (":" in ip) == (":" in ours)] or peers or [ours]:
-                rows.append(_row(uri) | {"peer": peer})
+                rows.append(_row(uri, servers) | {"peer": peer})
                 try:
                     await allocation.permit([peer])
                     rows[-1]["ok"] = True
                 except (FarEndError, NetworkError, ProtocolError) as error:
                     _blame(rows[-1], error)
     except (NetworkError, ProtocolError, FarEndError) as error:
-        rows.append(_row(uri) | {"peer": ""})
+        rows.append(_row(uri, servers) | {"peer": ""})
         _blame(rows[-1], error)
     return rows
 
@@ -188,7 +209,7 @@ async def relay_range_probe(context: Context) -> Finding:
     """Data through the relay and back: to the media host's echo, or between two allocations on the same server."""
     if context.paired is not None:
         return await _through_to(context, context.paired)
-    uri = relay.usable(context.site, context.results)
+    uri = relay.usable((await context.turn()).uris, context.results)
     try:
         there, back = await _between_two(context, uri)
     except (NetworkError, ProtocolError, FarEndError) as error:
@@ -206,9 +227,11 @@ async def relay_range_probe(context: Context) -> Finding:
 
 async def _through_to(context: Context, paired: PairedHost) -> Finding:
     """Samples several relay ports by repeated allocations, an echo through each."""
-    uri = relay.usable(context.site, context.results)
+    servers = await context.turn()
+    uri = relay.usable(servers.uris, context.results)
     target = str(uri)
-    rows = await asyncio.gather(*(_one_port(context, uri, paired) for _ in range(RELAY_PORTS_SAMPLED)))
+    ports = STAND_IN_PORTS_SAMPLED if servers.stands_in else RELAY_PORTS_SAMPLED
+    rows = await asyncio.gather(*(_one_port(context, uri, paired) for _ in range(ports)))
     # What a quota did not give is not sampled: that the user has fewer relays than we ask for at once breaks no call.
     # Nor is what a stand-in that is full refused: it came there through the relay, and its refusal came back.
     rows = [row for row in rows if row["code"] != relay.ALLOCATION_QUOTA_REACHED and not row["full"]] or rows
@@ -219,6 +242,7 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
     if not good and context.disowned:
         return not_known_there("port.rtc-udp-echo")
     evidence: Evidence = {"between": "relay and media host", "ports": rows, "sampled": len(rows), "carried": len(good)}
+    evidence |= {"stands_in": True} if servers.stands_in else {}
     evidence["sent"] = sum(row["sent"] for row in rows)
     evidence["returned"] = sum(row["returned"] for row in rows)
     if len(good) == len(rows):
@@ -247,7 +271,7 @@ async def _one_port(context: Context, uri: ServerUri, paired: PairedHost) -> dic
     row: dict[str, Any] = {"relayed": None, "sent": 0, "returned": 0, "session": "", "detail": "", "code": None}
     row["full"] = False
     try:
-        async with await relay.opened(uri, context.credentials) as allocation:
+        async with await relay.opened(uri, await context.turn_credentials()) as allocation:
             row["relayed"] = list(allocation.relayed)
             try:
                 outcome = await paired.echo(paired.through(allocation), (200, 1200))
@@ -280,7 +304,7 @@ class _Counter:
 async def _between_two(context: Context, uri: ServerUri) -> tuple[int, int]:
     """How many of DATAGRAMS arrive each way between two allocations of the same server."""
     payloads = {f"calls-doctor {n}".encode() for n in range(DATAGRAMS)}
-    given = context.credentials
+    given = await context.turn_credentials()
     async with await relay.opened(uri, given) as one, await relay.opened(uri, given) as other:
         at_one, at_other = _Counter(payloads), _Counter(payloads)
         there = await one.channel(other.relayed, at_one)
@@ -318,10 +342,6 @@ def _judge(rows: list[dict[str, Any]], does: str, strict: bool) -> Finding:
     return Finding(status=Status.PASS, summary=f"{does} over {how}", target=target, evidence=evidence)
 
 
-def _uris(site: Site) -> list[str]:
-    return [str(uri) for uri in site.turn]
-
-
 CHECKS = (
     CheckSpec(
         id="turn.challenge",
@@ -329,7 +349,8 @@ CHECKS = (
         probe=challenge_probe,
         needs=("env.platform",),
         nothing_to_do=no_turn,
-        targets=_uris,
+        about_host_where=turn_by_stand_in,
+        targets=turn_targets,
         guide_steps=("1.6.10", "1.6.11"),
         packets_max=8,
         timeout_s=10.0,
@@ -342,7 +363,8 @@ CHECKS = (
         probe=allocate_probe,
         needs=("turn.challenge",),
         nothing_to_do=no_turn,
-        targets=_uris,
+        about_host_where=turn_by_stand_in,
+        targets=turn_targets,
         packets_max=12,
         timeout_s=15.0,
         fails_when="401 after authentication means a wrong secret or password, or a user name that has expired; 486 a "
@@ -354,7 +376,8 @@ CHECKS = (
         probe=permission_probe,
         needs=("turn.allocate",),
         nothing_to_do=no_turn,
-        targets=_uris,
+        about_host_where=turn_by_stand_in,
+        targets=turn_targets,
         packets_max=12,
         timeout_s=10.0,
         fails_when="403: the server's denied-peer-ip covers the address that calls announce.",
@@ -366,7 +389,7 @@ CHECKS = (
         about_host=True,
         needs=("turn.allocate", "turn.permission"),
         nothing_to_do=no_turn,
-        targets=_uris,
+        targets=turn_targets,
         guide_steps=("1.6.12",),
         packets_max=120,
         reworded=through_summary,

@@ -16,11 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from calls_doctor import cli
+from calls_doctor.model.site import Site
 from calls_doctor.site.environment import SECRETS
 from calls_doctor.standin.launch import Options, StandInProcess
+from calls_doctor.standin.serving import Served, Serving
 from calls_doctor.wire.direct import Keys, Link
 
 CANARIES = {name: f"canary{number}-{name[-5:].lower()}-x7q" for number, name in enumerate(SECRETS)}
@@ -217,6 +220,44 @@ def test_what_the_self_test_makes_for_itself() -> None:
     assert len(made) == 3
     assert all(len(secret) >= 20 for secret in made)
     assert_nothing_seen(seen, *made)
+
+
+TOLD_SPY = f"""
+import os
+from calls_doctor.net.paired import PairedHost
+facts = PairedHost.facts
+async def spy(self):
+    told = await facts(self)
+    os.write({MADE}, (told.turn_credential + "\\n" + told.turn_username).encode())
+    return told
+PairedHost.facts = spy
+"""
+CRASH_WITH_WHAT_WAS_TOLD = """
+import dataclasses
+from calls_doctor import run
+async def broken(context):
+    told = await context.told()
+    raise ValueError(told.turn_credential + " " + told.turn_username)
+run.CHECKS = tuple(dataclasses.replace(one, probe=broken) if one.id == "env.control" else one for one in run.CHECKS)
+"""
+
+
+@pytest.mark.parametrize(
+    "before", [TOLD_SPY, TOLD_SPY + CRASH_WITH_WHAT_WAS_TOLD], ids=["a run", "a crash that quotes it"]
+)
+async def test_the_turn_credential_that_a_stand_in_tells(before: str) -> None:
+    parts = frozenset({"media", "turn"})
+    served = Served(site=Site(), local=("127.0.0.1",), parts=parts, media_port=0, api_port=0, turn_port=0)
+    async with Serving(served, lambda _report: None) as serving:
+        words = ("check", "-v", "--media-time", "0.1s", "--skip", "quality")
+        more = CANARIES | {"CALLS_DOCTOR_PEER": str(serving.links()[0])}
+        seen = await asyncio.to_thread(lambda: run(*words, more=more, before=before))
+        handed_in = msgspec.json.encode(serving.reports).decode()
+    credential, username = seen.texts.pop("made").split("\n")
+    assert len(credential) >= 20 and len(username) >= 20
+    assert "turn.allocate" in seen.texts["stdout"] and "allocates a relay" in seen.texts["stdout"]
+    assert handed_in != "[]" and credential not in handed_in
+    assert_nothing_seen(seen, credential, username)
 
 
 MISUSES: list[tuple[str, ...]] = [

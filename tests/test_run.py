@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, NoReturn  # Any: keyword arguments of a Request
 
+import msgspec
 import pytest
 
 from calls_doctor import run
@@ -15,11 +16,12 @@ from calls_doctor.engine.select import CheckPlan
 from calls_doctor.errors import UsageError
 from calls_doctor.model.check import CheckResult, Finding, Status
 from calls_doctor.model.report import Report, Verdict
-from calls_doctor.model.site import Mode, Phase
+from calls_doctor.model.site import Mode, Phase, Site
 from calls_doctor.run import Interrupted, Request
 from calls_doctor.site.gather import gather
 from calls_doctor.spec import CheckSpec, Context
 from calls_doctor.standin.launch import Options, StandInProcess
+from calls_doctor.standin.serving import Served, Serving
 from checks import CHECKS
 
 IDS = [spec.id for spec in CHECKS if Phase.SELF_TEST in spec.phases]
@@ -280,3 +282,35 @@ def test_a_planned_self_test_has_a_port_for_everything() -> None:
     assert targets
     assert all(f":{run.PORT_TO_BE_PICKED}" in target for target in targets)
     assert gather(Request(), {}).site.media == ()
+
+
+def _served(*parts: str) -> Served:
+    site, local = Site(host_override="127.0.0.1"), ("127.0.0.1",)
+    return Served(site=site, local=local, parts=frozenset(parts), media_port=0, api_port=0, turn_port=0)
+
+
+TURN = ("turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "port.turn-listener")
+RELAYED = (*TURN, "media.call-relay")
+
+
+async def test_a_stand_in_that_serves_turn_is_all_that_a_caller_needs_to_test_the_relay() -> None:
+    async with Serving(_served("media", "turn"), lambda _report: None) as serving:
+        link = str(serving.links()[0])
+        report = await run.check(Request(peers=(link,), media_time_s=QUICK_S, skip={"quality": ""}), {}, Heard())
+        facts = serving.facts()
+    found = _statuses(report)
+    assert {name: found[name] for name in RELAYED} == dict.fromkeys(RELAYED, Status.PASS)
+    assert report.diagnosis == [] and facts is not None
+    assert b"turn_credential" not in msgspec.json.encode(report)
+
+
+async def test_one_that_serves_none_leaves_a_line_and_no_result() -> None:
+    async with Serving(_served("media"), lambda _report: None) as serving:
+        link = str(serving.links()[0])
+        whole = await run.check(Request(peers=(link,), media_time_s=QUICK_S, skip={"quality": ""}), {}, Heard())
+        named = await run.check(Request(peers=(link,), only=("turn",)), {}, Heard())
+    assert not set(_statuses(whole)) & set(RELAYED)
+    (why,) = {one.why for one in whole.not_tested if one.what in RELAYED}
+    assert "--as turn" in why and {one.what for one in whole.not_tested} >= set(RELAYED)
+    assert whole.verdict is Verdict.OK
+    assert _statuses(named)["turn.challenge"] is Status.SKIP, "nothing tested must not look like nothing wrong"

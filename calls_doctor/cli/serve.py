@@ -40,7 +40,8 @@ EXAMPLES = (
     "parts",
     multiple=True,
     metavar="media|api|turn",
-    help="What to stand in for; turn is a STUN responder. Repeatable; media, and api where the mode has an rtcd.",
+    help="What to stand in for. turn is a TURN server that relays to the media port alone; callers get a credential of "
+    "this run with the link. Repeatable; media, and api where the mode has an rtcd.",
 )
 @option(
     WHERE,
@@ -53,7 +54,7 @@ EXAMPLES = (
 )
 @option(PORTS, "--media-port", default=0, metavar="PORT", help="UDP and TCP; 8443, or the site file's.")
 @option(PORTS, "--api-port", default=8045, metavar="PORT", show_default=True, help="rtcd's API.")
-@option(PORTS, "--turn-port", default=3478, metavar="PORT", show_default=True, help="STUN.")
+@option(PORTS, "--turn-port", default=3478, metavar="PORT", show_default=True, help="TURN and STUN, UDP and TCP.")
 @option(
     HOW_LONG,
     "--for",

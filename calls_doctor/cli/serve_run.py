@@ -125,6 +125,7 @@ def _served(asked: dict[str, Any]) -> Served:
         media_port=port,
         api_port=asked["api_port"],
         turn_port=asked["turn_port"],
+        turn_secret=gathered.credentials.turn_secret,
     )
 
 

@@ -43,7 +43,9 @@ class Seen(NamedTuple):
 
 
 def _seen(results: Iterable[CheckResult], holds: Callable[[Row], bool] = lambda _row: True) -> list[Seen]:
-    return [Seen(result, row) for result in results for row in bad_rows(result) if "uri" in row and holds(row)]
+    """A TURN server of the stand-in's own has no settings that could be to blame, and it listens: it says so."""
+    rows = ((result, row) for result in results for row in bad_rows(result) if "uri" in row)
+    return [Seen(result, row) for result, row in rows if not row.get("stands_in") and holds(row)]
 
 
 def kind_of(row: Row) -> str:
@@ -139,11 +141,17 @@ def _answering(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row["trouble"] not in (*SILENT, "refused", "unresolved")]
 
 
+def _shut(row: Row) -> Sequence[str]:
+    """What shows that the way to a listener is shut; a refusal where it is known to listen."""
+    return (*SILENT, "refused") if row.get("stands_in") else SILENT
+
+
 def not_running(evidence: Evidence) -> Prediction | None:
-    """No transport answers, and at least one is refused."""
+    """No transport answers, and at least one is refused. (The stand-in says that its own listens.)"""
 
     def pick(its: list[Row], bad: list[Row]) -> list[Row]:
-        return bad if not _answering(its) and any(row["trouble"] == "refused" for row in bad) else []
+        refused = any(row["trouble"] == "refused" and not row.get("stands_in") for row in bad)
+        return bad if refused and not _answering(its) else []
 
     return _collected(evidence, pick, lambda row: f"nothing listens at {row['uri']}", Lost.REQUEST, True)
 
@@ -152,7 +160,7 @@ def blocked(evidence: Evidence) -> Prediction | None:
     """Both UDP and TCP were tried, and both are silent."""
 
     def pick(its: list[Row], bad: list[Row]) -> list[Row]:
-        silent = len(bad) == len(its) and all(row["trouble"] in SILENT for row in bad)
+        silent = len(bad) == len(its) and all(row["trouble"] in _shut(row) for row in bad)
         return bad if silent and {kind_of(row) for row in bad} == {"udp", "tcp"} else []
 
     def summary(row: Row) -> str:
@@ -166,7 +174,7 @@ def listener_blocked(kind: str) -> Callable[[Evidence], Prediction | None]:
 
     def pick(its: list[Row], bad: list[Row]) -> list[Row]:
         words = (*SILENT, "refused") if _answering(its) else SILENT
-        return [row for row in bad if kind_of(row) == kind and row["trouble"] in words]
+        return [row for row in bad if kind_of(row) == kind and row["trouble"] in (*words, *_shut(row))]
 
     return lambda evidence: _collected(evidence, pick, lambda row: str(row["detail"]), Lost.BOTH)
 
@@ -201,7 +209,7 @@ def quota(evidence: Evidence) -> Prediction | None:
     """An allocation was refused for want of room, when it was tried alone or where several were made at once."""
     shown = _seen(evidence.bad(ALLOCATE, PERMISSION), lambda row: row.get("code") in QUOTA_CODES)
     # Some ports that carried say that there is room, if not for as many at once as the check samples.
-    full = [r for r in evidence.bad(*THROUGH_RELAY) if _codes(r) & set(QUOTA_CODES)]
+    full = [r for r in _lost(evidence) if _codes(r) & set(QUOTA_CODES)]
     later = [r for r in full if not r.evidence.get("carried")]
     return _refused(evidence, shown, later, "the relay allows too few allocations")
 
@@ -212,6 +220,12 @@ def _refused(evidence: Evidence, shown: Sequence[Seen], later: Sequence[CheckRes
     if shown:
         return _found(evidence, shown, place, str(shown[0].row["detail"]), also=outcomes(later))
     return _relayed(evidence, later, place, what) if later else None
+
+
+def _lost(evidence: Evidence) -> list[CheckResult]:
+    """What went wrong through a relay. Not one that the stand-in serves: between it and the media port nothing could
+    block, and nobody has settings for it."""
+    return [r for r in evidence.bad(*THROUGH_RELAY) if not r.evidence.get("stands_in")]
 
 
 def _codes(result: CheckResult) -> set[int]:
@@ -242,14 +256,14 @@ def not_allocating(evidence: Evidence) -> Prediction | None:
 
     elsewhere = _seen(evidence.bad(LISTENER), lambda row: row.get("code") == TRY_ALTERNATE)
     shown = [*elsewhere, *_seen(evidence.bad(ALLOCATE, PERMISSION), holds)]
-    refused = [r for r in evidence.bad(*THROUGH_RELAY) if stage(r) in RELAY_STAGES]
+    refused = [r for r in _lost(evidence) if stage(r) in RELAY_STAGES]
     later = [r for r in refused if not _codes(r) & set(QUOTA_CODES)]
     return _refused(evidence, shown, later, "the relay refuses what it gave before")
 
 
 def relay_blocked(evidence: Evidence) -> Prediction | None:
     """Allocation and permission work, and no data comes through."""
-    lost = [r for r in evidence.bad(*THROUGH_RELAY) if stage(r) not in RELAY_STAGES]
+    lost = [r for r in _lost(evidence) if stage(r) not in RELAY_STAGES]
     shown = [r for r in lost if not _codes(r) & set(QUOTA_CODES) and not _hardly_tried(evidence, r) and not is_lossy(r)]
     if not shown:
         return None

@@ -174,6 +174,8 @@ def _own_fault(spec: CheckSpec, error: BaseException) -> Finding:
 
 
 def _skipped(need: CheckResult) -> Finding:
+    if need.evidence.get("nothing_to_do"):
+        return Finding(status=Status.SKIP, summary=need.summary, evidence=need.evidence, blocked_by=need.id)
     first = need.blocked_by if need.status is Status.SKIP and need.blocked_by else need.id
     verb = {Status.FAIL: "failed", Status.ERROR: "could not be made", Status.SKIP: "was skipped"}[need.status]
     if first != need.id:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calls_doctor.errors import UsageError
 from calls_doctor.model.site import Site
@@ -59,7 +59,7 @@ def select(
         elif skipped is not None:
             left_out[spec.id] = LeftOut(spec.id, skip[skipped] or "skipped by --skip", asked=True, title=spec.title)
         else:
-            planned.append(spec)
+            planned.append(replace(spec, about_host=True) if spec.about_host_where(site) else spec)
     for_others = frozenset(spec.id for spec in planned) - wanted
     return CheckPlan(site, tuple(planned), tuple(left_out.values()), for_others)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from calls_doctor.model.flow import Address
+from calls_doctor.model.site import ServerUri
 
 
 class Announced(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """0: it serves no API."""
     override_name: str = ""
     """The ICE host override where it is a name: what is announced is then what that name gives. "" otherwise."""
+    turn_port: int = 0
+    """Of the TURN server that it stands in for, on the address by which it is reached; 0: it serves none."""
+    turn_servers: list[ServerUri] = []
+    """The site's own, where it serves none itself."""
     turn_username: str = ""
     turn_credential: str = ""
     """A credential made for this run; "" where it has none to give."""

@@ -94,6 +94,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """rtcd's API as the Mattermost nodes reach it, without credentials."""
     stun: tuple[ServerUri, ...] = ()
     turn: tuple[ServerUri, ...] = ()
+    credential_minutes: int = 1440
+    """How long a TURN credential is valid that is made from the secret."""
     relay_ports: tuple[int, int] = (49152, 65535)
     settings: dict[str, Setting] = {}
     """Every value by its dotted name, for the report."""

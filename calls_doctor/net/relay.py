@@ -11,7 +11,7 @@ from calls_doctor.errors import FarEndError
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.credentials import Credentials, TurnCredentials
 from calls_doctor.model.flow import Address
-from calls_doctor.model.site import ServerUri, Site
+from calls_doctor.model.site import ServerUri
 from calls_doctor.net import resolver, turn_client
 from calls_doctor.wire.turn import rest_credentials
 
@@ -39,14 +39,14 @@ async def address_of(uri: ServerUri) -> Address:
     return resolver.routed(await resolver.resolve(uri.host))[0], uri.port
 
 
-def usable(site: Site, results: Mapping[str, CheckResult]) -> ServerUri:
+def usable(uris: Sequence[ServerUri], results: Mapping[str, CheckResult]) -> ServerUri:
     """The first URI that gave a relay, at a server that allows a peer where there is one.
 
     Asked for only where turn.allocate has found a URI that works; turn.permission counts where it has run.
     """
     for check in ("turn.permission", "turn.allocate"):
         rows: Sequence[Mapping[str, Any]] = results[check].evidence.get("servers", ()) if check in results else ()
-        good = [uri for uri in site.turn for row in rows if row["uri"] == str(uri) and row["ok"]]
+        good = [uri for uri in uris for row in rows if row["uri"] == str(uri) and row["ok"]]
         if good:
             return good[0]
     raise ValueError("no TURN server gave a relay")

@@ -1,4 +1,4 @@
-"""The last look at what is written: no secret of the environment and no pairing link's key leaves in an output.
+"""The last look at what is written: no secret that a run was given and no pairing link's key leaves in an output.
 
 Nothing writes one on purpose. This is for what nobody thought of: an exception that quotes its arguments, a server
 that repeats what it was sent, a secret that was typed where an option belongs.
@@ -39,10 +39,10 @@ def sentence(text: str, environment: Mapping[str, str]) -> str:
     return str(_cut(text, _long_enough(given, SECRET_CHARS_MIN)))
 
 
-def report(made: Report, credentials: Credentials) -> Report:
+def report(made: Report, *given: Credentials) -> Report:
     """The report without them in anything that is free text: what checks found, what causes say, what was typed."""
-    secrets = _long_enough(_secrets(credentials), SECRET_CHARS_MIN)
-    names = _long_enough(_names(credentials), NAME_CHARS_MIN)
+    secrets = _long_enough((one for credentials in given for one in _secrets(credentials)), SECRET_CHARS_MIN)
+    names = _long_enough((one for credentials in given for one in _names(credentials)), NAME_CHARS_MIN)
     return msgspec.structs.replace(
         made,
         command=_cut(made.command, secrets),

@@ -45,6 +45,31 @@ def reaches(site: Site, local: Sequence[str], resolved: Mapping[str, Sequence[st
     return list(dict.fromkeys(found or [Reach(address) for address in local]))
 
 
+@dataclass(frozen=True)
+class Addresses:
+    """This machine's own addresses, and those by which callers reach it."""
+
+    local: tuple[str, ...]
+    nat: tuple[tuple[str, str], ...]
+    """(public, private) that belong together."""
+    reached_by: tuple[str, ...]
+    """The best first."""
+    port_override: int = 0
+    """By which callers reach the media port, where that is not its own number; 0: it is."""
+
+    def outside(self, local: str) -> str:
+        """By which callers reach this local address; itself where they do, or nothing is known."""
+        mapped = next((public for public, private in self.nat if private == local), "")
+        if mapped or local in self.reached_by:
+            return mapped or local
+        others = (one for one in self.reached_by if one not in self.local and (":" in one) == (":" in local))
+        return next(others, local)
+
+    def is_here(self, address: str) -> bool:
+        """True for an address that is not this machine's own, and leads here all the same."""
+        return address not in self.local and address in self.reached_by
+
+
 def override_name(site: Site) -> str:
     """The ICE host override where it is a name, and "" where it is an address or not set."""
     return "" if not site.host_override or _is_literal(site.host_override) else site.host_override

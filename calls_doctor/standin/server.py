@@ -20,13 +20,17 @@ from calls_doctor.sfu.sfu import Sfu
 from calls_doctor.standin.admission import Admission
 from calls_doctor.standin.api import ApiServer
 from calls_doctor.standin.desk import ReportDesk
+from calls_doctor.standin.hosting import Addresses
 from calls_doctor.standin.launch import Options, Ready
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.standin.turn_server import TurnServer
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
 from calls_doctor.wire.dtls import Certificate
+from calls_doctor.wire.turn_requests import Limits
 
 PARTS = ("media", "api", "stun", "turn")
+ALLOCATIONS_MAX = 256
+"""A check holds up to ten at once: two dozen may run side by side."""
 
 
 class StandIn:
@@ -34,6 +38,8 @@ class StandIn:
 
     `facts` gives what paired clients are told of this machine, None for nothing; `received` hears of each report that
     a paired client hands in; `associate` makes a session's end of SCTP, and without it there are no data channels.
+    Whoever has a REST credential made from `turn_secret` may use the TURN server; by which addresses callers reach this
+    machine `addresses` says, None where that is by its own.
     """
 
     def __init__(
@@ -43,8 +49,11 @@ class StandIn:
         facts: Callable[[], Facts | None] = lambda: None,
         received: Callable[[Report], None] = lambda _report: None,
         associate: Associate | None = None,
+        turn_secret: Secret | None = None,
+        addresses: Callable[[], Addresses | None] = lambda: None,
     ) -> None:
         self._options = options
+        self._turn_secret, self._addresses = turn_secret, addresses
         self._keys = Keys(secrets.token_bytes(KEY_BYTES))
         self._certificate = Certificate.generate()
         self._admission = Admission(self._keys)
@@ -124,11 +133,26 @@ class StandIn:
         return (await stack.enter_async_context(self._turn_server(addresses))).port
 
     def _turn_server(self, addresses: list[str]) -> TurnServer:
+        """It relays to this run's media port and between its relays, and to nothing else of any machine."""
         first, last = self._options.relay_ports
+        own = Addresses(tuple(addresses), (), tuple(addresses))
+
+        def known() -> Addresses:
+            return self._addresses() or own
+
+        def port_here(peer: Address) -> int:
+            media_ports = (self._sfu.port, known().port_override or self._sfu.port)
+            return self._sfu.port if known().is_here(peer[0]) and peer[1] in media_ports else 0
+
         return TurnServer(
             addresses,
             self._options.turn_port,
             users={self._turn_username: self._turn_password},
-            may_relay=frozenset(addresses).__contains__,
+            secret=self._turn_secret,
+            may_relay=lambda ip: ip in addresses or known().is_here(ip),
+            may_reach=lambda peer: (peer[0] in addresses and peer[1] == self._sfu.port) or port_here(peer) > 0,
+            outside=lambda local: known().outside(local),
+            port_here=port_here,
             relay_ports=range(first, last + 1),
+            limits=Limits(allocations=ALLOCATIONS_MAX),
         )

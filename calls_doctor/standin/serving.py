@@ -9,23 +9,25 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Self
+from typing import Self, TypedDict
 
 from calls_doctor.errors import NetworkError
 from calls_doctor.model.books import RunBooks
+from calls_doctor.model.credentials import Secret
 from calls_doctor.model.facts import Facts, StunSeen
 from calls_doctor.model.flow import Transport, address_class
 from calls_doctor.model.report import Report
-from calls_doctor.model.site import Site
+from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.net import resolver
 from calls_doctor.net.local_ports import can_bind
 from calls_doctor.sfu.session import Association
 from calls_doctor.standin import hosting
-from calls_doctor.standin.hosting import Reach
+from calls_doctor.standin.hosting import Addresses, Reach
 from calls_doctor.standin.launch import Options
-from calls_doctor.standin.server import StandIn
+from calls_doctor.standin.server import PARTS, StandIn
 from calls_doctor.wire.direct import Link
 from calls_doctor.wire.ice_lite import Desk
+from calls_doctor.wire.turn import rest_credentials
 
 LOOK_UP_S = 0.7
 """Links are printed within a second; a name that takes longer is asked about again for the facts."""
@@ -33,6 +35,9 @@ STUN_AGAIN_S = 20.0
 DATA_CHANNELS = "calls_doctor.net.sctp"
 """Loaded before the first call, which would wait a third of a second for it, and not before it is known to serve."""
 REPORTS_MAX = 64
+TURN_SECRET_BYTES = 24
+CREDENTIAL_MINUTES_MAX = 1440
+"""A day (contract section 4)."""
 
 
 def _asks_stun(address: str) -> bool:
@@ -52,6 +57,17 @@ class Served:
     media_port: int
     api_port: int
     turn_port: int
+    turn_secret: Secret | None = None
+    """Of the site's own TURN servers."""
+
+
+class _TurnFacts(TypedDict, total=False):
+    """The facts about TURN."""
+
+    turn_port: int
+    turn_servers: list[ServerUri]
+    turn_username: str
+    turn_credential: str
 
 
 class Serving:
@@ -64,13 +80,16 @@ class Serving:
         self._stun: list[StunSeen] = []
         self._resolved: dict[str, list[str]] = {}
         self._reaches: list[Reach] = []
-        parts = {"media", "api", "stun", "turn"}
-        kept = {"stun" if part == "turn" else part for part in served.parts}
+        self._turn_secret = Secret(secrets.token_urlsafe(TURN_SECRET_BYTES))
         options = Options(
             addresses=served.local, media_port=served.media_port, api_port=served.api_port,
-            stun_port=served.turn_port, without=frozenset(parts - kept), consent_expiry_s=30.0,
+            turn_port=served.turn_port, without=frozenset(PARTS) - served.parts, consent_expiry_s=30.0,
+            relay_ports=served.site.relay_ports,
         )  # fmt: skip
-        self._stand_in = StandIn(options, facts=self.facts, received=self._received, associate=_associate)
+        self._stand_in = StandIn(
+            options, facts=self.facts, received=self._received, associate=_associate,
+            turn_secret=self._turn_secret, addresses=self._addresses,
+        )  # fmt: skip
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -124,8 +143,27 @@ class Serving:
             stun=self._stun,
             control_port=_closed_port(local),
             api_port=ready.api_port if "api" in self._served.parts else 0,
+            **self._turn(ready.turn_port),
             unix_time_s=time.time(),
         )
+
+    def _turn(self, port: int) -> _TurnFacts:
+        """The TURN server that stands here, else the site's own, and a credential from its secret."""
+        site = self._served.site
+        stands_here = "turn" in self._served.parts
+        servers = [] if stands_here else list(site.turn)
+        secret = self._turn_secret if stands_here else self._served.turn_secret
+        told = _TurnFacts(turn_port=port if stands_here else 0, turn_servers=servers)
+        if secret and (stands_here or servers):
+            expires_at_s = int(time.time()) + min(site.credential_minutes, CREDENTIAL_MINUTES_MAX) * 60
+            # A name for each who asks: several that check at once share no quota.
+            made = rest_credentials(secret, expires_at_s, f"calls-doctor-{secrets.token_hex(4)}")
+            told |= _TurnFacts(turn_username=made.username, turn_credential=made.password.reveal())
+        return told
+
+    def _addresses(self) -> Addresses:
+        site, local = self._served.site, self._served.local
+        return Addresses(local, site.nat, tuple(one.address for one in self._reaches), site.host_port_override)
 
     def _received(self, report: Report) -> None:
         """The latest of each run; what came by two ways, from the caller and from a stand-in that joined, is one."""

@@ -12,6 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 from calls_doctor import __version__
@@ -31,11 +32,22 @@ RELAY_PORTS = range(49152, 65536)
 PORT_TRIES = 32
 
 
+@dataclass(frozen=True)
+class _Relay:
+    """A relay's socket."""
+
+    socket: DatagramSocket
+    known_as: dict[Address, Address] = field(default_factory=dict)
+    """A peer on this machine -> what its client calls it."""
+
+
 class TurnServer:
     """Listens on `port` of every address over UDP and TCP; port 0 takes a free one.
 
     Users are those of `users` (name -> password) and whoever has a REST credential made from `secret`. `may_relay`
-    says of a peer's IP address literal whether anybody may talk to it.
+    says of a peer's IP address literal whether anybody may talk to it, `may_reach` of its port too. Behind NAT
+    `outside` gives for an address of this machine the one by which clients reach it, and `port_here` the port to which
+    such an address and port lead, else 0: what is for such a peer stays here, so that no firewall need reflect it.
     """
 
     def __init__(
@@ -44,6 +56,9 @@ class TurnServer:
         port: int = 0,
         *,
         may_relay: Callable[[str], bool],
+        may_reach: Callable[[Address], bool] = lambda _peer: True,
+        outside: Callable[[str], str] = lambda local: local,
+        port_here: Callable[[Address], int] = lambda _peer: 0,
         users: Mapping[str, Secret] | None = None,
         secret: Secret | None = None,
         realm: str = REALM,
@@ -55,12 +70,15 @@ class TurnServer:
     ) -> None:
         self._addresses, self._port = addresses, port
         self._users, self._secret, self._unix_time = users or {}, secret, unix_time
-        self._relay_ports = relay_ports
+        self._relay_ports, self._outside, self._port_here = relay_ports, outside, port_here
         nonce_key = secrets.token_bytes(turn_auth.NONCE_KEY_BYTES)
         authenticator = Authenticator(realm, self._password, nonce_key, nonce_lifetime_s=nonce_lifetime_s)
-        self._core = turn_server.TurnServer(authenticator, self._allot, may_relay, software=SOFTWARE, limits=limits)
+        self._core = turn_server.TurnServer(
+            authenticator, self._allot, may_relay, may_reach=may_reach, software=SOFTWARE, limits=limits
+        )
         self._listener = PacketListener(self, self._carry, idle_s=idle_s)
-        self._relays: dict[Address, DatagramSocket] = {}
+        self._relays: dict[Address, _Relay] = {}
+        """By the address that clients are told."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -92,7 +110,7 @@ class TurnServer:
         if self._timer is not None:
             self._timer.cancel()
         for relay in self._relays.values():
-            relay.close()
+            relay.socket.close()
         self._relays.clear()
 
     async def __aenter__(self) -> Self:
@@ -127,6 +145,8 @@ class TurnServer:
             ports = range(ports.start + ports.start % 2, ports.stop, 2)
         tries = secrets.SystemRandom().sample(ports, min(PORT_TRIES, len(ports)))
         for port in tries:
+            if (self._outside(host), port) in self._relays:
+                continue  # of another address of this machine that clients know by the same
             try:
                 sock = bound_udp(host, port)
             except OSError:
@@ -136,12 +156,23 @@ class TurnServer:
 
     def _open_relay(self, sock: socket.socket) -> Address:
         def receive(data: bytes, peer: Address) -> None:
-            self._core.receive_from_peer(relay.address, peer, data, asyncio.get_running_loop().time())
+            known = relay.known_as.get(peer, peer)
+            self._core.receive_from_peer(told, known, data, asyncio.get_running_loop().time())
             self._carry()
 
-        relay = DatagramSocket(sock, receive)
-        self._relays[relay.address] = relay
-        return relay.address
+        relay = _Relay(DatagramSocket(sock, receive))
+        host, port = relay.socket.address
+        told = self._outside(host), port
+        self._relays[told] = relay
+        return told
+
+    def _relay(self, relay: _Relay, data: bytes, peer: Address) -> None:
+        """To the peer, which may be this machine by the address that others know it by."""
+        if port := self._port_here(peer):
+            here = relay.socket.address[0], port
+            relay.known_as[here] = peer
+            peer = here
+        relay.socket.send(data, peer)
 
     def _carry(self) -> None:
         """Sends what is to be sent, closes what is no longer needed, and sees to the next timer."""
@@ -149,9 +180,9 @@ class TurnServer:
             self._listener.send(path, packet)
         for relayed, peer, data in self._core.datagrams_to_relay():
             if relayed in self._relays:
-                self._relays[relayed].send(data, peer)
+                self._relay(self._relays[relayed], data, peer)
         for relayed in self._core.freed():
-            self._relays.pop(relayed).close()
+            self._relays.pop(relayed).socket.close()
         due = self._core.next_timer()
         if due is not None and (self._timer is None or self._timer.cancelled() or due < self._timer.when()):
             if self._timer is not None:

@@ -38,7 +38,8 @@ class Faults:
 
 
 class TurnServer:
-    """All clients of one server. `may_relay(ip)` is the policy on peers (403 where it says no)."""
+    """All clients of one server. `may_relay(ip)` is the policy on peers (403 where it says no); of what is sent to a
+    peer that it allows, and comes from there, `may_reach(peer)` sees the port too; other relays of ours are allowed."""
 
     def __init__(
         self,
@@ -47,10 +48,11 @@ class TurnServer:
         may_relay: Callable[[str], bool],
         *,
         software: str,
+        may_reach: Callable[[Address], bool] = lambda _peer: True,
         limits: Limits | None = None,
         answers: RateLimit | None = None,
     ) -> None:
-        self._authenticator, self._software = authenticator, software
+        self._authenticator, self._software, self._may_reach = authenticator, software, may_reach
         self._answers = answers or RateLimit()
         self._binding = BindingResponder(software, self._answers)
         self._allocations = Allocations()
@@ -96,6 +98,7 @@ class TurnServer:
             allocation is None
             or allocation.expires_at <= now
             or not allocation.permits(peer[0], now)
+            or not self._reaches(peer)
             or len(data) > RELAYED_MAX_BYTES
             or self.faults.mute
             or self.faults.lose_from_peers
@@ -152,6 +155,10 @@ class TurnServer:
         attributes = [(stun.ERROR_CODE, login.error), *login.attributes, (stun.SOFTWARE, self._software)]
         return answer(request, MessageClass.ERROR, attributes)
 
+    def _reaches(self, peer: Address) -> bool:
+        """Two relays may always talk to each other: both ends have shown who they are."""
+        return self._may_reach(peer) or self._allocations.at(peer) is not None
+
     def _receive_send(self, indication: Message, client: Path, now: float) -> None:
         peer, data = indication.get(stun.XOR_PEER_ADDRESS), indication.get(stun.DATA)
         if peer is not None and data is not None and not not_understood(indication, UNDERSTOOD):
@@ -171,5 +178,5 @@ class TurnServer:
         allocation = self._allocations.of_client(client)
         if allocation is None or not allocation.permits(peer[0], now) or self.faults.lose_to_peers:
             return
-        if len(data) <= RELAYED_MAX_BYTES:
+        if len(data) <= RELAYED_MAX_BYTES and self._reaches(peer):
             self._to_peers.append((allocation.relayed, peer, data))

@@ -218,3 +218,10 @@ async def test_silence_and_something_else_that_listens_fail() -> None:
         finding = await exposure.turn_listener_probe(turn((mute.address[1], "udp"), (port, "tcp")))
     assert finding.status is Status.FAIL
     assert all(not row["ok"] and row["detail"] for row in finding.evidence["servers"])
+
+
+async def test_without_a_turn_server_the_listener_check_has_nothing_to_do() -> None:
+    site = Site(phase=Phase.PRE, paired=True)
+    finding = await exposure.turn_listener_probe(context(None, site=site, facts=told()))
+    assert (finding.status, finding.evidence) == (Status.SKIP, {"nothing_to_do": True})
+    assert "--as turn" in finding.summary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from calls_doctor.model.check import Status
 from calls_doctor.model.flow import Lost, Party
 from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
@@ -37,6 +38,35 @@ def challenge(**troubles: str) -> list[str]:
 )
 def test_a_listener_in_trouble(troubles: dict[str, str], causes: list[str]) -> None:
     assert sorted(challenge(**troubles)) == causes
+
+
+@pytest.mark.parametrize(
+    ("troubles", "causes"),
+    [
+        ({"udp": "refused", "tcp": "refused"}, ["turn.blocked"]),
+        ({"udp": "silent", "tcp": "refused"}, ["turn.blocked"]),
+        ({"udp": "refused", "tcp": ""}, ["turn.udp-blocked"]),
+        ({"udp": "", "tcp": "refused"}, ["turn.tcp-blocked"]),
+        ({"udp": "", "tcp": "not-turn"}, []),
+    ],
+)
+def test_a_stand_in_that_serves_turn_listens_so_a_refusal_is_somebody_elses(
+    troubles: dict[str, str], causes: list[str]
+) -> None:
+    uris = {"udp": f.TURN_UDP, "tcp": f.TURN_TCP}
+    rows = (f.turn_row(uris[name], trouble) | {"stands_in": True} for name, trouble in troubles.items())
+    assert f.causes(f.turn("turn.challenge", *rows)) == causes
+
+
+@pytest.mark.parametrize("code", [401, 403, 486, 500])
+def test_nobodys_settings_are_to_blame_for_the_stand_ins_own_turn_server(code: int) -> None:
+    row = f.turn_row(f.TURN_UDP, "refused-request", code) | {"stands_in": True}
+    for check in ("turn.allocate", "turn.permission"):
+        assert f.causes(f.turn(check, row | {"peer": f.MEDIA_HOST})) == []
+    lost = f.result("turn.relay-range", Status.FAIL, stage="allocate", code=code, stands_in=True, arrived=0, sent=4)
+    assert f.causes(lost) == []
+    assert f.causes(f.result("turn.relay-range", Status.FAIL, stands_in=True, arrived=0, sent=4)) == []
+    assert f.causes(f.result("turn.relay-range", Status.FAIL, arrived=0, sent=4)) == ["turn.relay-blocked"]
 
 
 def test_two_servers_broken_in_two_ways_are_two_causes_and_in_one_way_one() -> None:

@@ -286,3 +286,13 @@ async def test_the_observer_hears_the_plan_first_then_every_start_and_every_resu
     by_id = {r.id: r for r in results}
     assert (by_id["b.left"].summary, by_id["b.left"].title) == ("why not", "b.left is fine")
     assert (by_id["c.skipped"].blocked_by, by_id["c.skipped"].summary) == ("b.left", "b.left was skipped")
+
+
+async def test_what_needs_a_check_that_had_nothing_to_do_has_nothing_to_do_either_and_says_why() -> None:
+    specs = [
+        spec("turn.first", finds(Status.SKIP, nothing_to_do=True)),
+        spec("turn.second", finds(Status.PASS), "turn.first"),
+    ]
+    first, second = await runner(*specs).run()
+    assert (second.status, second.summary, second.blocked_by) == (Status.SKIP, first.summary, "turn.first")
+    assert second.evidence["nothing_to_do"] is True

@@ -335,3 +335,43 @@ def test_who_says_how_large_a_packet_may_be_is_heard(where: str, tmp_path: Path)
     evidence = found["evidence"]
     assert (found["status"], evidence["icmp"], evidence["mtu_bytes"]) == ("pass", True, 1280)
     assert evidence["payload_max_bytes"] == evidence["payload_max_to_far_bytes"] == 1252
+
+
+TURN_SERVED = ("--as", "media", "--as", "turn")
+RELAYED = ("turn.challenge", "turn.allocate", "turn.relay-range", "port.turn-listener", "media.call-relay")
+
+
+@pytest.mark.parametrize("behind", [Behind.ROUTED, Behind.MAPPED_NO_HAIRPIN], ids=lambda one: one.name.lower())
+def test_a_stand_in_that_serves_turn_lets_a_caller_call_through_it(behind: Behind, tmp_path: Path) -> None:
+    """Its relay has the public address, also where the firewall does not reflect."""
+    with network(SEED, Nat.SYMMETRIC, behind) as net:
+        public = net.addresses.public
+        arguments = ["--host", public, *TURN_SERVED]
+        with serving(net, tmp_path, arguments, f'[media]\nhost_override = "{public}"') as stand:
+            (report,) = checking(tmp_path, [(net.caller, stand.link_to(public), ())])
+    found = {check["id"]: check for check in report["checks"]}
+    assert {name: found[name]["status"] for name in RELAYED} == dict.fromkeys(RELAYED, "pass")
+    assert {row["relayed"][0] for row in found["turn.allocate"]["evidence"]["servers"]} == {public}
+    assert diagnosed(report) == said() and report["verdict"] == "ok"
+
+
+TURN_SHUT = {
+    "udp 3478 dropped": ("udp dport 3478 drop", "turn.udp-blocked"),
+    "udp 3478 rejected": ("udp dport 3478 reject", "turn.udp-blocked"),
+    "tcp 3478 rejected": ("tcp dport 3478 reject with tcp reset", "turn.tcp-blocked"),
+    "3478 rejected": ("th dport 3478 reject", "turn.blocked"),
+    "3478 dropped": ("th dport 3478 drop", "turn.blocked"),
+}
+
+
+@pytest.mark.parametrize("name", TURN_SHUT if EVERY_SCENARIO else ["udp 3478 dropped"])
+def test_a_turn_port_that_is_shut_is_named_and_nothing_else(name: str, tmp_path: Path) -> None:
+    rule, cause = TURN_SHUT[name]
+    with network(SEED) as net:
+        net.firewall.rule("through", rule)
+        with serving(net, tmp_path, ["--host", net.addresses.public, *TURN_SERVED]) as stand:
+            link = stand.link_to(net.addresses.public)
+            alone, _ = checking(tmp_path, [(net.caller, link, ()), (net.outside, link, ())])
+        merged = merging(tmp_path, ["caller", "outside"])
+    assert diagnosed(alone) == one(cause, UNDECIDED)
+    assert diagnosed(merged) == one(cause, SERVERS)

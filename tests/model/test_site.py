@@ -41,7 +41,7 @@ def test_a_site_has_no_place_for_a_secret() -> None:
     assert set(Site.__struct_fields__) == {
         "mode", "vantage", "vantage_reason", "phase", "users", "paired", "media", "media_beside_links", "host_override",
         "host_port_override", "nat", "client_networks", "mattermost_networks", "rtcd_url", "stun", "turn",
-        "relay_ports", "settings",
+        "credential_minutes", "relay_ports", "settings",
     }  # fmt: skip
 
 

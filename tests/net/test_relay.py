@@ -55,12 +55,12 @@ def found(check: str, *ok: ServerUri, bad: tuple[ServerUri, ...] = ()) -> dict[s
 
 def test_the_server_that_is_used_is_the_first_that_works_and_allows_peers() -> None:
     allocated = found("turn.allocate", TCP, ELSEWHERE, bad=(UDP,))
-    assert relay.usable(SITE, allocated) == TCP
-    assert relay.usable(SITE, allocated | found("turn.permission", ELSEWHERE, bad=(TCP,))) == ELSEWHERE
+    assert relay.usable(SITE.turn, allocated) == TCP
+    assert relay.usable(SITE.turn, allocated | found("turn.permission", ELSEWHERE, bad=(TCP,))) == ELSEWHERE
     # that one denies its own range decides nothing where nobody named a media host
-    assert relay.usable(SITE, allocated | found("turn.permission", bad=(TCP, ELSEWHERE))) == TCP
+    assert relay.usable(SITE.turn, allocated | found("turn.permission", bad=(TCP, ELSEWHERE))) == TCP
     with pytest.raises(ValueError, match="no TURN server"):
-        relay.usable(SITE, found("turn.allocate", bad=(UDP,)))
+        relay.usable(SITE.turn, found("turn.allocate", bad=(UDP,)))
 
 
 async def test_a_quota_that_is_only_just_freed_is_asked_for_once_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ class Bench:
         *,
         ports: int = 1000,
         may_relay: Callable[[str], bool] = lambda _ip: True,
+        may_reach: Callable[[Address], bool] = lambda _peer: True,
         limits: Limits | None = None,
         answers: RateLimit | None = None,
     ) -> None:
@@ -44,7 +45,7 @@ class Bench:
         self._transaction_ids = itertools.count(1)
         authenticator = Authenticator(REALM, USERS.get, bytes(16), nonce_lifetime_s=3600)
         self.server = TurnServer(
-            authenticator, self._allot, may_relay, software="bench", limits=limits,
+            authenticator, self._allot, may_relay, may_reach=may_reach, software="bench", limits=limits,
             answers=answers or RateLimit(1e6, 1e6),
         )  # fmt: skip
 

@@ -133,3 +133,11 @@ def test_a_sentence_for_the_terminal_is_cut_too() -> None:
     environment = {"CALLS_DOCTOR_TURN_SECRET": "hunter2!", "HOME": "/root"}
     said = secrecy.sentence(f"/root: hunter2! is no such option, nor {link('192.0.2.7')}", environment)
     assert said == "/root: *** is no such option, nor 192.0.2.7:8443"
+
+
+def test_what_the_stand_in_told_goes_as_what_the_environment_gave() -> None:
+    told = Credentials(turn=TurnCredentials("1700000000:somebody", Secret("told-by-the-stand-in")))
+    cut = msgspec.json.encode(
+        secrecy.report(everywhere("told-by-the-stand-in 1700000000:somebody"), GIVEN, told)
+    ).decode()
+    assert "told-by-the-stand-in" not in cut

@@ -104,3 +104,16 @@ def test_a_port_override_goes_for_the_override_and_the_mapped_address() -> None:
 def test_loopback_is_never_announced_and_tcp_only_where_it_is_served() -> None:
     assert candidates(site(), local=["127.0.0.1"]) == []
     assert {row[1] for row in candidates(site("192.0.2.1", tcp=0))} == {"udp"}
+
+
+def test_by_which_address_callers_reach_one_of_our_own() -> None:
+    behind = hosting.Addresses(("10.0.0.2", "10.0.0.3", "fd00::2"), NAT, ("203.0.113.20", "198.51.100.7"))
+    assert behind.outside("10.0.0.2") == "203.0.113.20", "as nat says"
+    assert behind.outside("10.0.0.3") == "203.0.113.20", "the best there is"
+    assert behind.outside("fd00::2") == "fd00::2", "no address of its kind"
+    assert [behind.is_here(one) for one in ("203.0.113.20", "198.51.100.7", "203.0.113.99", "10.0.0.2")] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    plain = hosting.Addresses(("198.51.100.7", "10.0.0.3"), (), ("198.51.100.7", "10.0.0.3"))
+    assert [plain.outside(one) for one in plain.local] == list(plain.local)
+    assert not plain.is_here("198.51.100.7")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import sys
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiortc.rtcsctptransport import InitChunk, serialize_packet
 from msgspec import structs
 
+from calls_doctor.errors import FarEndError
+from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress, ServerUri, Site
-from calls_doctor.net import documents_client, resolver
+from calls_doctor.net import documents_client, relay, resolver
+from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.local_ports import can_bind
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.sctp import PORT
@@ -23,8 +29,10 @@ from calls_doctor.standin.desk import ReportDesk
 from calls_doctor.standin.serving import Served, Serving
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
+from calls_doctor.wire.turn_auth import rest_password
 from tests.reports.samples import failing_report, healthy_report
 from tests.servers.middlebox import Middlebox, Tcp, drop, lose
+from tests.servers.plain_sockets import PlainUdp
 
 HOST = "127.0.0.1"
 OTHER_LOOPBACK = "127.0.0.2"
@@ -199,3 +207,48 @@ async def test_data_channels_are_answered_and_loaded_before_anybody_calls(monkey
         association.receive(serialize_packet(PORT, PORT, 0, InitChunk(0, bytes(16))))
         assert len(packets) == 1
         association.close()
+
+
+async def test_its_own_turn_server_takes_the_credential_that_it_tells_and_relays_to_the_media_port_alone() -> None:
+    async with standing(None, "media", "turn") as serving:
+        told = [await client(serving).facts() for _ in range(2)]
+        facts = told[0]
+        assert facts is not None and told[1] is not None
+        assert facts.turn_username != told[1].turn_username, "several who check at once share no quota"
+        assert 0 < int(facts.turn_username.split(":")[0]) - time.time() <= 86400
+        uri = ServerUri(scheme="turn", host=HOST, port=facts.turn_port)
+        given = Credentials(turn=TurnCredentials(facts.turn_username, Secret(facts.turn_credential)))
+        host = client(serving)
+        async with await relay.opened(uri, given) as allocation, PlainUdp() as other:
+            outcome = await host.echo(host.through(allocation), (200,))
+            assert len(outcome.returned) == 1
+            beside = await allocation.channel(other.address, Exchange(secrets.token_bytes))
+            beside.send(b"x")
+            again = await host.echo(host.through(allocation), (200,))
+            assert len(again.returned) == 1
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await other.receive()
+        with pytest.raises(FarEndError):
+            await relay.opened(uri, Credentials(turn_secret=Secret("another")))
+
+
+async def test_for_the_sites_own_turn_servers_it_makes_a_credential_and_keeps_the_secret() -> None:
+    uri = ServerUri(scheme="turn", host="turn.example.com", port=3478)
+    site = Site(turn=(uri,), credential_minutes=5)
+    async with Serving(replace(served(site), turn_secret=Secret("shared")), lambda _report: None) as serving:
+        facts = serving.facts()
+    assert facts is not None
+    assert (facts.turn_port, facts.turn_servers) == (0, [uri])
+    password = rest_password(Secret("shared"), facts.turn_username, time.time())
+    assert password is not None and password.reveal() == facts.turn_credential
+    assert 0 < int(facts.turn_username.split(":")[0]) - time.time() <= 300
+
+
+async def test_without_a_secret_the_servers_are_told_and_without_servers_nothing() -> None:
+    uri = ServerUri(scheme="turn", host="turn.example.com", port=3478)
+    for site, servers in ((Site(turn=(uri,)), [uri]), (Site(), [])):
+        async with standing(site) as serving:
+            facts = serving.facts()
+        assert facts is not None
+        assert (facts.turn_port, facts.turn_servers, facts.turn_username, facts.turn_credential) == (0, servers, "", "")

@@ -342,3 +342,25 @@ async def test_everything_is_closed_at_the_end() -> None:
     async with server(relay_ports=range(relayed[1], relayed[1] + 1)) as again, await ours(again) as other:
         assert other.relayed == relayed
     await allocation.__aexit__()
+
+
+async def test_behind_nat_a_relay_has_the_public_address_and_what_is_for_that_stays_here() -> None:
+    public = "203.0.113.20"
+
+    def port_here(peer: Address) -> int:
+        return here.address[1] if peer == (public, 8443) else 0
+
+    async with PlainUdp() as here:
+        how = {"outside": {HOST: public}.get, "port_here": port_here}
+        turn = TurnServer([HOST], users={LOGIN.username: LOGIN.password}, may_relay={public}.__contains__, **how)  # type: ignore[arg-type]  # a mapping's get is no more than a callable here
+        async with turn, await ours(turn) as allocation:
+            assert allocation.relayed[0] == public
+            heard = Heard()
+            channel = await allocation.channel((public, 8443), heard)
+            channel.send(b"there")
+            relay = (HOST, allocation.relayed[1])
+            assert await here.receive() == (b"there", relay)
+            await here.send(b"back", relay)
+            async with asyncio.timeout(WAIT_S):
+                assert await heard.packets.get() == b"back"
+        assert turn.allocations == 0

@@ -309,3 +309,18 @@ def test_a_method_can_be_refused(method: Method, code: int) -> None:
         caller.go()
     (refused,) = [event for event in caller.events if isinstance(event, turn_events.Refused)]
     assert (refused.method, refused.code) == (method, code)
+
+
+def test_of_an_allowed_peer_only_the_ports_that_may_be_reached_and_other_relays() -> None:
+    bench = Bench(may_reach=lambda peer: peer == PEER)
+    caller, other = Caller(bench), Caller(bench, client(40001), ("other", "secret"))
+    relayed, other_relayed = caller.allocate(), other.allocate()
+    beside = (PEER[0], PEER[1] + 1)
+    caller.turn.create_permission([PEER[0], other_relayed[0]], bench.now)
+    caller.go()
+    for peer in (beside, PEER, other_relayed):
+        caller.turn.send(peer, b"x")
+    caller.go()
+    assert caller.to_peers == [(relayed, PEER, b"x"), (relayed, other_relayed, b"x")]
+    assert caller.receive_from_peer(beside, b"x") == []
+    assert caller.receive_from_peer(PEER, b"y") == [turn_events.Data(PEER, b"y")]
