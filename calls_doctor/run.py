@@ -225,9 +225,7 @@ class _Run:
         if site.phase is not Phase.SELF_TEST:
             for name in await stand_ins.hand_in(report):
                 where = f" at {name}" if len(targets) > 1 else ""
-                self._observer.said(
-                    f"no path brought this report to the stand-in{where}: save it (-o), merge the files"
-                )
+                self._observer.said(f"no path brought this report to the stand-in{where}: save it (-o) to merge files")
         return report
 
     async def _targets(self, links: Sequence[Link], site: Site) -> Sequence[Target]:
