@@ -7,23 +7,28 @@ books say which of them arrived: so a failure names the direction.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 from statistics import median
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import CALLERS, Role, Transport
+from calls_doctor.model.flow import CALLERS, Role, Transport, address_class
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.sockets import shown, trouble_word
 from calls_doctor.spec import UNAUTHORISED, CheckSpec, Context, no_tcp
 from calls_doctor.wire import rtcd
 
 if TYPE_CHECKING:
+    from calls_doctor.net.hops import HopWatch
     from calls_doctor.net.paired import EchoOutcome, PairedHost
+    from calls_doctor.net.strays import StrayWatch
 
 ECHO_SIZES_BYTES = (200, 400, 600, 800, 1000, 1200) * 4
 """24 probes: the guide's echo, and datagrams as large as media's."""
+UDP_PACKETS_MAX = 60
+"""Where all is silent: six probes, six for answers from elsewhere (net/strays.py), 48 to the hops (net/hops.py)."""
 ENOUGH_RATIO = 0.8
 """A port passes where this share of the probes comes back (catalogue, port.rtc-udp-echo)."""
 LOSSY_RATIO = 0.95
@@ -52,16 +57,16 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     if paired is None:
         return await _knock(context, transport)
     target = paired.target(transport)
-    strays = paired.stray_watch() if transport is Transport.UDP else None
-    witnesses = [strays] if strays else []
+    strays, hops = paired.stray_watch(), paired.hop_watch()
     try:
+        witnesses = (strays, hops) if transport is Transport.UDP else ()
         outcome = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES, witnesses)
     except FarEndError as error:  # it is there, and has no room for one session more
         return Finding(status=Status.UNKNOWN, summary=str(error), target=target, evidence={"code": error.code})
     evidence = echo_evidence(outcome)
     evidence |= await arrivals(paired, outcome)
-    if strays and strays.sender and not outcome.returned:
-        evidence["stray_from"] = list(strays.sender)
+    if not outcome.returned:
+        evidence |= await _witnessed(context.site, paired, strays, hops, outcome.own_address)
     evidence["protocol"] = str(transport)
     if not outcome.returned and context.disowned:
         evidence["trouble"] = UNAUTHORISED
@@ -79,6 +84,29 @@ async def _echo(context: Context, transport: Transport) -> Finding:
         target=target,
         evidence=evidence,
     )
+
+
+async def _witnessed(site: Site, paired: PairedHost, strays: StrayWatch, hops: HopWatch, own_address: str) -> Evidence:
+    """What was seen beside a silence: who answered in the place of the one that was asked, and how far packets came."""
+    evidence: Evidence = {}
+    if strays.sender:
+        evidence["stray_from"] = list(strays.sender)
+    if hops.last:
+        side = "servers" if _is_the_servers(hops.last.address, site, await paired.address(), own_address) else ""
+        evidence["last_hop"] = {"address": hops.last.address, "ttl": hops.last.ttl, "side": side}
+    return evidence
+
+
+def _is_the_servers(hop: str, site: Site, media: str, own_address: str) -> bool:
+    """Whether a hop surely lies on the servers' side. A private address between public ones may be anybody's, and one
+    in the caller's own network is the caller's."""
+    if hop in (media, *(public for public, _ in site.nat)) and not address_class(hop).is_private:
+        return True
+    if address_class(hop).is_private and not address_class(media).is_private:
+        return False
+    own, there = ipaddress.ip_address(own_address), ipaddress.ip_address(hop)
+    networks = [ipaddress.ip_network(one) for one in site.mattermost_networks]
+    return any(there in one and own not in one for one in networks)
 
 
 async def _knock(context: Context, transport: Transport) -> Finding:
@@ -298,7 +326,7 @@ CHECKS = (
         targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
         required=True,
         guide_steps=("1.6.1", "1.6.3"),
-        packets_max=len(ECHO_SIZES_BYTES),
+        packets_max=UDP_PACKETS_MAX,
         reworded=echo_summary,
         timeout_s=15.0,
         fails_when="Of 24 authenticated probes of 200 to 1200 bytes fewer than 80 % came back. The stand-in's books "

@@ -70,6 +70,8 @@ def _udp_lost(evidence: Evidence, lost: Lost) -> Prediction | None:
         summary = f"UDP to {shown[0].target} is never answered, and the far end's books could not be had"
     elif lost is Lost.REQUEST:
         summary = f"none of {shown[0].evidence['sent']} UDP datagrams to {shown[0].target} arrived there"
+        if hop := shown[0].evidence.get("last_hop"):
+            summary += f"; the last hop that answered is {hop['address']} (TTL {hop['ttl']})"
     else:
         sent, arrived = shown[0].evidence["sent"], shown[0].evidence["arrived"]
         summary = f"{arrived} of {sent} UDP datagrams arrived at {shown[0].target}, none of its answers came back"

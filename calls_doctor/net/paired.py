@@ -23,6 +23,7 @@ from calls_doctor.model.site import MediaAddress
 from calls_doctor.net import documents_client, echo, payload_size, resolver
 from calls_doctor.net.echo import Echo, EchoOutcome, Witness
 from calls_doctor.net.exchange import Exchange
+from calls_doctor.net.hops import HopWatch
 from calls_doctor.net.payload_size import SizesSeen
 from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp, open_whole_udp
 from calls_doctor.net.strays import StrayWatch
@@ -194,10 +195,18 @@ class PairedHost:
         return _Session(fragment.session, credentials)
 
     def stray_watch(self) -> StrayWatch:
-        """Who looks for answers from elsewhere than the UDP media port. The far end has it in a session of its own."""
+        """Who looks for answers from elsewhere than the UDP media port."""
+        return StrayWatch(self._udp_address, self._witness_credentials())
+
+    def hop_watch(self) -> HopWatch:
+        """Who looks how far packets to the UDP media port come."""
+        return HopWatch(self._udp_address, self._witness_credentials())
+
+    def _witness_credentials(self) -> IceCredentials:
+        """Each has a session of its own at the far end, so that what it sends counts nowhere."""
         session = self._new_session(ECHO_LEGS[Transport.UDP], direct.NO_CERTIFICATE)
         self._unjudged_sessions.add(session.name)
-        return StrayWatch(self._udp_address, session.credentials)
+        return session.credentials
 
     async def _udp_address(self) -> Address:
         return await self.address(), self._media.udp_port

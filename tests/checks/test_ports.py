@@ -132,6 +132,27 @@ async def test_a_mute_tcp_port_is_told_from_one_that_never_connects() -> None:
     assert evidence["arrived"] == 0  # the books came over UDP
 
 
+@pytest.mark.parametrize(
+    ("hop", "own", "media", "expected"),
+    [
+        ("203.0.113.1", "192.0.2.7", "203.0.113.20", True),
+        ("203.0.113.20", "10.0.1.7", "203.0.113.20", True),
+        ("198.51.100.20", "10.0.1.7", "203.0.113.20", True),
+        ("192.0.2.1", "192.0.2.7", "203.0.113.20", False),
+        ("10.0.1.1", "10.0.1.7", "203.0.113.20", False),
+        ("10.0.1.1", "172.16.0.7", "203.0.113.20", False),
+        ("10.0.1.1", "172.16.0.7", "10.0.2.20", True),
+        ("10.0.1.1", "10.0.1.7", "10.0.2.20", False),
+        ("2001:db8::1", "192.0.2.7", "203.0.113.20", False),
+    ],
+    ids=["in a named network", "the media host's own", "mapped to it", "elsewhere", "the caller's own router",
+         "private, perhaps of somebody between", "a private network throughout", "the caller is in it too", "IPv6"],
+)  # fmt: skip
+def test_a_hop_is_the_servers_where_that_is_sure(hop: str, own: str, media: str, expected: bool) -> None:
+    site = Site(mattermost_networks=("203.0.113.0/28", "10.0.1.0/24"), nat=(("198.51.100.20", "10.0.1.20"),))
+    assert ports._is_the_servers(hop, site, media, own) is expected
+
+
 async def test_a_tcp_connection_that_is_cut_midway_is_cut() -> None:
     async with behind(cut_after_bytes=2000) as host:
         finding = await TCP(context(host))

@@ -111,6 +111,31 @@ def test_one_network_alone_decides_nothing(cause: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("side", "arrived", "expected"),
+    [("servers", 0, SERVERS_SIDE), ("", 0, UNDECIDED), ("servers", None, UNDECIDED)],
+    ids=["on the servers' side", "somewhere", "on the servers' side, but perhaps the answers are lost"],
+)
+def test_the_last_hop_that_answered_decides_where_it_is_the_servers_and_nothing_arrived(
+    side: str, arrived: int | None, expected: tuple[Confidence, Party]
+) -> None:
+    shut = udp_shut(BERLIN, arrived)
+    shut[0].evidence["last_hop"] = {"address": "203.0.113.1", "ttl": 7, "side": side}
+    assert told(*shut) == {"media.udp-blocked-inbound": expected} or arrived is None
+    if arrived is None:
+        assert set(told(*shut).values()) == {(Confidence.POSSIBLE, Party.UNDECIDED)}
+    others = told(*shut, *well(LONDON))
+    theirs = {"media.udp-blocked-inbound": SERVERS_SIDE}
+    assert others == (theirs if expected == SERVERS_SIDE else {"client.port-blocked": CALLERS_OWN})
+
+
+def test_the_last_hop_is_told() -> None:
+    shut = udp_shut(BERLIN)
+    shut[0].evidence["last_hop"] = {"address": "192.0.2.1", "ttl": 1, "side": ""}
+    (one,) = found(*shut)
+    assert "the last hop that answered is 192.0.2.1 (TTL 1)" in one.summary
+
+
+@pytest.mark.parametrize(
     ("address", "own", "other", "expected"),
     [
         ("192.0.2.7", "192.0.2.7", "10.0.0.9", SERVERS_SIDE),

@@ -7,6 +7,7 @@ one), which is printed.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from dataclasses import dataclass
@@ -305,6 +306,21 @@ def test_a_firewall_that_does_not_reflect_is_told_by_who_is_inside(tmp_path: Pat
     assert out == said()
     assert within == one(HAIRPIN, UNDECIDED)
     assert merged == one(HAIRPIN, SERVERS)
+
+
+def test_one_caller_alone_tells_whose_the_block_is_where_the_last_hop_is_known(tmp_path: Path) -> None:
+    """The site names the servers' networks, and the router before the block lies in one of them."""
+    with network(SEED) as net:
+        at = net.addresses
+        net.firewall.rule("through", "udp dport 8443 drop")
+        networks = f'[networks]\nmattermost = ["{ipaddress.ip_network(f"{at.firewall}/28", strict=False)}"]\n'
+        site = MAPPED_SITE.format(public=at.public) + networks
+        with serving(net, tmp_path, ["--host", at.public], site) as stand:
+            options = ("--site", str(tmp_path / "site.toml"))
+            (report,) = checking(tmp_path, [(net.caller, stand.link_to(at.public), options)])
+    assert diagnosed(report) == one(INBOUND, SERVERS)
+    (echo,) = [check for check in report["checks"] if check["id"] == "port.rtc-udp-echo"]
+    assert echo["evidence"]["last_hop"] == {"address": at.firewall, "ttl": 3, "side": "servers"}
 
 
 @pytest.mark.parametrize("only", ["tcp", "udp"])
