@@ -44,6 +44,7 @@ class Nat(StrEnum):
     PORT_RESTRICTED = "masquerade"
     SYMMETRIC = "masquerade fully-random"
     FULL_CONE = "a static map of one address"
+    ADDRESS_RESTRICTED = "a static map of one address, for those it has sent to"
     DOUBLE = "a home router behind a carrier's NAT"
 
 
@@ -61,6 +62,12 @@ class Machine:
     def __init__(self, name: str) -> None:
         self.name = name
         self.namespace = f"cdlab-{secrets.token_hex(4)}"
+
+    def known_as(self, name: str) -> Machine:
+        """The same machine under another name, for a second program on it."""
+        same = Machine(name)
+        same.namespace = self.namespace
+        return same
 
     def command(self, words: Sequence[str]) -> list[str]:
         """What runs a command on this machine."""
@@ -243,9 +250,14 @@ def _cable(one: Machine, address: str, other: Machine, other_address: str, port:
 
 def _translate(net: Network, nat: Nat, behind: Behind) -> None:
     at = net.addresses
-    if nat is Nat.FULL_CONE:
+    if nat in (Nat.FULL_CONE, Nat.ADDRESS_RESTRICTED):
+        known = ""
+        if nat is Nat.ADDRESS_RESTRICTED:
+            net.nat.nft("add set ip lab known { type ipv4_addr; flags dynamic,timeout; timeout 60s; }\n")
+            net.nat.rule("through", 'oifname "outside" update @known { ip daddr }')
+            known = "ip saddr @known "
         net.nat.rule("after", f'oifname "outside" snat to {at.nat}')
-        net.nat.rule("before", f'iifname "outside" dnat to {at.caller}')
+        net.nat.rule("before", f'iifname "outside" {known}dnat to {at.caller}')
     else:
         masquerade = Nat.SYMMETRIC.value if nat is Nat.SYMMETRIC else "masquerade"
         net.nat.rule("after", f'oifname "outside" {masquerade}')

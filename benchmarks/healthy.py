@@ -1,0 +1,66 @@
+"""Does a healthy network stay without a cause? Many checks behind every kind of NAT, three at once against one `serve`.
+
+python -m benchmarks.healthy [RUNS [KIND...]]     KIND as tests/lab/network.py names it, or `none`: a public address
+
+Needs root, ip and nft; where one is missing it says so and exits 0. Addresses, name and port are drawn from a seed.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.quality import Figure, record
+from tests.lab.namespaces import why_not
+from tests.lab.network import Nat, draw_seed, network
+from tests.lab.two_hosts import checking, diagnosed, serving
+
+RUNS, AT_ONCE = 20, 3
+MEDIA_TIME = "0.5s"
+NO_NAT = "none"
+KINDS = (*(nat.name.lower() for nat in Nat), NO_NAT)
+
+
+def causes(kind: str, runs: int, seed: int) -> list[frozenset[str]]:
+    """What each check behind this NAT named."""
+    found: list[frozenset[str]] = []
+    nat = Nat.PORT_RESTRICTED if kind == NO_NAT else Nat[kind.upper()]
+    with tempfile.TemporaryDirectory() as directory, network(seed, nat) as net:
+        caller, at = net.outside if kind == NO_NAT else net.caller, net.addresses
+        with serving(net, Path(directory), ["--host", at.public, "--media-port", str(at.port)]) as stand:
+            link = stand.link_to(at.public)
+            while len(found) < runs:
+                names = [f"{kind}-{len(found) + n}" for n in range(min(AT_ONCE, runs - len(found)))]
+                vantages = [(caller.known_as(name), link, ()) for name in names]
+                reports = checking(Path(directory), vantages, media_time=MEDIA_TIME)
+                found += [frozenset(cause for cause, _ in diagnosed(report)) for report in reports]
+    return found
+
+
+def figure(kind: str, found: Sequence[frozenset[str]]) -> Figure:
+    """`20 of 20 without a cause`, and what was named where it is fewer."""
+    well = sum(not one for one in found)
+    named = Counter(cause for one in found for cause in one)
+    said = "".join(f"; {count} x {cause}" for cause, count in sorted(named.items()))
+    return Figure(
+        f"checks of a healthy network, the caller's NAT: {kind}", "all without a cause",
+        f"{well} of {len(found)} without a cause{said}", well == len(found),
+        f"python -m benchmarks.healthy {len(found)} {kind}",
+    )  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Plays each kind and writes its figure down."""
+    if why := why_not():
+        sys.stdout.write(f"no lab here: {why}\n")
+        return 0
+    runs, kinds, seed = int(arguments[0]) if arguments else RUNS, arguments[1:] or KINDS, draw_seed()
+    sys.stdout.write(f"seed {seed}\n")
+    return record(*(figure(kind, causes(kind, runs, seed)) for kind in kinds))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
