@@ -16,7 +16,8 @@
     └── NetworkError          the network between
         ├── Silence           nothing came back before the deadline
         ├── Refused           a port that is closed: RST, or ICMP port unreachable
-        ├── Unreachable       another ICMP error, or no route
+        ├── Unreachable       another ICMP error
+        ├── NoRoute           this machine itself has no way there: nothing was sent
         ├── Unresolved        a name for which no address was found: nothing was sent to anybody
         └── Cut               a connection that was there ended early
 
@@ -130,9 +131,16 @@ class Refused(NetworkError):
 
 
 class Unreachable(NetworkError):
-    """An ICMP error other than port unreachable, or no route."""
+    """An ICMP error other than port unreachable, or what else the system says."""
 
     verb = "is unreachable"
+
+
+class NoRoute(NetworkError):
+    """This machine's own routing table leads nowhere; `detail` is the address."""
+
+    def __str__(self) -> str:
+        return f"this machine has no route to {self.detail}"
 
 
 class Unresolved(NetworkError):

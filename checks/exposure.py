@@ -30,6 +30,7 @@ CONNECT_S = 2.55
 UNHEARD_S = 0.5
 """The same where nothing of the media host was heard: silence would decide nothing, however long it lasts."""
 ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
+NO_ROUTE = "no-route"
 UDP_SIGNS = ("stun.reach", "port.rtc-udp-echo", "turn.challenge", "port.turn-listener")
 
 
@@ -79,11 +80,14 @@ async def udp_egress_probe(context: Context) -> Finding:
 
 
 def _udp_rows(evidence: Evidence) -> list[bool]:
-    """For each place that was asked over UDP, whether it answered; a refusal is an answer."""
+    """For each place that was asked over UDP, whether it answered; a refusal is an answer. Where this machine has no
+    route to, nobody was asked."""
     if "returned" in evidence:
+        if evidence.get("trouble") == NO_ROUTE:
+            return []
         return [bool(evidence["returned"]) or evidence.get("trouble") == "refused"]
     rows: Sequence[dict[str, Any]] = evidence.get("servers", ())
-    udp = [row for row in rows if row.get("transport", "udp") == "udp"]
+    udp = [row for row in rows if row.get("transport", "udp") == "udp" and row.get("trouble") != NO_ROUTE]
     return [bool(row.get("answered") or row.get("ok") or row.get("trouble") in ("refused", "open")) for row in udp]
 
 

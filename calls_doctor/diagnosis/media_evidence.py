@@ -39,6 +39,8 @@ ENOUGH_RATIO = 0.8
 """The share of probes that must come back over TCP, which loses nothing by itself."""
 NO_ROOM = 508
 """What a stand-in says that has too many sessions: it is no finding about the network."""
+NO_ROUTE = "no-route"
+"""The caller's machine itself has no way there: nothing was sent, and nobody else's firewall is in question."""
 CLOSED, GONE = ("refused", "unreachable"), ("refused", "cut")
 SERVE_RUNS = (
     "On the media host, see whether `calls-doctor serve` still runs, and whether this link is the one it has printed: "

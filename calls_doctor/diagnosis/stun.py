@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calls_doctor.diagnosis.callers import caller
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
-from calls_doctor.diagnosis.media_evidence import UDP_ECHO, answers
+from calls_doctor.diagnosis.media_evidence import NO_ROUTE, UDP_ECHO, answers
 from calls_doctor.diagnosis.place import (
     Place,
     at_the_far_end,
@@ -48,7 +48,7 @@ def blocked_server(evidence: Evidence) -> Prediction | None:
 
 
 def _unanswered(evidence: Evidence, of_servers: bool) -> list[CheckResult]:
-    rows = [r for r in evidence.bad(REACH) if not _unresolved(r)]
+    rows = [r for r in evidence.bad(REACH) if not _unsent(r)]
     rows = [r for r in rows if not any(row.get("answered") for row in r.evidence.get("servers", ()))]
     failed = [r for r in rows if r.evidence.get("servers") or r.status is Status.FAIL]
     return [r for r in failed if (role_of(evidence, r.vantage) in SERVER_SIDE) is of_servers]
@@ -75,10 +75,10 @@ def _port(result: CheckResult) -> int:
     return host_and_port(result.target)[1] or STUN_PORT
 
 
-def _unresolved(result: CheckResult) -> bool:
-    """No server's name has an address, so nothing was sent that could have been blocked."""
+def _unsent(result: CheckResult) -> bool:
+    """No server's name has an address that this machine has a route to: nothing was sent that could be blocked."""
     rows = result.evidence.get("servers", ())
-    return bool(rows) and all(row["trouble"] == "unresolved" for row in rows)
+    return bool(rows) and all(row["trouble"] in ("unresolved", NO_ROUTE) for row in rows)
 
 
 def wrong_answer(evidence: Evidence) -> Prediction | None:

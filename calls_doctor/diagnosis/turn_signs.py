@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 from calls_doctor.diagnosis.callers import Works, blamed, blamed_somewhere, is_inside, works_outside
 from calls_doctor.diagnosis.cause import Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
-from calls_doctor.diagnosis.media_evidence import CONVINCING, RELAY, RELAY_CALL, THROUGH_RELAY, is_lossy, stage
+from calls_doctor.diagnosis.media_evidence import (
+    CONVINCING,
+    NO_ROUTE,
+    RELAY,
+    RELAY_CALL,
+    THROUGH_RELAY,
+    is_lossy,
+    stage,
+)
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
@@ -138,7 +146,7 @@ def answers_outside(evidence: Evidence, uri: str) -> bool:
 
 def _answering(rows: Iterable[Row]) -> list[Row]:
     """Rows on which something of the server was heard, whatever it said."""
-    return [row for row in rows if row["trouble"] not in (*SILENT, "refused", "unresolved")]
+    return [row for row in rows if row["trouble"] not in (*SILENT, "refused", "unresolved", NO_ROUTE)]
 
 
 def _shut(row: Row) -> Sequence[str]:

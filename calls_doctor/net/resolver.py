@@ -36,10 +36,11 @@ def routed(addresses: list[str]) -> list[str]:
 
     Names have IPv6 addresses whether or not this machine has IPv6: what it cannot try says nothing about the name.
     """
-    return [address for address in addresses if _has_route(address)] or addresses
+    return [address for address in addresses if has_route(address)] or addresses
 
 
-def _has_route(address: str) -> bool:
+def has_route(address: str) -> bool:
+    """Whether this machine's routing table leads to an address. Nothing is sent."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:

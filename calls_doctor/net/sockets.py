@@ -16,11 +16,22 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from calls_doctor.errors import Cut, FramingError, Icmp, NetworkError, Refused, Silence, Unreachable, Unresolved
+from calls_doctor.errors import (
+    Cut,
+    FramingError,
+    Icmp,
+    NetworkError,
+    NoRoute,
+    Refused,
+    Silence,
+    Unreachable,
+    Unresolved,
+)
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.net import error_queue
 from calls_doctor.net.error_queue import Queued, queued_errors
 from calls_doctor.net.local_ports import PortOwner, can_bind, local_addresses, port_owner
+from calls_doctor.net.resolver import has_route
 from calls_doctor.wire.framing import Deframer, frame
 
 __all__ = [
@@ -36,6 +47,7 @@ __all__ = [
     "open_udp",
     "open_whole_udp",
     "port_owner",
+    "route_missing",
     "shown",
     "trouble_word",
 ]
@@ -97,13 +109,13 @@ ChannelOpener = Callable[[Receiver], Awaitable[Channel]]
 
 
 async def open_udp(remote: Address, receiver: Receiver, *, local: Address | None = None) -> Channel:
-    """A connected UDP socket. Raises Unreachable where there is no route, or `local` cannot be bound."""
+    """A connected UDP socket. Raises NoRoute, and Unreachable where `local` cannot be bound."""
     return _opened_udp(remote, receiver, local)
 
 
 async def open_whole_udp(remote: Address, receiver: Receiver) -> WholeChannel:
     """The same where CAN_KEEP_WHOLE, with datagrams that are never cut into fragments: one that is too large for the
-    path is lost, and `mtu_bytes` says whether anybody told. Raises Unreachable."""
+    path is lost, and `mtu_bytes` says whether anybody told. Raises NoRoute."""
     channel = _opened_udp(remote, receiver, None)
     channel.keep_whole()
     return channel
@@ -119,12 +131,12 @@ def _opened_udp(remote: Address, receiver: Receiver, local: Address | None) -> _
         return _UdpChannel(sock, remote, receiver, what)
     except OSError as error:
         sock.close()
-        raise _trouble_of(error, what) from None
+        raise _trouble_of(error, what, remote) from None
 
 
 async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Channel:
-    """A TCP connection whose packets are framed (RFC 4571). Raises Refused, Unreachable, or Silence after
-    `timeout_s` without an answer."""
+    """A TCP connection whose packets are framed (RFC 4571). Raises Refused, Unreachable, NoRoute, or Silence
+    after `timeout_s` without an answer."""
     what = f"TCP to {shown(remote)}"
     loop = asyncio.get_running_loop()
     sock = _socket(remote, socket.SOCK_STREAM, what)
@@ -141,7 +153,7 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
     except OSError as error:
         queued = [trouble for one in queued_errors(sock) if (trouble := _trouble_from(one, what))]
         sock.close()
-        raise (queued[0] if queued else _trouble_of(error, what)) from None
+        raise (queued[0] if queued else _trouble_of(error, what, remote)) from None
     except BaseException:
         sock.close()
         raise
@@ -149,7 +161,7 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
 
 def trouble_word(error: NetworkError) -> str:
     """One word for the kind of trouble, for evidence: causes decide by it."""
-    words = {Refused: "refused", Silence: "silent", Cut: "cut", Unresolved: "unresolved"}
+    words = {Refused: "refused", Silence: "silent", Cut: "cut", Unresolved: "unresolved", NoRoute: "no-route"}
     return next((word for kind, word in words.items() if isinstance(error, kind)), "unreachable")
 
 
@@ -165,7 +177,7 @@ def _socket(remote: Address, kind: socket.SocketKind, what: str) -> socket.socke
         protocol = socket.IPPROTO_TCP if kind is socket.SOCK_STREAM else 0
         sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, kind, protocol)
     except OSError as error:
-        raise _trouble_of(error, what) from None
+        raise _trouble_of(error, what, remote) from None
     sock.setblocking(False)
     error_queue.ask_for_errors(sock, True)
     return sock
@@ -195,8 +207,16 @@ def _is(icmp: Icmp, kind: dict[int, tuple[int, int]]) -> bool:
     return kind[icmp.version] == (icmp.type, icmp.code)
 
 
-def _trouble_of(error: OSError, what: str) -> NetworkError:
+def route_missing(error: OSError, remote: Address) -> bool:
+    """True where the error is this machine's own: its routing table has no way there. A router's ICMP error that came
+    in before gives the same errno, so the table itself is asked."""
+    return error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) and not has_route(remote[0])
+
+
+def _trouble_of(error: OSError, what: str, remote: Address) -> NetworkError:
     """The error that an errno stands for."""
+    if route_missing(error, remote):
+        return NoRoute(what, detail=remote[0])
     if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
         return Refused(what)
     if error.errno == errno.ETIMEDOUT:
@@ -237,7 +257,7 @@ class _UdpChannel:
         # What is too large for a link of this machine's (EMSGSIZE) is in the queue too, with that link's MTU.
         if pending.errno not in _NO_TROUBLE and not (_told_by_the_queue(pending)):
             # Not from here: the receiver may be in the middle of what made it send.
-            self._loop.call_soon(self._tell, _trouble_of(pending, self._what))
+            self._loop.call_soon(self._tell, _trouble_of(pending, self._what, self.path.remote))
 
     async def close(self) -> None:
         if not self._closed:
@@ -256,7 +276,7 @@ class _UdpChannel:
                 break
             except OSError as error:  # with an error queue it only says that there is something in that
                 if not error_queue.HAS_ERROR_QUEUE:
-                    self._tell(_trouble_of(error, self._what))
+                    self._tell(_trouble_of(error, self._what, self.path.remote))
                 continue
             self._receiver.packet(data)
         for queued in [] if self._closed else queued_errors(self._sock):

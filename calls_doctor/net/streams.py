@@ -8,9 +8,9 @@ import os
 import ssl
 from dataclasses import dataclass
 
-from calls_doctor.errors import Refused, Silence, TlsError, Unreachable
+from calls_doctor.errors import NoRoute, Refused, Silence, TlsError, Unreachable
 from calls_doctor.model.flow import Address
-from calls_doctor.net.sockets import shown
+from calls_doctor.net.sockets import route_missing, shown
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 NOT_TLS = "what answers does not speak TLS"
@@ -36,7 +36,7 @@ class Stream:
 async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "") -> Stream:
     """Connects; with `tls_name` over TLS, verified for that name by the system's trust store (SSL_CERT_FILE counts).
 
-    Raises Refused, Unreachable or Silence for the connection, TlsError for what TLS finds.
+    Raises Refused, Unreachable, NoRoute or Silence for the connection, TlsError for what TLS finds.
     """
     what = f"{'TLS' if tls_name else 'TCP'} to {shown(address)}"
     context = ssl.create_default_context() if tls_name else None
@@ -54,7 +54,7 @@ async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "")
     except ssl.SSLError as error:
         raise TlsError(f"{what}: {NOT_TLS if _tls_reason(error) in _NOT_TLS else reason_of(error)}") from None
     except OSError as error:
-        raise _trouble(error, what, bool(tls_name)) from None
+        raise _trouble(error, what, address, bool(tls_name)) from None
     return Stream(reader, writer, loop.time() - began)
 
 
@@ -82,9 +82,11 @@ def _tls_reason(error: ssl.SSLError) -> str:
     return getattr(error, "reason", None) or ""  # only errors that OpenSSL made have one
 
 
-def _trouble(error: OSError, what: str, tls: bool) -> Refused | Unreachable | TlsError:
+def _trouble(error: OSError, what: str, address: Address, tls: bool) -> Refused | Unreachable | NoRoute | TlsError:
     if error.errno == errno.ECONNREFUSED:
         return Refused(what)
     if tls and (error.errno == errno.ECONNRESET or error.errno is None):
         return TlsError(f"{what}: {CUT_IN_TLS}")
+    if route_missing(error, address):
+        return NoRoute(what, detail=address[0])
     return Unreachable(what, detail=reason_of(error))

@@ -123,6 +123,13 @@ async def test_servers_over_tcp_say_nothing_of_udp() -> None:
     assert (finding.status, finding.evidence["asked"]) == (Status.UNKNOWN, ["port.turn-listener"])
 
 
+async def test_where_no_route_leads_nobody_was_asked() -> None:
+    stun = found("stun.reach", {"servers": [{"answered": 0, "trouble": "no-route"}]})
+    echo = found("port.rtc-udp-echo", {"returned": 0, "trouble": "no-route"})
+    finding = await exposure.udp_egress_probe(context(None, results=stun | echo))
+    assert (finding.status, finding.evidence["asked"]) == (Status.UNKNOWN, [])
+
+
 # port.api-exposure
 
 API_TOO = Options(without=frozenset({"stun", "turn"}))

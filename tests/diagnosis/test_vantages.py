@@ -268,6 +268,16 @@ def test_callers_share_a_limit_at_the_servers_and_an_echo_may_be_too_fast_for_it
     assert set(told(*limited, other_way)) == {"media.udp-rate-limited", "path.loss"}
 
 
+def test_a_route_that_the_callers_machine_lacks_is_nobody_elses_fault() -> None:
+    lacking = [f.udp(0, "no-route", at=BERLIN), f.tcp(0, "no-route", sent=0, at=BERLIN)]
+    lacking[0].evidence["sent"] = 0
+    silent = f.stun_reach(at=BERLIN)
+    silent.evidence["servers"][0]["trouble"] = "no-route"
+    turn = f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "no-route"), f.turn_row(f.TURN_TCP, "no-route"), at=BERLIN)
+    assert told(*lacking, silent, turn) == {}
+    assert told(*lacking, silent, turn, *well(LONDON)) == {}
+
+
 # --- the caller's own network ---
 
 NO_UDP = (

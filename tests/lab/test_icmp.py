@@ -17,6 +17,7 @@ PROGRAM = """
 import asyncio, json, sys, time
 from calls_doctor.errors import NetworkError
 from calls_doctor.net.sockets import open_tcp, open_udp, trouble_word
+from calls_doctor.net.streams import open_stream
 
 class Collector:
     def __init__(self):
@@ -33,6 +34,8 @@ async def main(transport, host, port):
     try:
         if transport == "tcp":
             await open_tcp((host, port), collector, 1.0)
+        if transport == "stream":
+            await open_stream((host, port), 1.0)
         channel = await open_udp((host, port), collector)
         channel.send(b"anybody?")
         await asyncio.wait_for(collector.news.wait(), 1.0)
@@ -95,7 +98,7 @@ def test_a_firewall_on_this_very_machine_is_named() -> None:
         assert heard(machine, "udp", "127.0.0.1") == [("unreachable", "a firewall on this machine forbids it")]
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp", "stream"])
 def test_no_route_is_told_at_once(transport: str) -> None:
     with Machine() as machine:
-        assert heard(machine, transport, "192.0.2.1") == [("unreachable", "Network is unreachable")]
+        assert heard(machine, transport, "192.0.2.1") == [("no-route", "192.0.2.1")]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from calls_doctor.errors import Cut, NetworkError, Refused, Silence, Unreachable
+from calls_doctor.errors import Cut, NetworkError, NoRoute, Refused, Silence, Unreachable
 from calls_doctor.model.flow import Address, Transport
 from calls_doctor.net import error_queue, sockets
 from calls_doctor.net.sockets import Channel, open_tcp, open_udp
@@ -215,8 +215,8 @@ async def test_a_tcp_port_that_never_answers_is_silent() -> None:
         assert caught.value.after_s == 0.1
 
 
-async def test_no_route_over_tcp_is_unreachable() -> None:
-    with pytest.raises(Unreachable):
+async def test_no_route_over_tcp_is_told_as_this_machines_own() -> None:
+    with pytest.raises(NoRoute):
         await open_tcp(("255.255.255.255", 9), Collector(), TIMEOUT_S)
 
 
