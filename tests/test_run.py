@@ -284,9 +284,9 @@ def test_a_planned_self_test_has_a_port_for_everything() -> None:
     assert gather(Request(), {}).site.media == ()
 
 
-def _served(*parts: str) -> Served:
-    site, local = Site(host_override="127.0.0.1"), ("127.0.0.1",)
-    return Served(site=site, local=local, parts=frozenset(parts), media_port=0, api_port=0, turn_port=0)
+def _served(*parts: str, host: str = "127.0.0.1") -> Served:
+    site = Site(host_override=host)
+    return Served(site=site, local=(host,), parts=frozenset(parts), media_port=0, api_port=0, turn_port=0)
 
 
 TURN = ("turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "port.turn-listener")
@@ -314,3 +314,18 @@ async def test_one_that_serves_none_leaves_a_line_and_no_result() -> None:
     assert "--as turn" in why and {one.what for one in whole.not_tested} >= set(RELAYED)
     assert whole.verdict is Verdict.OK
     assert _statuses(named)["turn.challenge"] is Status.SKIP, "nothing tested must not look like nothing wrong"
+
+
+async def test_each_of_several_stand_ins_is_tested_with_its_own_turn_server() -> None:
+    async with (
+        Serving(_served("media", "turn"), lambda _report: None) as one,
+        Serving(_served("media", "turn", host="127.0.0.2"), lambda _report: None) as two,
+        Serving(_served("media", host="127.0.0.3"), lambda _report: None) as three,
+    ):
+        links = [str(serving.links()[0]) for serving in (one, two, three)]
+        request = Request(peers=tuple(links), media_time_s=QUICK_S, skip={"quality": ""})
+        report = await run.check(request, {}, Heard())
+    statuses = {(result.id, result.host): result.status for result in report.checks if result.id in RELAYED}
+    hosts = {host for _, host in statuses}
+    assert len(hosts) == 2 and statuses == {(name, host): Status.PASS for name in RELAYED for host in hosts}
+    assert len([one for one in report.not_tested if one.what == "turn.challenge" and "127.0.0.3" in one.why]) == 1

@@ -220,6 +220,7 @@ async def hairpin(
     vantage: Role = Role.CLIENT,
     users: str = "public",
     turn: bool = False,
+    turn_port: int = 0,
 ) -> Finding:
     async with media_host() as stand_in, box_before(stand_in, drop(), tcp=tcp) as box:
         ready = stand_in.ready
@@ -227,7 +228,7 @@ async def hairpin(
         works, silent = paired(ready), paired(ready, box.port)
         host = Moved(ready.pairing, MediaAddress(host=HOST))
         host.ways = {PUBLIC: works if public_works else silent, PRIVATE: works if private_works else silent}
-        facts = told(public=[PUBLIC], local=[PRIVATE, HOST])
+        facts = msgspec.structs.replace(told(public=[PUBLIC], local=[PRIVATE, HOST]), turn_port=turn_port)
         return await nat.hairpin_probe(given(host, facts, vantage=vantage, users=users, turn=turn))
 
 
@@ -248,6 +249,11 @@ async def test_one_that_does_not_matters_where_somebody_inside_needs_it(
     finding = await hairpin(public_works=False, vantage=vantage, users=users, turn=turn)
     assert finding.status is status
     assert finding.summary == f"the public address does not work from inside: {PUBLIC} (UDP and TCP)"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_stand_in_that_serves_turn_is_turn_inside() -> None:
+    assert (await hairpin(public_works=False, vantage=Role.MEDIA, turn_port=3478)).status is Status.FAIL
 
 
 @pytest.mark.usefixtures("quick")

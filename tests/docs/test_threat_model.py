@@ -10,12 +10,15 @@ from calls_doctor.model.flow import Path as FiveTuple
 from calls_doctor.model.flow import Transport
 from calls_doctor.net import documents_client
 from calls_doctor.sfu import mux, session, sfu
-from calls_doctor.standin import connection_limit, desk, serving
+from calls_doctor.standin import connection_limit, desk, server, serving, turn_server
 from calls_doctor.wire import dtls, envelope, pages, path_books, rate_limit, stun, transactions
 from calls_doctor.wire.direct import compose
 from calls_doctor.wire.dtls import Certificate, DtlsEndpoint, DtlsRole
 from calls_doctor.wire.stun import Message, MessageClass, Method
 from calls_doctor.wire.stun_server import BindingResponder
+from calls_doctor.wire.turn_auth import NONCE_KEY_BYTES, Authenticator
+from calls_doctor.wire.turn_requests import Limits
+from calls_doctor.wire.turn_server import TurnServer
 from tests.fuzz.test_sfu import CERTIFICATE, HERE, KEYS, STRANGER, Door
 
 PAGE = (Path(__file__).parents[2] / "docs" / "threat-model.md").read_text()
@@ -38,6 +41,8 @@ def test_each_limit_of_the_page_is_the_codes() -> None:
         "time until the first admitted frame": mux.UNADMITTED_S,
         "connections on 8045 and 3478": connection_limit.CONNECTIONS_MAX,
         "of these from one address": connection_limit.CONNECTIONS_PER_SOURCE_MAX,
+        "TURN relays at once": server.ALLOCATIONS_MAX,
+        "of one credential": Limits().allocations_per_user,
         "transaction ids kept against replay": transactions.TRANSACTIONS_MAX,
         "books of past sessions": sfu.BOOKS_MAX,
         "a report as it travels": pages.PAGES_MAX * pages.CHUNK_BYTES / 1e6,
@@ -118,3 +123,12 @@ def test_what_the_stun_responder_sends_for_the_least_request_is_said() -> None:
     answer = BindingResponder("calls-doctor 0.1.0").answer(request, CALLER, 0.0)
     assert answer is not None
     assert round(len(answer) / len(request), 1) == told(r"a Binding request of 20 bytes draws ([\d.]+) times")
+
+
+def test_what_the_turn_server_sends_for_the_least_request_without_credentials_is_said() -> None:
+    authenticator = Authenticator(turn_server.REALM, lambda _name: None, bytes(NONCE_KEY_BYTES))
+    core = TurnServer(authenticator, lambda _client, _even: None, lambda _ip: False, software="calls-doctor 0.1.0")
+    request = Message(Method.ALLOCATE, MessageClass.REQUEST, bytes(12)).encode()
+    core.receive(request, CALLER, 1e6)  # the nonce holds the time: after days it has a digit or two more
+    ((_, answer),) = core.packets_to_send()
+    assert round(len(answer) / len(request), 1) == told(r"Allocate of 20 bytes without credentials ([\d.]+) times")
