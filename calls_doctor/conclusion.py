@@ -18,7 +18,7 @@ from calls_doctor.model.flow import Role, address_class
 from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NextStep, NotTested, Report, Vantage, Verdict
 from calls_doctor.model.site import Mode, Phase, Site
 from calls_doctor.modes import API_PORT, MODES, WITHOUT_RTCD, Need
-from calls_doctor.spec import OTHER_CERTIFICATE, UNAUTHORISED, CheckSpec
+from calls_doctor.spec import LINK_TROUBLES, OTHER_CERTIFICATE, OTHER_NETWORK, UNAUTHORISED, CheckSpec
 
 NEXT_MAX = 3
 RTCD_URL = f"http://HOST:{API_PORT}"
@@ -108,9 +108,13 @@ def next_steps(
     """At most three commands and where to type them; `command` is the one that led here, which was cut short where
     it is not `complete`."""
     commands: dict[str, str] = {}
-    if any(r.evidence.get("trouble") in (UNAUTHORISED, OTHER_CERTIFICATE) for r in results):
+    words = {r.evidence.get("trouble") for r in results}
+    if words & {UNAUTHORISED, OTHER_CERTIFICATE}:
         why = "is this the link of the `serve` that runs now? Take the one that it prints, the whole line"
         commands["calls-doctor check --peer LINK"] = why
+    if OTHER_NETWORK in words:
+        why = f"{LINK_TROUBLES[OTHER_NETWORK]}; then take the link that it prints"
+        commands["calls-doctor serve --host NAME|ADDRESS"] = why
     for one in found:  # two of one kind are explained once, at the place of the more important
         commands.setdefault(f"calls-doctor explain {one.cause}", f"how to mend it: {one.summary}")
     broken = next((r for r in results if r.status is Status.ERROR), None)
@@ -124,7 +128,10 @@ def next_steps(
         commands[command] = "this run was cut short; let it come to its end"
     elif site.phase is Phase.SELF_TEST and not found:
         commands["calls-doctor check --mode rtcd --list"] = "what is tested for your deployment; name your mode there"
-    return [NextStep(command=one, on_host="this machine", why=why) for one, why in commands.items()][:NEXT_MAX]
+    return [
+        NextStep(command=one, on_host="the media host" if " serve " in one else "this machine", why=why)
+        for one, why in commands.items()
+    ][:NEXT_MAX]
 
 
 def versions(results: Sequence[CheckResult]) -> dict[str, str]:

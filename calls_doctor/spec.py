@@ -25,7 +25,7 @@ NETWORK_PHASES = frozenset(Phase) - {Phase.OFFLINE, Phase.SELF_TEST}
 PAIRED_PHASES = frozenset({Phase.PRE})
 """Those in which a stand-in tells of its machine."""
 UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
-UNAUTHORISED, OTHER_CERTIFICATE = "unauthorised", "other-certificate"
+UNAUTHORISED, OTHER_CERTIFICATE, OTHER_NETWORK = "unauthorised", "other-certificate", "other-network"
 """Words of trouble that say nothing of the network: the link is not that of whoever listens there."""
 WAYS = {
     "to_far": "to the far end",
@@ -72,9 +72,12 @@ class Context:
     """A check adds its own books of each session it had."""
 
     @property
-    def disowned(self) -> bool:
-        """True where whoever listens at the media port does not know the link. The self-test's own stand-in does."""
-        return self.paired is not None and self.site.phase is not Phase.SELF_TEST and self.paired.disowned
+    def link_trouble(self) -> str:
+        """Why the link, and not the network, leaves nothing to find; "" where it does not. The self-test's own does
+        not. Known once the echoes have been tried."""
+        if self.paired is None or self.site.phase is Phase.SELF_TEST:
+            return ""
+        return UNAUTHORISED if self.paired.disowned else OTHER_NETWORK if self.paired.elsewhere else ""
 
     async def turn(self) -> TurnServers:
         """The site's; where it names none, what the stand-in serves or names."""
@@ -102,10 +105,17 @@ class Context:
         return replace(given, turn=TurnCredentials(facts.turn_username, Secret(facts.turn_credential)))
 
 
-def not_known_there(echo: str) -> Finding:
-    """For a check that this echo has left nothing to find, since its link opens nothing there."""
-    summary = "what listens at the media port does not know this link"
-    return Finding(status=Status.SKIP, summary=summary, blocked_by=echo)
+LINK_TROUBLES = {
+    UNAUTHORISED: "TCP connects and is closed at the first frame: what listens there does not know this link (it is "
+    "another run's), or is no `calls-doctor serve`",
+    OTHER_NETWORK: "the link's address is private and this machine is on another network: give `serve --host` the "
+    "public one",
+}
+
+
+def nothing_behind(link_trouble: str, echo: str) -> Finding:
+    """For a check that this echo has left nothing to find, since the link leads nowhere."""
+    return Finding(status=Status.SKIP, summary=LINK_TROUBLES[link_trouble], blocked_by=echo)
 
 
 def nothing_to_do(why: str) -> Finding:

@@ -25,7 +25,7 @@ from calls_doctor.spec import (
     Context,
     no_link,
     no_tcp,
-    not_known_there,
+    nothing_behind,
     turn_targets,
 )
 
@@ -126,8 +126,8 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
     from calls_doctor.wire.dtls import MISMATCH
 
     paired = _paired(context)
-    if context.disowned:
-        return not_known_there("port.rtc-tcp-echo" if leg == "T" else "port.rtc-udp-echo")
+    if word := context.link_trouble:
+        return nothing_behind(word, "port.rtc-tcp-echo" if leg == "T" else "port.rtc-udp-echo")
     outcome = await call.hold(paired, openers, leg, context.media_time_s)
     for _ in range(ROOM_TRIES):
         if outcome.failure is None or outcome.failure.code != NO_ROOM:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from calls_doctor.errors import FarEndError, NetworkError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
-from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_link, not_known_there
+from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_link, nothing_behind
 
 if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
@@ -35,8 +35,8 @@ async def mtu_probe(context: Context) -> Finding:
     paired = context.paired
     assert paired is not None, "selected only where a link was given"
     target = paired.target(Transport.UDP)
-    if context.disowned:
-        return not_known_there("port.rtc-udp-echo")
+    if word := context.link_trouble:
+        return nothing_behind(word, "port.rtc-udp-echo")
     if not CAN_KEEP_WHOLE:
         summary = "this system does not let a program forbid that its datagrams are cut; only Linux does"
         return Finding(status=Status.SKIP, summary=summary, target=target)

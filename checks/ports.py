@@ -17,7 +17,7 @@ from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, Transport, address_class
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.sockets import shown, trouble_word
-from calls_doctor.spec import UNAUTHORISED, CheckSpec, Context, no_tcp
+from calls_doctor.spec import LINK_TROUBLES, CheckSpec, Context, no_tcp
 from calls_doctor.wire import rtcd
 
 if TYPE_CHECKING:
@@ -68,13 +68,10 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     if not outcome.returned:
         evidence |= await _witnessed(context.site, paired, strays, hops, outcome.own_address)
     evidence["protocol"] = str(transport)
-    if not outcome.returned and context.disowned:
-        evidence["trouble"] = UNAUTHORISED
-        summary = (
-            "TCP connects and is closed at the first frame: what listens there does not know this link (it is another "
-            "run's), or is no `calls-doctor serve`"
-        )
-        return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
+    unheard = evidence.get("trouble") in ("silent", "cut") and not outcome.returned and "stray_from" not in evidence
+    if unheard and (word := context.link_trouble):
+        evidence["trouble"] = word
+        return Finding(status=Status.UNKNOWN, summary=LINK_TROUBLES[word], target=target, evidence=evidence)
     # Without TCP calls still run over UDP: a lost fallback is a warning (contract section 1). The self-test is about
     # this program and this machine, where every stage counts.
     fallback = transport is Transport.TCP and context.site.phase is not Phase.SELF_TEST

@@ -21,7 +21,7 @@ from calls_doctor.spec import (
     Context,
     TurnServers,
     no_turn,
-    not_known_there,
+    nothing_behind,
     nothing_to_do,
     turn_by_stand_in,
     turn_targets,
@@ -239,8 +239,8 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
         summary = "the stand-in had no room for one session more; try again when fewer check at once"
         return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence={"ports": rows})
     good = [row for row in rows if row["returned"]]
-    if not good and context.disowned:
-        return not_known_there("port.rtc-udp-echo")
+    if not good and (word := context.link_trouble):
+        return nothing_behind(word, "port.rtc-udp-echo")
     evidence: Evidence = {"between": "relay and media host", "ports": rows, "sampled": len(rows), "carried": len(good)}
     evidence |= {"stands_in": True} if servers.stands_in else {}
     evidence["sent"] = sum(row["sent"] for row in rows)

@@ -113,6 +113,15 @@ def test_where_the_link_is_not_known_there_the_link_comes_first(word: str) -> No
     assert steps[0].why.startswith("is this the link of the `serve` that runs now?")
 
 
+def test_where_the_link_is_of_another_network_the_public_address_comes_first() -> None:
+    silent = msgspec.structs.replace(
+        result("port.rtc-udp-echo", Status.UNKNOWN, "s"), evidence={"trouble": "other-network"}
+    )
+    (step,) = conclusion.next_steps(CALLER, [silent], [])
+    assert step.command.startswith("calls-doctor serve --host") and step.on_host == "the media host"
+    assert "this machine is on another network" in step.why
+
+
 def test_our_own_fault_asks_for_the_report_of_the_same_command() -> None:
     broken = [result("stun.reach", Status.ERROR, "s")]
     assert commands(CALLER, broken, [], "calls-doctor check --stun stun:a") == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -122,6 +123,20 @@ _CLASSES = [
     (AddressClass.UNIQUE_LOCAL, ("fc00::/7",)),  # RFC 4193
 ]
 _NETWORKS = [(kind, ipaddress.ip_network(text)) for kind, texts in _CLASSES for text in texts]
+
+
+def reachable_by_address(address: str, local: Iterable[str]) -> bool:
+    """False for a private address where none of the local ones lies in the same range of private addresses: no route of
+    one network leads there, and the Internet has none."""
+    if not address_class(address).is_private:
+        return True
+    return _range_of(address) in {_range_of(one) for one in local}
+
+
+def _range_of(address: str) -> object:
+    """The range of private addresses that holds it; None where it is public."""
+    ip = ipaddress.ip_address(address.split("%")[0])
+    return next((network for _, network in _NETWORKS if ip.version == network.version and ip in network), None)
 
 
 def address_class(address: str) -> AddressClass:

@@ -17,13 +17,14 @@ from calls_doctor.errors import BooksError, Cut, NetworkError, Refused, SealErro
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.credentials import Secret
 from calls_doctor.model.facts import Facts
-from calls_doctor.model.flow import Address, Transport
+from calls_doctor.model.flow import Address, Transport, reachable_by_address
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress
 from calls_doctor.net import documents_client, echo, payload_size, resolver
 from calls_doctor.net.echo import Echo, EchoOutcome, Witness
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.hops import HopWatch
+from calls_doctor.net.local_ports import local_addresses
 from calls_doctor.net.payload_size import SizesSeen
 from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp, open_whole_udp
 from calls_doctor.net.strays import StrayWatch
@@ -103,13 +104,23 @@ class PairedHost:
         signs = self._signs
         return signs.closed and not (signs.answered or signs.refused)
 
+    @property
+    def elsewhere(self) -> bool:
+        """True where nothing was ever heard of an address that is private and of no network like this machine's: the
+        link was made for another network (contract section 4)."""
+        signs, address = self._signs, self._link.address
+        heard = signs.answered or signs.refused or signs.connected
+        return not heard and self._address == address and not reachable_by_address(address, local_addresses())
+
     def opener(self, transport: Transport) -> ChannelOpener:
         """Opens channels straight to the media port."""
 
         async def open_channel(receiver: Receiver) -> Channel:
             listening = self._listening(receiver, transport)
             if transport is Transport.TCP:
-                return await open_tcp((await self.address(), self._media.tcp_port), listening, TCP_CONNECT_S)
+                channel = await open_tcp((await self.address(), self._media.tcp_port), listening, TCP_CONNECT_S)
+                self._signs.connected = True
+                return channel
             return await open_udp(await self._udp_address(), listening)
 
         return open_channel
@@ -336,6 +347,7 @@ class _Signs:
 
     answered: bool = False
     refused: bool = False
+    connected: bool = False
     closed: bool = False
     """A connection was made, and ended by the far end before it brought anything."""
 

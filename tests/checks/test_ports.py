@@ -22,7 +22,16 @@ from calls_doctor.standin.launch import StandInProcess
 from calls_doctor.wire import stun
 from calls_doctor.wire.framing import PacketKind
 from checks import ports
-from tests.servers.media_host import MEDIA_ONLY, behind, context, media_host, paired, stranger, stranger_link
+from tests.servers.media_host import (
+    MEDIA_ONLY,
+    behind,
+    box_before,
+    context,
+    media_host,
+    paired,
+    stranger,
+    stranger_link,
+)
 from tests.servers.middlebox import HOST, Rule, Tcp, Way, delay, drop, lose
 
 UDP, TCP = ports.rtc_udp_echo_probe, ports.rtc_tcp_echo_probe
@@ -207,6 +216,26 @@ async def test_a_connection_that_is_cut_beside_udp_that_answers_is_no_wrong_key(
         assert {udp.evidence["trouble"], tcp.evidence["trouble"]} == {"unauthorised"}
     else:
         assert (udp.status, tcp.status, tcp.evidence["trouble"]) == (Status.PASS, Status.WARN, "cut")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("here", "tcp", "word", "status"),
+    [
+        ("198.51.100.7", None, "other-network", Status.UNKNOWN),
+        ("198.51.100.7", Tcp.MUTE, "silent", Status.FAIL),  # a connection was made: it is reached from here
+        ("127.9.9.9", None, "silent", Status.FAIL),  # one network may be routed to from its other parts
+    ],
+)
+async def test_a_private_link_used_from_another_network_is_said_to_be_that(
+    here: str, tcp: Tcp | None, word: str, status: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired_module, "local_addresses", lambda: [here])
+    async with media_host() as stand_in, box_before(stand_in, drop(), tcp=tcp or Tcp.CLOSED) as box:
+        host = paired(stand_in.ready, box.port, tcp_port=box.port if tcp else 0)
+        finding = await UDP(context(host, phase=Phase.PRE))
+    assert (finding.status, finding.evidence["trouble"]) == (status, word)
+    assert ("give `serve --host` the public one" in finding.summary) is (word == "other-network")
 
 
 @pytest.mark.parametrize(("ratio", "status"), [(0.12, Status.WARN), (0.6, Status.FAIL)])

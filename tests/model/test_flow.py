@@ -5,7 +5,17 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from calls_doctor.model.flow import AddressClass, Endpoint, Flow, Lost, Path, Role, Transport, address_class
+from calls_doctor.model.flow import (
+    AddressClass,
+    Endpoint,
+    Flow,
+    Lost,
+    Path,
+    Role,
+    Transport,
+    address_class,
+    reachable_by_address,
+)
 
 
 @pytest.mark.parametrize(("address", "expected"), [
@@ -30,6 +40,21 @@ def test_the_class_of_an_address(address: str, expected: AddressClass) -> None:
 def test_a_name_has_no_class(text: str) -> None:
     with pytest.raises(ValueError, match="does not appear to be"):
         address_class(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "local", "reachable"),
+    [
+        ("203.0.113.20", ["192.168.1.2"], True),
+        ("10.1.0.20", ["10.2.0.5"], True),
+        ("10.1.0.20", ["192.168.1.2", "203.0.113.9"], False),
+        ("192.168.7.2", ["192.168.1.2"], True),
+        ("172.16.0.2", ["10.0.0.1"], False),
+        ("fd00::2", ["fe80::1%eth0", "10.0.0.1"], False),
+    ],
+)
+def test_a_private_address_is_reached_from_its_own_range_alone(address: str, local: list[str], reachable: bool) -> None:
+    assert reachable_by_address(address, local) is reachable
 
 
 def test_a_flow_says_from_in_json() -> None:
