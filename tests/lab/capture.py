@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ SO_TIMESTAMPNS = 35
 """asm-generic/socket.h: when the kernel saw the packet, on the wall clock."""
 TIMESPEC = struct.Struct("@qq")
 UDP_HEADER_BYTES = 8
+LENGTH_BYTES = 2
+PAYLOAD_KEPT_BYTES = 24
 READY_S = 10.0
 
 
@@ -40,6 +43,7 @@ class Packet:
     """"udp", "tcp", or IP's protocol number."""
     port: int
     """At the far end."""
+    from_port: int
     size_bytes: int
     """IP header and all."""
     payload: bytes
@@ -51,12 +55,40 @@ def packet_of(data: bytes, at_s: float) -> Packet:
     header_bytes = (data[0] & 0x0F) * 4
     total_bytes, protocol = int.from_bytes(data[2:4], "big"), data[9]
     inner = data[header_bytes:total_bytes]
-    port, start = 0, 0
+    port, from_port, start = 0, 0, 0
     if protocol in (socket.IPPROTO_UDP, socket.IPPROTO_TCP):
-        port = int.from_bytes(inner[2:4], "big")
+        from_port, port = int.from_bytes(inner[:2], "big"), int.from_bytes(inner[2:4], "big")
         start = UDP_HEADER_BYTES if protocol == socket.IPPROTO_UDP else (inner[12] >> 4) * 4
     name = {socket.IPPROTO_UDP: "udp", socket.IPPROTO_TCP: "tcp"}.get(protocol, str(protocol))
-    return Packet(at_s, socket.inet_ntoa(data[16:20]), name, port, total_bytes, inner[start : start + 24])
+    beginning = inner[start : start + PAYLOAD_KEPT_BYTES] if start else b""
+    return Packet(at_s, socket.inet_ntoa(data[16:20]), name, port, from_port, total_bytes, beginning)
+
+
+def without_media(packets: Sequence[Packet]) -> list[Packet]:
+    """All but RTP and RTCP (RFC 7983: the first byte is 128 to 191), over UDP or framed over TCP (RFC 4571), and but
+    the bare acknowledgements of the TCP connections that carried some. A call's ICE and DTLS are counted."""
+    calls = {one.from_port for one in packets if one.transport == "tcp" and _is_media(one)}
+    return [
+        one
+        for one in packets
+        if not _is_media(one) and not (one.transport == "tcp" and not one.payload and one.from_port in calls)
+    ]
+
+
+def _is_media(packet: Packet) -> bool:
+    first = packet.payload[LENGTH_BYTES:] if packet.transport == "tcp" else packet.payload
+    return bool(first) and 128 <= first[0] <= 191
+
+
+def busiest(packets: Sequence[Packet], window_s: float = 1.0) -> dict[str, list[Packet]]:
+    """For each host the packets of the window in which it was sent the most."""
+    found: dict[str, list[Packet]] = {}
+    for host in {one.to for one in packets}:
+        sent = sorted((one for one in packets if one.to == host), key=lambda one: one.at_s)
+        ends = [bisect_left(sent, one.at_s + window_s, key=lambda other: other.at_s) for one in sent]
+        begin = max(range(len(sent)), key=lambda place: ends[place] - place)
+        found[host] = sent[begin : ends[begin]]
+    return found
 
 
 @contextlib.contextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.lab.capture import capturing
+from tests.lab.capture import busiest, capturing, without_media
 from tests.lab.namespaces import why_not
 from tests.lab.network import draw_seed, network
 from tests.lab.two_hosts import checking, serving
@@ -37,3 +38,23 @@ def test_no_silence_is_waited_out_twice(servers: bool, tmp_path: Path) -> None:
     took = {one["id"]: one["duration_s"] for one in report["checks"]}
     assert ended_at_s - min(packet.at_s for packet in packets) <= SILENCE_LIMIT_S, took
     assert not [one for one in report["checks"] if one["status"] == "error"]
+
+
+PACKETS_MAX = 100
+"""In any second to one host, media aside."""
+
+
+@pytest.mark.parametrize("rule", ["", EVERYTHING], ids=["healthy", "all dropped"])
+def test_no_host_is_sent_more_than_a_hundred_packets_in_a_second(rule: str, tmp_path: Path) -> None:
+    with network(SEED) as net:
+        public = net.addresses.public
+        if rule:
+            net.firewall.rule("through", rule.format(server=net.addresses.server))
+        stands = ("--host", public, "--as", "media", "--as", "api", "--as", "turn")
+        with serving(net, tmp_path, stands) as stand, capturing(net.caller, tmp_path) as packets:
+            checking(tmp_path, [(net.caller, stand.link_to(public), ("--stun", f"stun:{public}:3478"))])
+    counted = busiest(without_media(packets))
+    kinds = {
+        host: Counter((one.transport, one.port, bool(one.payload)) for one in sent) for host, sent in counted.items()
+    }
+    assert max(len(sent) for sent in counted.values()) <= PACKETS_MAX, kinds
