@@ -125,6 +125,8 @@ def nothing_to_do(why: str) -> Finding:
 
 
 Probe = Callable[[Context], Awaitable[Finding]]
+Weighed = Callable[[Site, Finding, Mapping[str, CheckResult]], Finding]
+"""What a failure comes to beside other results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +142,10 @@ class CheckSpec:
     """Ids that must not have failed; where one did, or was skipped, this one is skipped."""
     uses: Sequence[str] = ()
     """Ids whose results are wanted first where they run at all, whatever came of them."""
+    weighed: Weighed | None = None
+    weighed_by: Sequence[str] = ()
+    """How bad a failure is, and the ids whose results tell: they run beside the probe, and are waited for after it
+    where it has failed."""
     vantages: frozenset[Role] = frozenset(Role)
     phases: frozenset[Phase] = frozenset(Phase) - {Phase.OFFLINE}
     nothing_to_do: Callable[[Site], str] = lambda _site: ""
@@ -190,6 +196,14 @@ def no_tcp(site: Site) -> str:
 def no_stun(site: Site) -> str:
     """The same where no STUN server was named."""
     return "" if site.stun else "no STUN server was named: give it with --stun"
+
+
+def no_stun_answer(context: Context) -> Finding | None:
+    """The skip of what builds on STUN, where stun.reach only warns that no server answered."""
+    reach = context.results.get("stun.reach")
+    if reach is None or any(row["answered"] for row in reach.evidence["servers"]):
+        return None
+    return Finding(status=Status.SKIP, summary="no STUN server answered", blocked_by="stun.reach")
 
 
 def no_turn(site: Site) -> str:

@@ -13,7 +13,7 @@ from calls_doctor.errors import FarEndError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, SERVERS, Transport, address_class
 from calls_doctor.model.site import Site
-from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_stun
+from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_stun, no_stun_answer
 
 if TYPE_CHECKING:
     from calls_doctor.model.facts import Facts
@@ -24,6 +24,8 @@ async def type_probe(context: Context) -> Finding:
     """One socket asks several STUN servers, or one of them at two ports: is it seen by one address or by several?"""
     from calls_doctor.net.mapping import mappings
 
+    if nothing := no_stun_answer(context):
+        return nothing
     seen = await mappings(context.site.stun)
     rows = [{"server": f"{host}:{port}", "mapped": list(mapped)} for (host, port), mapped in seen]
     evidence: Evidence = {"mapped": rows}

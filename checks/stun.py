@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from statistics import median
 from typing import Any  # evidence is JSON
 
+import msgspec
+
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
-from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import Role, address_class
+from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
+from calls_doctor.model.flow import CALLERS, Role, address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.modes import WITHOUT_RTCD
 from calls_doctor.net import resolver
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.net.stun_client import binding
-from calls_doctor.spec import CheckSpec, Context, no_stun
+from calls_doctor.spec import CheckSpec, Context, no_stun, no_stun_answer
 
 TRIES = 3
 """rtcd asks once and never again (catalogue 0.9), so one answer alone proves little."""
@@ -31,6 +34,15 @@ async def reach_probe(context: Context) -> Finding:
     summary = ", ".join(_said(of_server) for of_server in found)
     complete = all(row["answered"] == row["tries"] for row in rows)
     return Finding(status=Status.PASS if complete else Status.WARN, summary=summary, target=target, evidence=evidence)
+
+
+def _weighed(site: Site, finding: Finding, results: Mapping[str, CheckResult]) -> Finding:
+    """A caller whom the media port answers can call without STUN. The self-test wants every stage."""
+    echo = results.get("port.rtc-udp-echo")
+    spared = site.vantage in CALLERS and site.phase is not Phase.SELF_TEST
+    if spared and echo is not None and echo.status is Status.PASS:
+        return msgspec.structs.replace(finding, status=Status.WARN)
+    return finding
 
 
 def _is_needed(site: Site) -> bool:
@@ -96,6 +108,8 @@ def _word(error: Exception) -> str:
 
 async def public_ip_probe(context: Context) -> Finding:
     """The mapped addresses that stun.reach was given, compared; IPv4 with IPv4 and IPv6 with IPv6."""
+    if nothing := no_stun_answer(context):
+        return nothing
     rows = [row for row in context.results["stun.reach"].evidence["servers"] if row["mapped"]]
     by_server = {
         uri: sorted({ip for row in rows if row["uri"] == uri for ip, _ in row["mapped"]}, key=_by_family)
@@ -128,12 +142,15 @@ CHECKS = (
         title="The STUN servers answer",
         probe=reach_probe,
         needs=("env.platform",),
+        weighed=_weighed,
+        weighed_by=("port.rtc-udp-echo",),
         nothing_to_do=no_stun,
         targets=lambda site: [str(uri) for uri in site.stun],
         packets_max=6 * TRIES,
         timeout_s=12.0,
         fails_when="No Binding request was answered: a firewall on the way out, a wrong name or port, or a server that "
-        "is down. A media host without a configured public address needs STUN to learn it.",
+        "is down. A media host without a configured public address needs STUN to learn it. For a caller whom the media "
+        "port answers it is a warning: calls work without.",
     ),
     CheckSpec(
         id="stun.public-ip",

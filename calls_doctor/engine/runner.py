@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from calls_doctor.engine.select import CheckPlan
@@ -88,14 +88,21 @@ class Runner:
         if failed := await self._first_that_blocks(spec):
             self._finish(spec, _skipped(failed), 0.0)
             return
-        wanted = [self._answers[one] for one in (*spec.needs, *spec.uses) if one in self._answers]
-        if wanted:
-            await asyncio.wait(wanted)
-        known = {one.result().id: one.result() for one in wanted}
+        known = await self._results_of((*spec.needs, *spec.uses))
         self._observer.started(spec.id)
         began = self._clock()
         finding = await self._probe(spec, known)
-        self._finish(spec, finding, self._clock() - began)
+        duration_s = self._clock() - began
+        if finding.status is Status.FAIL and spec.weighed is not None:
+            finding = spec.weighed(self._plan.site, finding, await self._results_of(spec.weighed_by))
+        self._finish(spec, finding, duration_s)
+
+    async def _results_of(self, ids: Sequence[str]) -> dict[str, CheckResult]:
+        """The results of those of them that run at all, once they are there."""
+        wanted = [self._answers[one] for one in ids if one in self._answers]
+        if wanted:
+            await asyncio.wait(wanted)
+        return {one.result().id: one.result() for one in wanted}
 
     async def _first_that_blocks(self, spec: CheckSpec) -> CheckResult | None:
         """Waits for all needs, or until one has failed: whatever the others come to then, nothing is left to find.

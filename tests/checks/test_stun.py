@@ -13,6 +13,7 @@ from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.cover import diagnose
 from calls_doctor.model.check import CheckResult, Finding, Status
 from calls_doctor.model.credentials import Credentials
+from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.spec import Context
 from calls_doctor.standin.stun_server import StunServer
@@ -112,6 +113,32 @@ async def test_each_address_of_a_name_is_asked_by_itself() -> None:
         assert first["answered"] == stun.TRIES and (second["answered"], second["trouble"]) == (0, "refused")
         assert f"but not at {OTHER_HOST}" in reach.summary and public.status is Status.PASS
         assert causes(reach=reach) == []
+
+
+@pytest.mark.parametrize(
+    ("vantage", "phase", "echo", "status"),
+    [
+        (Role.CLIENT, Phase.PRE, Status.PASS, Status.WARN),
+        (Role.OFFLOADER, Phase.PRE, Status.PASS, Status.WARN),
+        (Role.CLIENT, Phase.PRE, Status.FAIL, Status.FAIL),
+        (Role.CLIENT, Phase.UNDETERMINED, None, Status.FAIL),
+        (Role.MEDIA, Phase.PRE, Status.PASS, Status.FAIL),
+        (Role.CLIENT, Phase.SELF_TEST, Status.PASS, Status.FAIL),
+    ],
+)
+def test_a_caller_whom_the_media_port_answers_calls_without_stun(
+    vantage: Role, phase: Phase, echo: Status | None, status: Status
+) -> None:
+    (spec,) = [one for one in stun.CHECKS if one.id == "stun.reach"]
+    assert spec.weighed is not None and spec.weighed_by == ("port.rtc-udp-echo",)
+    echoes = {"port.rtc-udp-echo": result("port.rtc-udp-echo", Finding(status=echo, summary=""))} if echo else {}
+    silent = Finding(status=Status.FAIL, summary="silent", evidence={"servers": []})
+    assert spec.weighed(Site(phase=phase, vantage=vantage), silent, echoes).status is status
+
+
+async def test_where_no_server_answered_there_is_no_address_to_compare(free_port: Callable[[], int]) -> None:
+    _, public = await both(uri(free_port()))
+    assert (public.status, public.blocked_by) == (Status.SKIP, "stun.reach")
 
 
 async def test_a_closed_port_a_wrong_name_and_silence_are_told_apart(free_port: Callable[[], int]) -> None:

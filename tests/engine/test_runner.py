@@ -154,6 +154,28 @@ async def test_a_use_that_failed_blocks_nobody() -> None:
     assert found["b.then"] is Status.PASS
 
 
+async def test_a_failure_is_weighed_by_what_ran_beside_it_and_a_pass_waits_for_nobody() -> None:
+    gate = asyncio.Event()
+
+    def weighed(_site: Site, finding: Finding, results: Mapping[str, CheckResult]) -> Finding:
+        return Finding(
+            status=Status.WARN if results["b.b"].status is Status.PASS else finding.status, summary="weighed"
+        )
+
+    def after(status: Status, check: str) -> CheckSpec:
+        return CheckSpec(id=check, title="", probe=finds(status), weighed=weighed, weighed_by=("b.b",))
+
+    async def opens(_context: Context) -> Finding:
+        gate.set()
+        return Finding(status=Status.PASS, summary="")
+
+    needs_a_pass = spec("d.d", opens, "c.c")
+    plan = (after(Status.FAIL, "a.a"), spec("b.b", waits_for(gate)), after(Status.PASS, "c.c"), needs_a_pass)
+    found = {result.id: (result.status, result.summary) for result in await runner(*plan).run()}
+    assert found["a.a"] == (Status.WARN, "weighed")
+    assert found["c.c"] == (Status.PASS, "found pass"), "it did not wait: what it lets run has opened the gate"
+
+
 async def test_a_chain_of_skips_names_the_first_that_failed() -> None:
     results = await runner(
         spec("a.first", finds(Status.FAIL)), spec("b.second", finds(Status.PASS), "a.first"),
