@@ -21,8 +21,8 @@ from calls_doctor.errors import UsageError
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.flow import Role, Transport, address_class
 from calls_doctor.model.report import Report
-from calls_doctor.model.site import MediaAddress
-from calls_doctor.modes import WITHOUT_RTCD
+from calls_doctor.model.site import MediaAddress, Site
+from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD
 from calls_doctor.net.local_ports import can_bind, local_addresses, port_owner
 from calls_doctor.site import options
 from calls_doctor.site.environment import PEER
@@ -112,10 +112,11 @@ def _served(asked: dict[str, Any]) -> Served:
     for part in PARTS:
         if (number := asked[f"{part}_port"]) or part != "media":
             options.port(str(number), f"--{part}-port")
-    port = asked["media_port"] or next((media.udp_port for media in site.media), 8443)
+    port = asked["media_port"] or _number(site, "media.udp_port")
     hosts = [options.host(text, "--host") for text in asked["hosts"]]
     if hosts:
-        media = tuple(MediaAddress(host=host, udp_port=port, tcp_port=port) for host in hosts)
+        tcp_port = port if _number(site, "media.tcp_port") else 0
+        media = tuple(MediaAddress(host=host, udp_port=port, tcp_port=tcp_port) for host in hosts)
         site = structs.replace(site, media=media)
     local = [options.host(text, "--bind") for text in asked["binds"]] or _addresses()
     return Served(
@@ -127,6 +128,12 @@ def _served(asked: dict[str, Any]) -> Served:
         turn_port=asked["turn_port"],
         turn_secret=gathered.credentials.turn_secret,
     )
+
+
+def _number(site: Site, name: str) -> int:
+    """A port of the site file; the standard one where it names none."""
+    found = site.settings.get(name)
+    return found.value if found is not None and isinstance(found.value, int) else MEDIA_PORT
 
 
 def _addresses() -> list[str]:

@@ -74,6 +74,16 @@ def test_the_link_is_there_within_a_second(ports: tuple[str, ...]) -> None:
     assert "calls-doctor check --peer" in err
 
 
+def test_the_media_port_is_the_site_files_whether_or_not_it_names_hosts(
+    ports: tuple[str, ...], free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    port, site = free_port(), tmp_path / "site.toml"
+    site.write_text(f"[media]\nudp_port = {port}\n")
+    arguments = [one for one in ports if one not in ("--media-port", ports[3])]
+    with serve(*arguments, "--site", str(site)) as (_, link):
+        assert (link.address, link.port) == (HOST, port)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_and_gives_its_ports_back(number: signal.Signals, ports: tuple[str, ...]) -> None:
     with serve(*ports) as (process, link):
