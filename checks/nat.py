@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any  # evidence is JSON
 from calls_doctor.errors import FarEndError
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, SERVERS, Transport, address_class
-from calls_doctor.model.site import Site
+from calls_doctor.model.site import MediaAddress, Site
 from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_stun, no_stun_answer
 
 if TYPE_CHECKING:
@@ -72,11 +72,15 @@ async def advertised_reachable_probe(context: Context) -> Finding:
     reached = [row for row in rows if row["returned"]]
     if reached:
         first = reached[0]
-        summary = f"{first['address']}:{first['port']} ({first['kind']}) is reached"
+        summary = f"{_shown(first)} ({first['kind']}) is reached"
         return Finding(status=Status.PASS, summary=summary, evidence=evidence)
-    named = ", ".join(f"{row['address']}:{row['port']}" for row in rows) or "nothing"
+    named = ", ".join(_shown(row) for row in rows) or "nothing"
     summary = f"none of what callers would be handed is reached from here: {named}"
     return Finding(status=Status.FAIL, summary=summary, evidence=evidence)
+
+
+def _shown(row: Evidence) -> str:
+    return f"{MediaAddress(host=row['address']).shown_host}:{row['port']}"
 
 
 async def _reached(context: Context, paired: PairedHost, row: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +112,7 @@ async def hairpin_probe(context: Context) -> Finding:
     here_are_callers = context.site.vantage in CALLERS or context.site.users == "hybrid"
     evidence["needed"] = here_are_callers or _has_turn(context.site, facts)
     rows = evidence["rows"] = await _echoes(paired, public)
-    target = ", ".join(f"{row['address']}:{paired.udp_port}" for row in rows)
+    target = ", ".join(paired.at(row["address"], paired.udp_port).target(Transport.UDP) for row in rows)
     if all(0 not in (row["udp"], row["tcp"]) for row in rows):
         summary = "the public address works from inside too"
         return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
@@ -219,7 +223,7 @@ CHECKS = (
         vantages=CALLERS,
         phases=PAIRED_PHASES,
         nothing_to_do=_unpaired,
-        targets=lambda site: [f"{one.host}:{one.udp_port}/udp" for one in site.media],
+        targets=lambda site: [one.target(Transport.UDP) for one in site.media],
         packets_max=18,
         timeout_s=8.0,
         fails_when="The address or port that is announced is not the one that leads to the media host.",
@@ -231,7 +235,7 @@ CHECKS = (
         about_host=True,
         phases=PAIRED_PHASES,
         nothing_to_do=_unpaired,
-        targets=lambda site: [f"{one.host}:{one.udp_port}/udp" for one in site.media],
+        targets=lambda site: [one.target(Transport.UDP) for one in site.media],
         packets_max=24,
         timeout_s=8.0,
         fails_when="The firewall does not reflect: callers in the servers' network, and a TURN server there, cannot "

@@ -114,7 +114,7 @@ async def _knock(context: Context, transport: Transport) -> Finding:
 
     media = context.site.media[0]
     port = media.tcp_port if transport is Transport.TCP else media.udp_port
-    target = f"{f'[{media.host}]' if ':' in media.host else media.host}:{port}/{transport}"
+    target = media.target(transport)
     evidence: Evidence = {"sent": 0, "returned": 0, "arrived": None, "protocol": str(transport), "paired": False}
     try:
         trouble = await knock(((await resolver.resolve(media.host))[0], port), transport)
@@ -320,7 +320,7 @@ CHECKS = (
         needs=("env.platform",),
         vantages=CALLERS,
         nothing_to_do=_no_link,
-        targets=lambda site: [f"{m.host}:{m.udp_port}/udp" for m in site.media],
+        targets=lambda site: [m.target(Transport.UDP) for m in site.media],
         required=True,
         guide_steps=("1.6.1", "1.6.3"),
         packets_max=UDP_PACKETS_MAX,
@@ -338,7 +338,7 @@ CHECKS = (
         needs=("env.platform",),
         vantages=CALLERS,
         nothing_to_do=lambda site: _no_link(site) or no_tcp(site),
-        targets=lambda site: [f"{m.host}:{m.tcp_port}/tcp" for m in site.media if m.tcp_port],
+        targets=lambda site: [m.target(Transport.TCP) for m in site.media if m.tcp_port],
         guide_steps=("1.6.2", "1.6.4"),
         packets_max=len(ECHO_SIZES_BYTES),
         reworded=echo_summary,

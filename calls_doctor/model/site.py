@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from calls_doctor.model.flow import Role
+from calls_doctor.model.flow import Role, Transport
 
 
 class Mode(StrEnum):
@@ -53,6 +53,17 @@ class MediaAddress(msgspec.Struct, frozen=True, kw_only=True):
     udp_port: int = 8443
     tcp_port: int = 8443
     """0: TCP is not wanted."""
+
+    @property
+    def shown_host(self) -> str:
+        """The host as it stands before a port: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def target(self, transport: Transport) -> str:
+        """HOST:PORT/PROTOCOL, as the reader knows the host."""
+        if transport is Transport.TCP:
+            return f"{self.shown_host}:{self.tcp_port}/tcp"
+        return f"{self.shown_host}:{self.udp_port}/udp"
 
 
 SettingValue = str | int | float | bool | list[str] | None

@@ -30,8 +30,7 @@ class Target:
     @property
     def name(self) -> str:
         """HOST:PORT, as the reader knows the host."""
-        host = f"[{self.media.host}]" if ":" in self.media.host else self.media.host
-        return f"{host}:{self.media.udp_port}"
+        return f"{self.media.shown_host}:{self.media.udp_port}"
 
 
 @dataclass(frozen=True)

@@ -92,10 +92,7 @@ class PairedHost:
 
     def target(self, transport: Transport) -> str:
         """HOST:PORT/TRANSPORT, as the reader knows the host."""
-        host = f"[{self._media.host}]" if ":" in self._media.host else self._media.host
-        if transport is Transport.TCP:
-            return f"{host}:{self._media.tcp_port}/tcp"
-        return f"{host}:{self._media.udp_port}/udp"
+        return self._media.target(transport)
 
     @property
     def disowned(self) -> bool:

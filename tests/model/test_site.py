@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from calls_doctor.model.flow import Role
+from calls_doctor.model.flow import Role, Transport
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
+from calls_doctor.spec import CheckSpec
+from checks import CHECKS
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,16 @@ def test_a_site_has_no_place_for_a_secret() -> None:
 def test_a_setting_is_json(value: object) -> None:
     setting = msgspec.convert({"value": value, "origin": "--stun"}, Setting)
     assert msgspec.json.decode(msgspec.json.encode(setting), type=Setting) == setting
+
+
+def test_an_ipv6_address_stands_in_brackets_before_a_port() -> None:
+    six = MediaAddress(host="2001:db8::20", udp_port=8443, tcp_port=443)
+    assert six.target(Transport.UDP) == "[2001:db8::20]:8443/udp"
+    assert six.target(Transport.TCP) == "[2001:db8::20]:443/tcp"
+    assert MediaAddress(host="rtc.example.com").target(Transport.UDP) == "rtc.example.com:8443/udp"
+
+
+@pytest.mark.parametrize("spec", CHECKS, ids=lambda spec: spec.id)
+def test_every_target_that_is_listed_can_be_read_back(spec: CheckSpec) -> None:
+    site = Site(phase=Phase.PRE, media=(MediaAddress(host="2001:db8::20"),))
+    assert not any("2001:db8::20" in one and "[2001:db8::20]" not in one for one in spec.targets(site))
