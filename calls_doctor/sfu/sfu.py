@@ -36,7 +36,8 @@ Admit = Callable[[str], Grant | None]
 
 class Sfu:
     """`desk` gives out the run's documents and takes those that are handed in. Without `associate`, which makes a
-    session's end of SCTP, data channels are met with silence."""
+    session's end of SCTP, data channels are met with silence. `turned_away` hears by which path a check came that opens
+    no session: its name is not admitted, or its integrity is wrong."""
 
     def __init__(
         self,
@@ -45,11 +46,12 @@ class Sfu:
         desk: Desk,
         *,
         associate: Associate | None = None,
+        turned_away: Callable[[Path], None] = lambda _path: None,
         consent_expiry_s: float = ice.CONSENT_EXPIRY_S,
         unadmitted_s: float = UNADMITTED_S,
     ) -> None:
         self._admit, self._certificate, self._desk = admit, certificate, desk
-        self._associate = associate
+        self._associate, self._turned_away = associate, turned_away
         self._consent_expiry_s = consent_expiry_s
         self._mux = Mux(self, unadmitted_s=unadmitted_s)
         self._forwarder = Forwarder()
@@ -153,10 +155,12 @@ class Sfu:
         """A new session, where the request is authentic and there is room; nothing is kept where it is not."""
         grant = self._admit(fragments[0])
         if grant is None:
+            self._turned_away(path)
             return None
         key = grant.password.encode()
         if not message.integrity_is_valid(key):
             self.bad_integrity += 1
+            self._turned_away(path)
             return None
         if self._transactions.is_replay(message.transaction_id, path):
             return None

@@ -5,6 +5,7 @@ async with StandIn(Options()) as stand_in: ...  # stand_in.ready has the link, t
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -13,7 +14,7 @@ from typing import Self
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.credentials import Secret
 from calls_doctor.model.facts import Facts
-from calls_doctor.model.flow import Address
+from calls_doctor.model.flow import Address, Path
 from calls_doctor.model.report import Report
 from calls_doctor.sfu.session import Associate
 from calls_doctor.sfu.sfu import Sfu
@@ -22,6 +23,7 @@ from calls_doctor.standin.api import ApiServer
 from calls_doctor.standin.desk import ReportDesk
 from calls_doctor.standin.hosting import Addresses
 from calls_doctor.standin.launch import Options, Ready
+from calls_doctor.standin.strangers import Strangers, StrangerWatch
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.standin.turn_server import TurnServer
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
@@ -39,7 +41,7 @@ class StandIn:
     `facts` gives what paired clients are told of this machine, None for nothing; `received` hears of each report that
     a paired client hands in; `associate` makes a session's end of SCTP, and without it there are no data channels.
     Whoever has a REST credential made from `turn_secret` may use the TURN server; by which addresses callers reach this
-    machine `addresses` says, None where that is by its own.
+    machine `addresses` says, None where that is by its own. `strangers` hears of links that open nothing here.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class StandIn:
         associate: Associate | None = None,
         turn_secret: Secret | None = None,
         addresses: Callable[[], Addresses | None] = lambda: None,
+        strangers: StrangerWatch | None = None,
     ) -> None:
         self._options = options
         self._turn_secret, self._addresses = turn_secret, addresses
@@ -59,9 +62,11 @@ class StandIn:
         self._admission = Admission(self._keys)
         self._turn_username, self._turn_password = "calls-doctor", Secret(secrets.token_urlsafe(24))
         desk = ReportDesk(self._keys, self.books, facts, received)
+        self._strangers = strangers
         self._sfu = Sfu(
-            self._admission, self._certificate, desk, associate=associate, consent_expiry_s=options.consent_expiry_s
-        )
+            self._admission, self._certificate, desk, associate=associate, turned_away=self._turned_away,
+            consent_expiry_s=options.consent_expiry_s,
+        )  # fmt: skip
         self._stack = AsyncExitStack()
         self.ready: Ready | None = None
         """Set while it runs."""
@@ -85,6 +90,11 @@ class StandIn:
             bad_integrity=self._sfu.bad_integrity,
             unauthenticated=self._sfu.unauthenticated + self._admission.unreadable,
         )
+
+    def _turned_away(self, path: Path) -> None:
+        if self._strangers is not None:
+            seen = Strangers(self._admission.foreign_runs, self._sfu.bad_integrity)
+            self._strangers.saw(seen, path.remote[0], asyncio.get_running_loop().time())
 
     def link(self, address: str, port: int, name: str = "") -> Link:
         """The pairing link by which callers come to this address and port."""
