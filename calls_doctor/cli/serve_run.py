@@ -30,6 +30,7 @@ from calls_doctor.site.gather import gather, links_of
 from calls_doctor.site.request import Request
 from calls_doctor.standin.joining import Joining
 from calls_doctor.standin.serving import Served, Serving
+from calls_doctor.standin.strangers import StrangerWatch
 from calls_doctor.wire.direct import Link
 from checks import CHECKS
 from reports import FORMATS
@@ -78,7 +79,7 @@ async def _serve(served: Served, duration_s: float | None, links: Sequence[Link]
         _tell(f"{_vantages(report)}: {report.verdict}" + "".join(f"; {one.cause}" for one in report.diagnosis))
         _tell_what_is_missing(serving)
 
-    serving, joining = Serving(served, heard), Joining(links, _tell)
+    serving, joining = Serving(served, heard, StrangerWatch(_tell)), Joining(links, _tell)
     try:
         async with serving:
             _print_links(serving)

@@ -25,6 +25,7 @@ from calls_doctor.standin import hosting
 from calls_doctor.standin.hosting import Addresses, Reach
 from calls_doctor.standin.launch import Options
 from calls_doctor.standin.server import PARTS, StandIn
+from calls_doctor.standin.strangers import StrangerWatch
 from calls_doctor.wire.direct import Link
 from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.turn import rest_credentials
@@ -71,9 +72,10 @@ class _TurnFacts(TypedDict, total=False):
 
 
 class Serving:
-    """`async with Serving(served, heard) as serving`; `heard` is told of each report as it comes."""
+    """`async with Serving(served, heard) as serving`; `heard` is told of each report as it comes,
+    `strangers` of links that open nothing here."""
 
-    def __init__(self, served: Served, heard: Callable[[Report], None]) -> None:
+    def __init__(self, served: Served, heard: Callable[[Report], None], strangers: StrangerWatch | None = None) -> None:
         self._served, self._heard = served, heard
         self.reports: list[Report] = []
         """One for each run, the latest."""
@@ -88,7 +90,7 @@ class Serving:
         )  # fmt: skip
         self._stand_in = StandIn(
             options, facts=self.facts, received=self._received, associate=_associate,
-            turn_secret=self._turn_secret, addresses=self._addresses,
+            turn_secret=self._turn_secret, addresses=self._addresses, strangers=strangers,
         )  # fmt: skip
         self._stack = AsyncExitStack()
 
