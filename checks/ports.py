@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import secrets
 from statistics import median
-from typing import TYPE_CHECKING, Any  # evidence is JSON
+from typing import TYPE_CHECKING, Any, NamedTuple  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
@@ -23,12 +23,14 @@ from calls_doctor.wire import rtcd
 if TYPE_CHECKING:
     from calls_doctor.net.hops import HopWatch
     from calls_doctor.net.paired import EchoOutcome, PairedHost
+    from calls_doctor.net.reach_back import ReachBackWatch
     from calls_doctor.net.strays import StrayWatch
 
 ECHO_SIZES_BYTES = (200, 400, 600, 800, 1000, 1200) * 4
 """24 probes: the guide's echo, and datagrams as large as media's."""
-UDP_PACKETS_MAX = 60
-"""Where all is silent: six probes, six for answers from elsewhere (net/strays.py), 48 to the hops (net/hops.py)."""
+UDP_PACKETS_MAX = 61
+"""Where all is silent: six probes, six for answers from elsewhere (net/strays.py), 48 to the hops (net/hops.py), and
+one that opens the way for what the far end sends (net/reach_back.py)."""
 ENOUGH_RATIO = 0.8
 """A port passes where this share of the probes comes back (catalogue, port.rtc-udp-echo)."""
 LOSSY_RATIO = 0.95
@@ -57,16 +59,16 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     if paired is None:
         return await _knock(context, transport)
     target = paired.target(transport)
-    strays, hops = paired.stray_watch(), paired.hop_watch()
+    beside = Witnesses(paired.stray_watch(), paired.hop_watch(), paired.reach_back_watch())
     try:
-        witnesses = (strays, hops) if transport is Transport.UDP else ()
-        outcome = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES, witnesses)
+        looking = beside if transport is Transport.UDP else ()
+        outcome = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES, looking)
     except FarEndError as error:  # it is there, and has no room for one session more
         return Finding(status=Status.UNKNOWN, summary=str(error), target=target, evidence={"code": error.code})
     evidence = echo_evidence(outcome)
     evidence |= await arrivals(paired, outcome)
     if not outcome.returned:
-        evidence |= await _witnessed(context.site, paired, strays, hops, outcome.own_address)
+        evidence |= await _witnessed(context.site, paired, beside, outcome.own_address)
     evidence["protocol"] = str(transport)
     unheard = evidence.get("trouble") in ("silent", "cut") and not outcome.returned and "stray_from" not in evidence
     if unheard and (word := context.link_trouble):
@@ -83,9 +85,21 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     )
 
 
-async def _witnessed(site: Site, paired: PairedHost, strays: StrayWatch, hops: HopWatch, own_address: str) -> Evidence:
-    """What was seen beside a silence: who answered in the place of the one that was asked, and how far packets came."""
+class Witnesses(NamedTuple):
+    """Who looks on beside an echo that is silent."""
+
+    strays: StrayWatch
+    hops: HopWatch
+    reach_back: ReachBackWatch
+
+
+async def _witnessed(site: Site, paired: PairedHost, beside: Witnesses, own_address: str) -> Evidence:
+    """What was seen beside a silence: who answered in the place of the one that was asked, how far packets came, and
+    whether the far end's own come here (False: not as far as the port is mapped to its own number)."""
+    strays, hops, reach_back = beside
     evidence: Evidence = {}
+    if reach_back.opens is not None:
+        evidence["opens_from_inside"] = reach_back.opens
     if strays.sender:
         evidence["stray_from"] = list(strays.sender)
     if hops.last:

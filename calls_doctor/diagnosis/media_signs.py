@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calls_doctor.diagnosis.callers import blamed, blamed_somewhere
 from calls_doctor.diagnosis.cause import Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.media_evidence import (
@@ -42,7 +44,7 @@ from calls_doctor.diagnosis.media_evidence import (
 from calls_doctor.diagnosis.place import Place, at_the_far_end, on_the_path, own_machine, role_of, vantages_of
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
-from calls_doctor.model.report import Confidence
+from calls_doctor.model.report import Confidence, Impact
 
 
 def udp_blocked_inbound(evidence: Evidence) -> Prediction | None:
@@ -75,7 +77,10 @@ def _udp_lost(evidence: Evidence, lost: Lost) -> Prediction | None:
     else:
         sent, arrived = shown[0].evidence["sent"], shown[0].evidence["arrived"]
         summary = f"{arrived} of {sent} UDP datagrams arrived at {shown[0].target}, none of its answers came back"
-    return found(evidence, shown, place, "udp", lost, summary, after_udp(evidence, shown))
+    prediction = found(evidence, shown, place, "udp", lost, summary, after_udp(evidence, shown))
+    # rtcd reaches these callers itself (contract section 4).
+    opened = lost is Lost.REQUEST and all(r.evidence.get("opens_from_inside") for r in shown)
+    return replace(prediction, impact=Impact.SOME_CALLERS) if opened else prediction
 
 
 def _both_shut(evidence: Evidence, result: CheckResult) -> bool:

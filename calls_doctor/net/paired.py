@@ -26,6 +26,7 @@ from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.hops import HopWatch
 from calls_doctor.net.local_ports import local_addresses
 from calls_doctor.net.payload_size import SizesSeen
+from calls_doctor.net.reach_back import ReachBackWatch
 from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp, open_whole_udp
 from calls_doctor.net.strays import StrayWatch
 from calls_doctor.wire import books as wire_books
@@ -210,9 +211,14 @@ class PairedHost:
         """Who looks how far packets to the UDP media port come."""
         return HopWatch(self._udp_address, self._witness_credentials())
 
-    def _witness_credentials(self) -> IceCredentials:
+    def reach_back_watch(self) -> ReachBackWatch:
+        """Who has the media host send to this machine over UDP."""
+        credentials = self._witness_credentials(Transport.TCP)
+        return ReachBackWatch(self._udp_address, self.opener(Transport.TCP), credentials)
+
+    def _witness_credentials(self, way: Transport = Transport.UDP) -> IceCredentials:
         """Each has a session of its own at the far end, so that what it sends counts nowhere."""
-        session = self._new_session(ECHO_LEGS[Transport.UDP], direct.NO_CERTIFICATE)
+        session = self._new_session(ECHO_LEGS[way], direct.NO_CERTIFICATE)
         self._unjudged_sessions.add(session.name)
         return session.credentials
 

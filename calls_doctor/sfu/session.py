@@ -92,6 +92,8 @@ class Session:
         self.paths: set[Path] = set()
         """The 5-tuples by which it is reached now."""
         self.ended = False
+        self.reached_back = False
+        """Its client was sent requests that it asked for; once is enough."""
         """It has failed or was closed. It forwards nothing any more, but its checks are answered and its books stay."""
         self.association: Association | None = None
         """There once data has come."""

@@ -28,6 +28,9 @@ from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 from calls_doctor.wire.transactions import Transactions
 
 SESSIONS_MAX = 64
+REACH_BACK_PACKETS = 5
+"""Contract section 4."""
+PORT_MAX = 65535
 BOOKS_MAX = 256
 """How many sessions' books are kept after them."""
 Admit = Callable[[str], Grant | None]
@@ -65,6 +68,7 @@ class Sfu:
         """New sessions by source address. Only who holds the key is counted, and is told (508) where it is too fast."""
         self._transactions = Transactions()
         self._timer: asyncio.TimerHandle | None = None
+        self._reaching: set[asyncio.Task[Message | None]] = set()
         self.bad_integrity = 0
         """Binding requests of a fragment that is admitted, whose MESSAGE-INTEGRITY is wrong."""
         self.unauthenticated = 0
@@ -90,6 +94,9 @@ class Sfu:
         for session in list(self._sessions.values()):
             self._forget(session, now)
         self._set_timer()
+        for task in self._reaching:
+            task.cancel()
+        await asyncio.gather(*self._reaching, return_exceptions=True)
         await self._mux.close()
 
     def books(self) -> list[SessionBooks]:
@@ -144,12 +151,35 @@ class Sfu:
         session.connection.receive(packet, path, now)
         if session.connection.ignored > ignored and not message.integrity_is_valid(session.grant.password.encode()):
             self.bad_integrity += 1
+        authentic = session.connection.ignored == ignored
         accepted = session.connection.accepts(path)
+        if accepted and authentic:
+            self._reach_back(message, path, session)
         if accepted:
             session.heard_at = now
             self._map(path, session)
         self._go_on(session, now)  # a refusal is told too, to whoever is authentic
         return accepted
+
+    def _reach_back(self, message: Message, path: Path, session: Session) -> None:
+        """Sends the few requests that were asked for, to the address that the TCP connection has proved. None is larger
+        than what asked for it, and a session has them once, whatever it asks."""
+        port = message.get(stun.REACH_BACK)
+        if port is None or not 0 < port <= PORT_MAX or path.transport is not Transport.TCP or session.reached_back:
+            return
+        session.reached_back = True
+        request = Message(
+            Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(stun.TRANSACTION_ID_BYTES),
+            [(stun.USERNAME, session.username)],
+        )  # fmt: skip
+        key = session.grant.password.encode()
+        if len(request.encode(integrity_key=key, fingerprint=True)) > len(message.raw):
+            return
+        to = Path(Transport.UDP, (path.local[0], self.port), (path.remote[0], port))
+        asking = self._inquiries.ask(to, request, key=key, schedule_s=stun.PROBE_SCHEDULE_S[:REACH_BACK_PACKETS])
+        task = asyncio.create_task(asking)
+        self._reaching.add(task)
+        task.add_done_callback(self._reaching.discard)
 
     def _open(self, message: Message, fragments: tuple[str, str], path: Path, now: float) -> Session | None:
         """A new session, where the request is authentic and there is room; nothing is kept where it is not."""

@@ -224,6 +224,8 @@ BOOKS = AttributeType(0xCD0C, "BOOKS", _pack_bytes, _unpack_bytes)
 DOCUMENT_REQUEST = AttributeType(0xCD0D, "DOCUMENT-REQUEST", _pack_bytes, _unpack_bytes)
 PROBE_NUMBER = AttributeType(0xCD0E, "PROBE-NUMBER", *_U32)
 DOCUMENT_PAGE = AttributeType(0xCD0F, "DOCUMENT-PAGE", _pack_bytes, _unpack_bytes)
+REACH_BACK = AttributeType(0xCD10, "REACH-BACK", *_U32)
+"""A UDP port of the sender's, to be reached from the media port; over TCP alone, which proves the address."""
 
 ATTRIBUTES: dict[int, AttributeType[Any]] = {
     row.number: row
@@ -232,7 +234,7 @@ ATTRIBUTES: dict[int, AttributeType[Any]] = {
         SOFTWARE, ALTERNATE_SERVER, FINGERPRINT, CHANNEL_NUMBER, LIFETIME, XOR_PEER_ADDRESS, DATA, XOR_RELAYED_ADDRESS,
         REQUESTED_ADDRESS_FAMILY, EVEN_PORT, REQUESTED_TRANSPORT, DONT_FRAGMENT, RESERVATION_TOKEN, PRIORITY,
         USE_CANDIDATE, ICE_CONTROLLED, ICE_CONTROLLING, CHANGE_REQUEST, PADDING, RESPONSE_PORT, RESPONSE_ORIGIN,
-        OTHER_ADDRESS, BOOKS, DOCUMENT_REQUEST, PROBE_NUMBER, DOCUMENT_PAGE,
+        OTHER_ADDRESS, BOOKS, DOCUMENT_REQUEST, PROBE_NUMBER, DOCUMENT_PAGE, REACH_BACK,
     )
 }  # fmt: skip
 

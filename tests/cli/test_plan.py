@@ -33,7 +33,7 @@ def test_the_self_tests_plan_names_every_check_and_its_way(capsys: pytest.Captur
     assert told.lines[0].startswith("16 checks would run, all on 127.0.0.1 and on ports that are free (*).")
     for spec in OF_THE_SELF_TEST:
         assert f"  {spec.id}  " in told.stdout
-    assert "client to 127.0.0.1:*/udp: at most 60 packets" in told.stdout
+    assert "client to 127.0.0.1:*/udp: at most 61 packets" in told.stdout
     assert "50 RTP packets a second each way for 0.3 s in each session" in " ".join(told.stdout.split())
     left_out = told.stdout.partition("not these")[2]
     assert [spec.id for spec in CHECKS if spec.id in left_out] == [

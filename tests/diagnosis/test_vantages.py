@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party
-from calls_doctor.model.report import Confidence, Diagnosis, Vantage
+from calls_doctor.model.report import Confidence, Diagnosis, Impact, Vantage
 from calls_doctor.model.site import Mode, Phase
 from tests.diagnosis import findings as f
 
@@ -126,6 +126,15 @@ def test_the_last_hop_that_answered_decides_where_it_is_the_servers_and_nothing_
     others = told(*shut, *well(LONDON))
     theirs = {"media.udp-blocked-inbound": SERVERS_SIDE}
     assert others == (theirs if expected == SERVERS_SIDE else {"client.port-blocked": CALLERS_OWN})
+
+
+def test_a_host_that_opens_the_way_itself_is_lost_to_some_callers_only() -> None:
+    shut = udp_shut(BERLIN)
+    shut[0].evidence["opens_from_inside"] = True
+    (one,) = found(*shut)
+    assert (one.cause, one.impact) == ("media.udp-blocked-inbound", Impact.SOME_CALLERS)
+    (one,) = found(*shut, *udp_shut(LONDON))
+    assert one.impact is Impact.NO_CALLS, "London was not reached"
 
 
 def test_the_last_hop_is_told() -> None:

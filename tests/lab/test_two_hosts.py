@@ -321,6 +321,7 @@ def test_one_caller_alone_tells_whose_the_block_is_where_the_last_hop_is_known(t
     assert diagnosed(report) == one(INBOUND, SERVERS)
     (echo,) = [check for check in report["checks"] if check["id"] == "port.rtc-udp-echo"]
     assert echo["evidence"]["last_hop"] == {"address": at.firewall, "ttl": 3, "side": "servers"}
+    assert echo["evidence"]["opens_from_inside"] is True, "the firewall lets the media host out, and NAT lets it in"
 
 
 @pytest.mark.parametrize("only", ["tcp", "udp"])

@@ -229,6 +229,7 @@ def unseen_by_aioice() -> list[tuple[stun.AttributeType[Any], Any]]:
         (stun.DOCUMENT_REQUEST, b"\x00\x00\x01"),
         (stun.DOCUMENT_PAGE, b"\x02page"),
         (stun.PROBE_NUMBER, 77),
+        (stun.REACH_BACK, 40123),
     ]
 
 
