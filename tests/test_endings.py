@@ -96,6 +96,23 @@ async def test_a_far_end_that_is_killed_is_a_finding(moment: str) -> None:
     assert report.diagnosis
 
 
+async def test_a_far_end_that_dies_before_the_report_is_handed_in_costs_the_report_nothing() -> None:
+    process = StandInProcess(Options(without=frozenset({"api", "stun", "turn"})))
+    async with process as ready:
+        pid, only = process.pid, "port.rtc-udp-echo"
+        last = Listener()
+        request = Request(peers=(ready.link,), only=(only,))
+
+        def finished(result: CheckResult) -> None:
+            if result.id == only:
+                os.kill(pid, signal.SIGKILL)
+
+        last.finished = finished  # type: ignore[method-assign]  # an observer of this test alone
+        async with asyncio.timeout(3.0):
+            report = sound(await run.check(request, {}, last))
+    assert report.complete and {one.status for one in report.checks if one.id == only} == {Status.PASS}
+
+
 async def test_rtcd_that_goes_away_between_two_questions_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill meets those few milliseconds once in thirty runs."""
 

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -25,7 +25,7 @@ from calls_doctor.wire.direct import Link
 from calls_doctor.wire.framing import PacketKind, packet_kind
 from checks import media
 from tests.servers.media_host import MEDIA_ONLY, behind, context, media_host, paired, result
-from tests.servers.middlebox import HOST, Rule, Tcp, Way, delay, drop, lose, reorder
+from tests.servers.middlebox import HOST, Middlebox, Rule, Tcp, Way, delay, drop, lose, reorder
 
 Probe = Callable[[Context], Awaitable[Finding]]
 CALLS: dict[str, Probe] = {"self": media.self_probe, "udp": media.call_udp_probe, "tcp": media.call_tcp_probe}
@@ -243,6 +243,41 @@ async def test_a_far_end_that_freezes_in_the_middle_is_seen_by_what_does_not_com
     assert (finding.status, evidence["stage"], evidence["far"]) == (Status.FAIL, "media", None)
     assert 0.3 < evidence["there_and_back"]["loss_ratio"] < 0.8
     assert took_s < 3.0
+
+
+def dies_at(process: StandInProcess, kind: PacketKind, number: int) -> Rule:
+    """The far end is killed the moment the caller's packet of this kind and number is on its way."""
+    seen = 0
+
+    def rule(way: Way, packet: bytes) -> Sequence[float] | None:
+        nonlocal seen
+        if way is Way.OUT and packet_kind(packet) is kind:
+            seen += 1
+            if seen == number:
+                os.kill(process.pid, signal.SIGKILL)
+        return None
+
+    return rule
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "stage"),
+    [(PacketKind.STUN, 1, "ice"), (PacketKind.DTLS, 1, "dtls"), (PacketKind.RTP, 2, "media")],
+    ids=["in ICE", "after ICE", "in the media"],
+)
+async def test_a_far_end_that_dies_and_is_heard_no_more_is_named_with_its_stage(
+    kind: PacketKind, number: int, stage: str
+) -> None:
+    """Behind a NAT nobody says that its port is closed now."""
+    async with (
+        far_process() as (process, ready),
+        Middlebox((HOST, ready.media_port), dies_at(process, kind, number)) as box,
+    ):
+        began_s = time.monotonic()
+        finding = await media.call_udp_probe(context(paired(ready, box.port), media_time_s=0.3))
+        took_s = time.monotonic() - began_s
+    assert (finding.status, finding.evidence["stage"]) == (Status.FAIL, stage)
+    assert took_s < 3.5
 
 
 async def test_a_tcp_port_that_accepts_and_stays_mute_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from tests.cli.command_line import calls_doctor, started
 HOST = "127.0.0.1"
 LINK_WITHIN_S = 1.0
 STARTED_S = 10.0
+DYING_S = 2.0
 
 
 @pytest.fixture
@@ -122,15 +123,32 @@ def test_a_check_pairs_and_once_ends_with_the_merged_report(ports: tuple[str, ..
         assert key_of(link) not in text
 
 
+def test_a_client_that_dies_in_the_middle_leaves_nothing_that_the_next_one_meets(ports: tuple[str, ...]) -> None:
+    with serve(*ports, "--once") as (process, link):
+        dying = started(["check", "--peer", str(link), "--media-time", "20"])
+        time.sleep(DYING_S)  # in the middle of its calls
+        dying.kill()
+        dying.communicate()
+        told = calls_doctor("check", "--peer", str(link), "--media-time", "0.3", "--format", "json")
+        code, _, err = ended(process)
+    statuses = {row["id"]: row["status"] for row in json.loads(told.stdout)["checks"]}
+    assert (code, "Traceback" in err) == (0, False), err
+    assert statuses["media.call-udp"] == statuses["media.call-tcp"] == "pass"
+
+
 def test_a_link_of_another_run_is_said_to_be_that_and_blames_no_network(
     ports: tuple[str, ...], free_port: Callable[[], int]
 ) -> None:
     with (
         serve("--bind", HOST, "--media-port", str(free_port()), "--as", "media") as (_, old),
-        serve(*ports) as (_, new),
+        serve(*ports) as (process, new),
     ):
         foreign = str(old).replace(f":{old.port}/", f":{new.port}/")
         told = calls_doctor("check", "--peer", foreign, "--format", "json")
+        assert process.stderr is not None
+        while "open nothing" not in (line := process.stderr.readline()):
+            assert line, "it ends without a word of it"
+        assert f"the last from {HOST}: 1 with the link of another `serve`" in line
     report = json.loads(told.stdout)
     rows = {row["id"]: row for row in report["checks"]}
     assert (told.code, report["verdict"], report["diagnosis"]) == (4, "undecided", [])
