@@ -182,7 +182,7 @@ def _step_verdict(proving: Sequence[CheckResult]) -> GuideVerdict:
 
 def not_tested(plan: CheckPlan, idle: Sequence[CheckResult] = ()) -> list[NotTested]:
     """What was left out, and why; what turned out to have nothing to do is `idle`."""
-    left_out = [NotTested(what=out.id, why=out.why) for out in plan.left_out if not out.asked]
+    left_out = [NotTested(what=out.id, why=out.why, unfit=out.unfit) for out in plan.left_out if not out.asked]
     hosts = ((one, f", at {one.host}" if one.host else "") for one in idle)
     return [*left_out, *(NotTested(what=one.id, why=f"{one.summary}{where}") for one, where in hosts)]
 

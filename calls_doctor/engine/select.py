@@ -20,6 +20,8 @@ class LeftOut:
     asked: bool = False
     """True where the user skipped it by name: a result then, and not only an absence."""
     title: str = ""
+    unfit: bool = False
+    """True where the phase or the site gives it nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def select(
         if spec.id not in everything:
             left_out[spec.id] = LeftOut(spec.id, "not among those named by --only")
         elif why := _unfit(spec, site) or _without_its_need(spec, left_out):
-            left_out[spec.id] = LeftOut(spec.id, why)
+            left_out[spec.id] = LeftOut(spec.id, why, unfit=True)
         elif skipped is not None:
             left_out[spec.id] = LeftOut(spec.id, skip[skipped] or "skipped by --skip", asked=True, title=spec.title)
         else:

@@ -110,6 +110,8 @@ class NotTested(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     """A check's id."""
     why: str
+    unfit: bool = False
+    """True where the phase, or what the site names, gives it nothing to do: nobody left it out."""
 
 
 GuideVerdict = Literal["passed", "failed", "not tested", "manual"]

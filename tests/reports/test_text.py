@@ -105,6 +105,16 @@ def test_what_was_not_tested_stands_with_the_reason_once_for_all_that_share_it()
     assert "turn.challenge, turn.allocate: no TURN server" in text
 
 
+def test_the_self_test_misses_nothing_that_only_a_network_could_show() -> None:
+    unfit = NotTested(what="nat.type", why="not part of phase self-test", unfit=True)
+    cut = NotTested(what="turn.challenge", why="the run was interrupted")
+    report = replace(healthy_report(), phase="self-test", not_tested=[unfit])
+    assert "not tested" not in render(report, Style())
+    text = render(replace(report, not_tested=[unfit, cut]), Style())
+    assert "turn.challenge: the run was interrupted" in text and "nat.type" not in text
+    assert "nat.type: not part of" in render(replace(report, phase="pre", not_tested=[unfit]), Style())
+
+
 def test_without_anything_wrong_there_is_no_heading_for_it() -> None:
     text = render(healthy_report(), Style())
     assert "what is wrong" not in text
