@@ -9,7 +9,6 @@ from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, R
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
     API,
-    NO_ROUTE,
     TCP_CALL,
     TCP_ECHO,
     UDP_CALLS,
@@ -97,8 +96,7 @@ def _nothing_but_443(evidence: Evidence, vantage: str) -> bool:
 
 def port_blocked(evidence: Evidence) -> Prediction | None:
     """The media port is shut from here, and other callers reach it."""
-    unheard = [r for r in bad(evidence, UDP_ECHO) if not r.evidence.get("returned") and trouble(r) != NO_ROUTE]
-    udp = _mine(evidence, unheard)
+    udp = _mine(evidence, [r for r in bad(evidence, UDP_ECHO) if not r.evidence.get("returned")])
     tcp = _mine(evidence, [r for r in bad(evidence, TCP_ECHO) if never_opened(r) and trouble(r) in SHUT])
     shown = [*udp, *tcp]
     if not shown:

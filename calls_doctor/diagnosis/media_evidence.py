@@ -84,8 +84,9 @@ def _recognised(evidence: Evidence) -> bool:
 
 
 def bad(evidence: Evidence, *checks: str) -> list[CheckResult]:
-    """Failures and warnings, but for those of a far end that had no room for one session more."""
-    return [r for r in evidence.bad(*checks) if r.evidence.get("code") != NO_ROOM]
+    """Failures and warnings, but for those of a far end that had no room for one session more, and of a machine that
+    has no route to it."""
+    return [r for r in evidence.bad(*checks) if r.evidence.get("code") != NO_ROOM and trouble(r) != NO_ROUTE]
 
 
 def trouble(result: CheckResult | None) -> str:

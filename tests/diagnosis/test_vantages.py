@@ -280,6 +280,7 @@ def test_callers_share_a_limit_at_the_servers_and_an_echo_may_be_too_fast_for_it
 def test_a_route_that_the_callers_machine_lacks_is_nobody_elses_fault() -> None:
     lacking = [f.udp(0, "no-route", at=BERLIN), f.tcp(0, "no-route", sent=0, at=BERLIN)]
     lacking[0].evidence["sent"] = 0
+    lacking.append(f.call("media.call-tcp", "ice", "no-route", at=BERLIN))
     silent = f.stun_reach(at=BERLIN)
     silent.evidence["servers"][0]["trouble"] = "no-route"
     turn = f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "no-route"), f.turn_row(f.TURN_TCP, "no-route"), at=BERLIN)

@@ -337,6 +337,25 @@ def test_a_report_comes_home_by_the_one_port_that_is_open(only: str, tmp_path: P
     assert {one["cause"] for one in served["diagnosis"]} == {one["cause"] for one in report["diagnosis"]} != set()
 
 
+def test_a_caller_whose_own_machine_has_no_route_is_told_so_and_nobody_is_blamed(tmp_path: Path) -> None:
+    with network(SEED) as net, serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+        net.caller.ip("route delete default\n")
+        (report,) = checking(tmp_path, [(net.caller, stand.link_to(net.addresses.public), ())])
+    said = {check["id"]: check["summary"] for check in report["checks"]}
+    assert said["port.rtc-udp-echo"] == f"this machine has no route to {net.addresses.public}"
+    assert diagnosed(report) == set()
+
+
+def test_a_caller_whose_calls_work_is_warned_of_a_silent_stun_server_and_no_more(tmp_path: Path) -> None:
+    with network(SEED) as net, serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+        net.outside.rule("in", "udp dport 3478 drop")
+        stun = ("--stun", f"stun:{net.addresses.outside}:3478")
+        (report,) = checking(tmp_path, [(net.caller, stand.link_to(net.addresses.public), stun)])
+    status = {check["id"]: check["status"] for check in report["checks"]}
+    assert (status["stun.reach"], status["media.call-udp"], report["verdict"]) == ("warn", "pass", "warnings")
+    assert diagnosed(report) == one("stun.blocked-client", UNDECIDED)
+
+
 @pytest.mark.parametrize("where", ["a link of the caller's own", "a link behind a router"])
 def test_who_says_how_large_a_packet_may_be_is_heard(where: str, tmp_path: Path) -> None:
     with network(SEED) as net:
