@@ -2,6 +2,8 @@
 
 python -m benchmarks.conference [SECONDS]
 
+First the call of the bar, then calls of ever more participants until packets are lost: where it breaks. There only ten
+of them decrypt and count what they hear, or this process would break before the stand-in's.
 The participants are our own DTLS-SRTP clients, all in this process; the delay is from the moment a packet was given to
 the socket to the moment its copy was decrypted, so it holds this process's own queues too: an upper bound. Linux only.
 """
@@ -25,6 +27,8 @@ from calls_doctor.wire.direct import CONFERENCE_LEGS
 
 PARTICIPANTS, PACKETS_PER_S, DURATION_S = 10, 50, 60.0
 P99_BAR_S = 0.010
+STEPS, STEP_S, LISTENERS = (15, 20, 25, 30, 35, 40, 50, 60), 6.0, 10
+"""Participants of the calls that look for the end, and how long each lasts. A stand-in has room for 64 sessions."""
 BEGIN_S, DRAIN_S = 0.02, 0.5
 PAYLOAD_BYTES, TIMESTAMP_STEP = 100, 960
 """Of 20 ms of speech: 40 kbit/s; Opus counts 48000 a second."""
@@ -35,8 +39,11 @@ COMMAND = "python -m benchmarks.conference"
 class Outcome:
     """What came of one call."""
 
+    participants: int
+    listeners: int
     sent: int
     expected: int
+    """By those who listen."""
     received: int
     delays_s: Sequence[float]
     """Of every packet received, ascending."""
@@ -44,18 +51,30 @@ class Outcome:
     """How late each packet was sent by the clients, ascending: what the load itself adds."""
     cpu_s: float
     """User and system time of the stand-in's process while media flowed."""
+    load_cpu_s: float
+    """The same of this process."""
+    duration_s: float
+
+    @property
+    def holds(self) -> bool:
+        """None lost, none late."""
+        return self.received == self.expected and at(self.delays_s, 0.99) < P99_BAR_S
 
     @property
     def cpu_per_packet_s(self) -> float:
-        """Of one packet that a participant really got."""
-        return self.cpu_s / max(1, self.received)
+        """Of one packet that a participant really got, or would have counted had it listened."""
+        return self.cpu_s / max(1, self.received) * self.listeners / self.participants
 
     def __str__(self) -> str:
-        p50_ms, p99_ms = (at(self.delays_s, ratio) * 1000 for ratio in (0.5, 0.99))
+        p50_ms, p99_ms, late_ms = (
+            at(values, ratio) * 1000
+            for values, ratio in ((self.delays_s, 0.5), (self.delays_s, 0.99), (self.lateness_s, 0.99))
+        )
         return (
-            f"{self.expected - self.received} of {self.expected} lost; delay p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms; "
-            f"{self.cpu_per_packet_s * 1e6:.1f} µs of CPU per packet forwarded; "
-            f"the load late by p99 {at(self.lateness_s, 0.99) * 1000:.2f} ms"
+            f"{self.expected - self.received} of {self.expected} lost, delay p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms, "
+            f"{self.cpu_per_packet_s * 1e6:.1f} µs of CPU per packet forwarded, "
+            f"{self.cpu_s / self.duration_s:.0%} of a core; the load {self.load_cpu_s / self.duration_s:.0%} of one, "
+            f"late by p99 {late_ms:.2f} ms"
         )
 
 
@@ -64,7 +83,7 @@ def at(ascending: Sequence[float], ratio: float) -> float:
     return ascending[min(len(ascending) - 1, int(len(ascending) * ratio))] if ascending else float("inf")
 
 
-async def hold(participants: int, packets_per_s: int, duration_s: float) -> Outcome:
+async def hold(participants: int, packets_per_s: int, duration_s: float, listeners: int) -> Outcome:
     """One call against a stand-in of its own. Raises TimeoutError where a participant does not come in."""
     process = StandInProcess(Options(without=frozenset({"api", "stun", "turn"})))
     async with process as ready:
@@ -80,7 +99,9 @@ async def hold(participants: int, packets_per_s: int, duration_s: float) -> Outc
         try:
             for one in people:
                 await one.connect(paired.opener(Transport.UDP))
-            before_s = cpu_s(process.pid)
+            for one in people[listeners:]:
+                one.listens = False
+            before_s, load_before_s = cpu_s(process.pid), cpu_s(os.getpid())
             begin_at = asyncio.get_running_loop().time() + BEGIN_S
             packets = round(duration_s * packets_per_s)
             await asyncio.gather(*(
@@ -91,18 +112,22 @@ async def hold(participants: int, packets_per_s: int, duration_s: float) -> Outc
                 for number, one in enumerate(people)
             ))  # fmt: skip
             await asyncio.sleep(DRAIN_S)
-            used_s = cpu_s(process.pid) - before_s
+            used_s, load_used_s = cpu_s(process.pid) - before_s, cpu_s(os.getpid()) - load_before_s
         finally:
             for one in people:
                 await one.close()
     sent = sum(one.sent for one in people)
     return Outcome(
+        participants=participants,
         sent=sent,
-        expected=sent * (participants - 1),
+        listeners=min(listeners, participants),
+        expected=sum(sent - one.sent for one in people[:listeners]),
         received=len(delays_s),
         delays_s=sorted(delays_s),
         lateness_s=sorted(late for one in people for late in one.lateness_s),
         cpu_s=used_s,
+        load_cpu_s=load_used_s,
+        duration_s=duration_s,
     )
 
 
@@ -112,18 +137,38 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+async def step_up(steps: Sequence[int], packets_per_s: int, step_s: float) -> Figure:
+    """Calls of so many participants, up to the first that loses packets."""
+    rows: list[Outcome] = []
+    for participants in steps:
+        rows.append(await hold(participants, packets_per_s, step_s, LISTENERS))
+        if rows[-1].received < rows[-1].expected:
+            break
+    whole = [one.participants for one in rows if one.received == one.expected]
+    in_time = [one.participants for one in rows if one.holds]
+    return Figure(
+        f"ever more participants all talking at {packets_per_s} packets/s for {step_s:g} s: where it breaks",
+        "stated",
+        f"up to {max(whole, default=0)} none lost, up to {max(in_time, default=0)} p99 under {P99_BAR_S * 1000:g} ms. "
+        + "; ".join(f"{one.participants}: {one}" for one in rows),
+        bool(in_time),
+        COMMAND,
+    )
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints, writes down."""
     duration_s = float(arguments[0]) if arguments else DURATION_S
-    outcome = asyncio.run(hold(PARTICIPANTS, PACKETS_PER_S, duration_s))
+    outcome = asyncio.run(hold(PARTICIPANTS, PACKETS_PER_S, duration_s, PARTICIPANTS))
     return record(
         Figure(
             f"{PARTICIPANTS} participants all talking at {PACKETS_PER_S} packets/s for {duration_s:g} s",
             f"none lost, delay p99 under {P99_BAR_S * 1000:g} ms",
             str(outcome),
-            outcome.received == outcome.expected and at(outcome.delays_s, 0.99) < P99_BAR_S,
+            outcome.holds,
             COMMAND,
-        )
+        ),
+        asyncio.run(step_up(STEPS, PACKETS_PER_S, STEP_S)),
     )
 
 
