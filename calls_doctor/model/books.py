@@ -68,6 +68,8 @@ class SessionBooks(msgspec.Struct, kw_only=True, array_like=True):
     """Why the session ended badly: stage and reason; "" if it did not."""
     timeline: dict[str, float] = {}
     """Stage -> seconds after the session's first packet: stun, ice, dtls, rtp."""
+    over_limit: int = 0
+    """Packets and data that this end took and did not pass on: the session sent more than it may cause."""
 
 
 class RunBooks(msgspec.Struct, kw_only=True, array_like=True):

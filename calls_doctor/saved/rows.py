@@ -29,6 +29,7 @@ def book_row(session: SessionBooks) -> dict[str, Any]:
         "sent_rtp": session.sent_rtp,
         "probes": len(session.probes),
         "dtls_retransmissions": session.dtls_retransmissions,
+        "over_limit": session.over_limit,
         "failure": session.failure,
         "timeline": {stage: round(at_s, TIME_DIGITS) for stage, at_s in session.timeline.items()},
     }

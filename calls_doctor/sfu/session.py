@@ -92,9 +92,9 @@ class Session:
         self.paths: set[Path] = set()
         """The 5-tuples by which it is reached now."""
         self.ended = False
+        """It has failed or was closed. It forwards nothing any more, but its checks are answered and its books stay."""
         self.reached_back = False
         """Its client was sent requests that it asked for; once is enough."""
-        """It has failed or was closed. It forwards nothing any more, but its checks are answered and its books stay."""
         self.association: Association | None = None
         """There once data has come."""
         self.payload_type = grant.payload_type
@@ -118,6 +118,7 @@ class Session:
         filled = self._left_bytes + (now - self._filled_at) * FORWARDED_BYTES_PER_S
         self._left_bytes, self._filled_at = min(filled, FORWARDED_BURST_BYTES), now
         if self._left_bytes < size_bytes:
+            self.connection.books.over_limit += 1  # who exceeds a limit is told
             return False
         self._left_bytes -= size_bytes
         return True

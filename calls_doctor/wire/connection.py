@@ -39,17 +39,9 @@ from calls_doctor.wire.srtp import SrtpSession
 from calls_doctor.wire.transactions import Transactions
 
 __all__ = [
-    "Closed",
-    "Connection",
-    "DataReceived",
-    "DtlsConnected",
-    "Event",
-    "Failed",
-    "IceConnected",
-    "RtcpReceived",
-    "RtpReceived",
-    "SessionSettings",
-]
+    "Closed", "Connection", "DataReceived", "DtlsConnected", "Event", "Failed", "IceConnected", "RtcpReceived",
+    "RtpReceived", "SessionSettings",
+]  # fmt: skip
 
 
 class Connection:

@@ -122,4 +122,5 @@ def test_what_is_forwarded_of_one_session_is_limited_in_bytes_a_second(call: str
 
     full = FORWARDED_BURST_BYTES // len(large)
     assert echoed(2 * full, 0.0) == full
+    assert one.session.connection.books.over_limit == full
     assert 15 <= echoed(100, 0.1) <= 25
