@@ -24,6 +24,7 @@ from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress, Site
 from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD
 from calls_doctor.net.local_ports import can_bind, local_addresses, port_owner
+from calls_doctor.net.occupant import what_answers
 from calls_doctor.site import options
 from calls_doctor.site.environment import PEER
 from calls_doctor.site.gather import gather, links_of
@@ -159,8 +160,10 @@ def _taken(transport: Transport, address: str, port: int, error: OSError) -> str
     owner = port_owner(transport, address, port)
     if owner is None:
         return f"{transport.upper()} {port} on {address} cannot be had: {os.strerror(error.errno or 0)}"
+    answers = asyncio.run(what_answers((address, port), transport))
+    as_what = f", which answers as {clean(answers)}" if answers else ""
     live = "; where that is Calls itself, check it live: calls-doctor check --rtcd-url http://HOST:8045"
-    return f"{transport.upper()} {port} on {address} belongs to {owner}{live}"
+    return f"{transport.upper()} {port} on {address} belongs to {owner}{as_what}{live}"
 
 
 def _print_links(serving: Serving) -> None:

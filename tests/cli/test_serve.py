@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import select
@@ -17,6 +18,7 @@ import pytest
 
 from calls_doctor.model.flow import Transport
 from calls_doctor.net.local_ports import can_bind
+from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.wire.direct import Link, parse_link
 from tests.cli.command_line import calls_doctor, started
 
@@ -217,6 +219,14 @@ def test_a_port_that_is_taken_names_its_owner(
     assert f"pid {os.getpid()}" in told.stderr
     assert "calls-doctor check --rtcd-url http://HOST:8045" in told.stderr
     assert told.stderr.count("\n") == 1
+
+
+async def test_a_port_that_is_taken_says_what_answers_there(ports: tuple[str, ...]) -> None:
+    port = int(ports[ports.index("--media-port") + 1])
+    async with StunServer([HOST], port):
+        told = await asyncio.to_thread(calls_doctor, "serve", *ports)
+    assert told.code == 2
+    assert ", which answers as STUN; where that is Calls itself" in told.stderr
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
