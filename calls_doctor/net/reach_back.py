@@ -1,7 +1,8 @@
 """Whether the media host opens the way itself: it is asked over TCP to send to a UDP port of ours.
 
 A firewall that lets nothing in from outside may let the host out, and the answers of whoever it has asked back in;
-rtcd, a full ICE agent, then reaches the caller. Nothing that comes proves nothing: a NAT may map the port to another.
+rtcd, a full ICE agent, then reaches the caller. What comes must open the way for what we send, too. Nothing that comes
+proves nothing: a NAT may map the port to another.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ class ReachBackWatch:
     ) -> None:
         self._remote, self._over_tcp, self._credentials = remote, over_tcp, credentials
         self.opens: bool | None = None
-        """Whether its packets came; None: it could not be asked."""
+        """Whether its packets came and made it hear ours; None: it could not be asked."""
 
     async def watch(self) -> None:
         """Raises NetworkError where there is no way to either port."""
         loop = asyncio.get_running_loop()
-        listener = _Listener(self._credentials.key_out)
         here, there = Exchange(secrets.token_bytes), Exchange(secrets.token_bytes)
+        listener = _Listener(self._credentials.key_out, here)
         try:
             here.begin(await open_udp(await self._remote(), listener), self._credentials)
             assert here.channel is not None, "it has begun"
@@ -48,17 +49,19 @@ class ReachBackWatch:
             if await there.answered([asked], loop.time() + ANSWER_S):
                 self.opens = False
                 await listener.came.wait()
-                self.opens = True
+                here.ask(again := here.new_id(), (stun.PROBE_NUMBER, 2), SIZE_BYTES)
+                self.opens = await here.answered([again], loop.time() + ANSWER_S)
         finally:
             await here.close()
             await there.close()
 
 
 class _Listener:
-    """The receiver of the UDP channel (`net.sockets.Receiver`): a request of the far end's is what it waits for."""
+    """The receiver of the UDP channel (`net.sockets.Receiver`): waits for a request of the far end's; the rest is the
+    exchange's."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, key: bytes, exchange: Exchange) -> None:
+        self._key, self._exchange = key, exchange
         self.came = asyncio.Event()
 
     def packet(self, data: bytes) -> None:
@@ -68,6 +71,8 @@ class _Listener:
             return
         if message.message_class is MessageClass.REQUEST and message.integrity_is_valid(self._key):
             self.came.set()
+        else:
+            self._exchange.packet(data)
 
     def trouble(self, error: NetworkError) -> None:
         """That the port is shut on the way there says nothing of the way back."""
