@@ -28,6 +28,9 @@ SO_TIMESTAMPNS = 35
 TIMESPEC = struct.Struct("@qq")
 UDP_HEADER_BYTES = 8
 LENGTH_BYTES = 2
+MEDIA, CHANNELS = range(128, 192), range(64, 80)
+"""First bytes: of RTP and RTCP, and of TURN's ChannelData (RFC 7983), which may carry them."""
+CHANNEL_HEADER_BYTES = 4
 PAYLOAD_KEPT_BYTES = 24
 READY_S = 10.0
 
@@ -65,8 +68,8 @@ def packet_of(data: bytes, at_s: float) -> Packet:
 
 
 def without_media(packets: Sequence[Packet]) -> list[Packet]:
-    """All but RTP and RTCP (RFC 7983: the first byte is 128 to 191), over UDP or framed over TCP (RFC 4571), and but
-    the bare acknowledgements of the TCP connections that carried some. A call's ICE and DTLS are counted."""
+    """All but RTP and RTCP, over UDP, framed over TCP (RFC 4571) or through a relay, and but the bare acknowledgements
+    of the TCP connections that carried some. A call's ICE and DTLS are counted."""
     calls = {one.from_port for one in packets if one.transport == "tcp" and _is_media(one)}
     return [
         one
@@ -76,8 +79,10 @@ def without_media(packets: Sequence[Packet]) -> list[Packet]:
 
 
 def _is_media(packet: Packet) -> bool:
-    first = packet.payload[LENGTH_BYTES:] if packet.transport == "tcp" else packet.payload
-    return bool(first) and 128 <= first[0] <= 191
+    inner = packet.payload[LENGTH_BYTES:] if packet.transport == "tcp" else packet.payload
+    if inner and inner[0] in CHANNELS:
+        inner = inner[CHANNEL_HEADER_BYTES:]
+    return bool(inner) and inner[0] in MEDIA
 
 
 def busiest(packets: Sequence[Packet], window_s: float = 1.0) -> dict[str, list[Packet]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.capture import busiest, capturing, without_media
 from tests.lab.namespaces import why_not
-from tests.lab.network import draw_seed, network
-from tests.lab.two_hosts import checking, serving
+from tests.lab.network import Network, draw_seed, network
+from tests.lab.two_hosts import HERE, READY_S, checking, serving
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}")
 
@@ -44,6 +48,42 @@ PACKETS_MAX = 100
 """In any second to one host, media aside."""
 
 
+COTURN = """
+listening-port=3479
+lt-cred-mech
+fingerprint
+realm=lab.test
+user=caller:secret
+no-cli
+no-tls
+no-dtls
+log-file=stdout
+pidfile={directory}/turn.pid
+userdb={directory}/turn.db
+listening-ip={server}
+relay-ip={server}
+allow-loopback-peers
+"""
+
+
+@contextlib.contextmanager
+def relaying(net: Network, directory: Path) -> Iterator[tuple[str, ...]]:
+    """coturn on the media host too, and the words that name it."""
+    configuration = directory / "turnserver.conf"
+    configuration.write_text(COTURN.format(directory=directory, server=net.addresses.server))
+    process = subprocess.Popen(
+        net.server.command(["turnserver", "-c", str(configuration)]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        time.sleep(1)
+        yield ("--turn", f"turn:{net.addresses.public}:3479")
+    finally:
+        process.terminate()
+        process.wait(READY_S)
+
+
 @pytest.mark.parametrize("rule", ["", EVERYTHING], ids=["healthy", "all dropped"])
 def test_no_host_is_sent_more_than_a_hundred_packets_in_a_second(rule: str, tmp_path: Path) -> None:
     with network(SEED) as net:
@@ -53,6 +93,26 @@ def test_no_host_is_sent_more_than_a_hundred_packets_in_a_second(rule: str, tmp_
         stands = ("--host", public, "--as", "media", "--as", "api", "--as", "turn")
         with serving(net, tmp_path, stands) as stand, capturing(net.caller, tmp_path) as packets:
             checking(tmp_path, [(net.caller, stand.link_to(public), ("--stun", f"stun:{public}:3478"))])
+    counted = busiest(without_media(packets))
+    kinds = {
+        host: Counter((one.transport, one.port, bool(one.payload)) for one in sent) for host, sent in counted.items()
+    }
+    assert max(len(sent) for sent in counted.values()) <= PACKETS_MAX, kinds
+
+
+@pytest.mark.skipif(shutil.which("turnserver") is None, reason="coturn is not installed")
+def test_nor_is_one_that_relays_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HERE, "CALLS_DOCTOR_TURN_USERNAME", "caller")
+    monkeypatch.setitem(HERE, "CALLS_DOCTOR_TURN_CREDENTIAL", "secret")
+    with network(SEED) as net:
+        public = net.addresses.public
+        with (
+            serving(net, tmp_path, ("--host", public)) as stand,
+            relaying(net, tmp_path) as turn,
+            capturing(net.caller, tmp_path) as packets,
+        ):
+            (report,) = checking(tmp_path, [(net.caller, stand.link_to(public), turn)])
+    assert next(one["status"] for one in report["checks"] if one["id"] == "media.call-relay") == "pass"
     counted = busiest(without_media(packets))
     kinds = {
         host: Counter((one.transport, one.port, bool(one.payload)) for one in sent) for host, sent in counted.items()
