@@ -14,6 +14,7 @@ from typing import Protocol
 
 from calls_doctor.errors import FarEndError, NetworkError, Silence
 from calls_doctor.model.flow import Address, AddressClass, Transport, address_class
+from calls_doctor.net import pace
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.sockets import shown
 from calls_doctor.wire import stun
@@ -109,6 +110,7 @@ class _Probes:
         over_tcp = self._path.transport is Transport.TCP  # which sends again by itself (RFC 8489 section 6.2.2)
         schedule_s = stun.PROBE_SCHEDULE_S[:1] if over_tcp else stun.PROBE_SCHEDULE_S
         for next_s in (*schedule_s[1:], stun.PROBE_DECIDED_S):
+            pace.count(self._path.remote)
             self._send(1 + self._packets % len(self._sizes_bytes))
             if await self._exchange.answered(self._numbers, began_at + next_s, enough=1):
                 return True
@@ -122,12 +124,15 @@ class _Probes:
         """The probes that were not sent yet, and the wait for all."""
         near = address_class(self._path.remote[0]) is AddressClass.LOOPBACK
         pace_s = LOOPBACK_PACE_S if near else PACE_S
-        began_at = self._loop.time()
-        for place, number in enumerate(range(self._sent + 1, len(self._sizes_bytes) + 1)):
-            await asyncio.sleep(began_at + place * pace_s - self._loop.time())
+        due_at = self._loop.time()
+        for number in range(self._sent + 1, len(self._sizes_bytes) + 1):
+            await asyncio.sleep(due_at - self._loop.time())
+            asked_at = self._loop.time()
+            await pace.room(self._path.remote)
             if self._exchange.dead:
                 return
             self._send(number)
+            due_at += pace_s + self._loop.time() - asked_at  # what had to wait is not made up for by a burst
         slowest_s = max(answer.rtt_s for answer in self._exchange.answers.values())
         await self._exchange.answered(self._numbers, self._loop.time() + SETTLE_S + 2 * slowest_s)
 

@@ -19,6 +19,7 @@ from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, Silenc
 from calls_doctor.model.credentials import TurnCredentials
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.model.site import ServerUri
+from calls_doctor.net import pace
 from calls_doctor.net.sockets import Channel, Receiver, open_udp
 from calls_doctor.net.streams import CUT_IN_TLS, speaks_tls
 from calls_doctor.net.turn_driver import Subject, TurnDriver
@@ -37,6 +38,8 @@ _OTHER_WAY = {
     "tls": "{}: the port speaks TURN without TLS, and the URI says TLS; turn: belongs there",
 }
 ALLOCATE: Subject = (Method.ALLOCATE, ())
+ALLOCATE_PACKETS = 3
+"""Without credentials, with them, and the release."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Ch
     for the head of a message: both are silent, or hang up where the handshake's random bytes make no such head. So the
     last part of the time is for asking the other way.
     """
+    await pace.room(address, _packets(uri, 1))
     other_way_s = min(OTHER_WAY_S, timeout_s / 2) if uri.transport != "udp" else 0.0
     try:
         return await _challenge(uri, address, timeout_s - other_way_s)
@@ -68,6 +72,11 @@ async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Ch
         if isinstance(error, Silence):
             raise Silence(error.what, timeout_s, error.detail) from None
         raise
+
+
+def _packets(uri: ServerUri, messages: int) -> int:
+    """A stream acknowledges each answer."""
+    return messages if uri.transport == "udp" else 2 * messages
 
 
 async def _answers_the_other_way(uri: ServerUri, address: Address, timeout_s: float) -> bool:
@@ -114,6 +123,7 @@ async def allocate(uri: ServerUri, address: Address, credentials: TurnCredential
     Both tries together take at most `timeout_s`. Raises NetworkError, ProtocolError, or FarEndError with the server's
     code.
     """
+    await pace.room(address, _packets(uri, ALLOCATE_PACKETS))
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s
     try:
@@ -158,6 +168,7 @@ class Allocation:
 
     async def permit(self, ips: Sequence[str]) -> None:
         """Lets data pass from and to these addresses. Raises FarEndError (403: denied), NetworkError."""
+        await pace.room(self.server)
         client, about = self._driver.client, (Method.CREATE_PERMISSION, tuple((ip, 0) for ip in ips))
         await self._driver.ask(
             lambda now: client.create_permission(ips, now), about, PermissionCreated, timeout_s=ANSWER_S
@@ -165,6 +176,7 @@ class Allocation:
 
     async def channel(self, peer: Address, receiver: Receiver) -> Channel:
         """Binds a channel to the peer; what it sends goes to the receiver. Raises as `permit` does."""
+        await pace.room(self.server)
         client, about = self._driver.client, (Method.CHANNEL_BIND, (peer,))
         self._driver.receivers[peer] = receiver
         try:
