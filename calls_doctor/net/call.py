@@ -147,11 +147,19 @@ def _slowest(timelines: Sequence[dict[str, float]]) -> dict[str, float]:
     return {f"{stage}_s": round(max(t[stage] for t in timelines if stage in t), 4) for stage in stages}
 
 
-async def hold(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, media_time_s: float) -> CallOutcome:
-    """Connects a session over each opener's channel, all in one call, lets media flow, and fetches both ends' books.
+async def hold(
+    paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, media_time_s: float, *, alone: bool = False
+) -> CallOutcome:
+    """Connects a session over each opener's channel, all in one call, lets media flow, and fetches both ends' books;
+    with `alone` while nothing else is on the path.
 
     What the network or the far end does wrong is in the outcome.
     """
+    async with paired.path_lock.alone() if alone else paired.path_lock.shared():
+        return await _held(paired, openers, leg, media_time_s)
+
+
+async def _held(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, media_time_s: float) -> CallOutcome:
     call = paired.new_call()
     peers = [Peer(paired.session_settings(leg, call), secrets.token_bytes) for _ in openers]
     try:

@@ -25,6 +25,10 @@ PACE_S = 0.025
 """Between two probes: two echoes at once stay below 100 packets/s to one host."""
 LOOPBACK_PACE_S = 0.002
 """No network carries these."""
+THIN_BITS_PER_S = 100_000
+"""An echo that is to disturb nothing stays below what the thinnest usable link carries (contract section 6)."""
+HEADERS_BYTES = 28
+"""Of IP and UDP."""
 SETTLE_S = 0.3
 """How long a probe may take, plus two of the longest round trips so far, before it counts as lost."""
 
@@ -71,11 +75,16 @@ class EchoOutcome:
 
 
 async def run(
-    exchange: Exchange, sizes_bytes: Sequence[int], session: str, witnesses: Sequence[Witness] = ()
+    exchange: Exchange,
+    sizes_bytes: Sequence[int],
+    session: str,
+    witnesses: Sequence[Witness] = (),
+    *,
+    thin: bool = False,
 ) -> EchoOutcome:
-    """Sends one probe of each size over the exchange's open channel. What the network does is in the outcome; raises
-    FarEndError where the far end refuses."""
-    probes = _Probes(exchange, sizes_bytes, witnesses)
+    """Sends one probe of each size over the exchange's open channel, with `thin` at THIN_BITS_PER_S at most. What the
+    network does is in the outcome; raises FarEndError where the far end refuses."""
+    probes = _Probes(exchange, sizes_bytes, witnesses, thin=thin)
     if await probes.first():
         await probes.others()
     if exchange.refusal is not None:
@@ -86,11 +95,13 @@ async def run(
 class _Probes:
     """Probe number n has the n-th size; sent again, it has another transaction id."""
 
-    def __init__(self, exchange: Exchange, sizes_bytes: Sequence[int], witnesses: Sequence[Witness]) -> None:
+    def __init__(
+        self, exchange: Exchange, sizes_bytes: Sequence[int], witnesses: Sequence[Witness], *, thin: bool
+    ) -> None:
         assert exchange.channel is not None, "the echo runs over an open channel"
         self._loop = asyncio.get_running_loop()
         self._exchange, self._path = exchange, exchange.channel.path
-        self._sizes_bytes, self._witnesses = sizes_bytes, witnesses
+        self._sizes_bytes, self._witnesses, self._thin = sizes_bytes, witnesses, thin
         self._numbers: dict[bytes, int] = {}
         """Transaction id -> probe number."""
         self._sent = self._packets = 0
@@ -132,7 +143,8 @@ class _Probes:
             if self._exchange.dead:
                 return
             self._send(number)
-            due_at += pace_s + self._loop.time() - asked_at  # what had to wait is not made up for by a burst
+            thin_s = 8 * (self._sizes_bytes[number - 1] + HEADERS_BYTES) / THIN_BITS_PER_S if self._thin else 0.0
+            due_at += max(pace_s, thin_s) + self._loop.time() - asked_at  # what had to wait is no burst later
         slowest_s = max(answer.rtt_s for answer in self._exchange.answers.values())
         await self._exchange.answered(self._numbers, self._loop.time() + SETTLE_S + 2 * slowest_s)
 

@@ -25,6 +25,7 @@ from calls_doctor.net.echo import Echo, EchoOutcome, Witness
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.hops import HopWatch
 from calls_doctor.net.local_ports import local_addresses
+from calls_doctor.net.path_lock import PathLock
 from calls_doctor.net.payload_size import SizesSeen
 from calls_doctor.net.reach_back import ReachBackWatch
 from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp, open_whole_udp
@@ -49,6 +50,8 @@ BOOKS_HEAD_START_S = 0.1
 """Books are asked for over TCP too where UDP has brought none by then."""
 SILENCE_KEPT_S = 10.0
 """How long a transport that was silent is not asked for books again."""
+ALONE_WAIT_S = 7.0
+"""For what is under way on a path: a call of the usual length."""
 ONCE_SIZES_BYTES = (200, 400, 600)
 BOOKS_WAYS = (Transport.UDP, Transport.TCP)
 ECHO_LEGS = {Transport.UDP: "u", Transport.TCP: "t", Transport.RELAY: "r"}
@@ -71,6 +74,8 @@ class PairedHost:
         self._silent_since: dict[Transport, float] = {}
         """Transport -> when it was first asked without an answer since."""
         self._signs = _Signs()
+        self.path_lock = PathLock()
+        """Held by what sends more than a few packets: probes that disturb each other are repeated alone."""
 
     @cached_property
     def _certificate(self) -> Certificate:
@@ -230,6 +235,21 @@ class PairedHost:
     ) -> EchoOutcome:
         """One probe of each size there and back, with who looks on where it is silent; no session behind it does DTLS.
         What the network did is in the outcome. Raises FarEndError where the stand-in, or a relay, refuses."""
+        async with self.path_lock.shared():
+            return await self._echo(opener, sizes_bytes, witnesses)
+
+    async def echo_alone(self, opener: ChannelOpener, sizes_bytes: Sequence[int]) -> EchoOutcome | None:
+        """The same while nothing else is on the path, and slow enough for a thin link; None where what is under way
+        there does not end soon."""
+        try:
+            async with self.path_lock.alone(ALONE_WAIT_S):
+                return await self._echo(opener, sizes_bytes, thin=True)
+        except TimeoutError:
+            return None
+
+    async def _echo(
+        self, opener: ChannelOpener, sizes_bytes: Sequence[int], witnesses: Sequence[Witness] = (), thin: bool = False
+    ) -> EchoOutcome:
         exchange = Exchange(secrets.token_bytes)
         try:
             channel = await opener(exchange)
@@ -238,13 +258,17 @@ class PairedHost:
         session = self._new_session(ECHO_LEGS[channel.path.transport], direct.NO_CERTIFICATE)
         exchange.begin(channel, session.credentials)
         try:
-            return await echo.run(exchange, sizes_bytes, session.name, witnesses)
+            return await echo.run(exchange, sizes_bytes, session.name, witnesses, thin=thin)
         finally:
             await exchange.close()
 
     async def sizes(self, sizes_bytes: Sequence[int]) -> SizesSeen:
         """Which of these UDP payloads come back whole. Raises NetworkError where there is no route, and FarEndError
         where the stand-in refuses. Only where CAN_KEEP_WHOLE (net/sockets.py)."""
+        async with self.path_lock.shared():
+            return await self._sizes(sizes_bytes)
+
+    async def _sizes(self, sizes_bytes: Sequence[int]) -> SizesSeen:
         exchange = Exchange(secrets.token_bytes)
         listening = self._listening(exchange, Transport.UDP)
         channel = await open_whole_udp(await self._udp_address(), listening)

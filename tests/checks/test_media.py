@@ -102,6 +102,19 @@ async def test_a_call_that_loses_a_fifth_is_a_warning_with_the_direction() -> No
     assert 0.1 < evidence["to_far"]["loss_ratio"] < 0.3 and evidence["from_far"]["loss_ratio"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("phase", "status", "sessions"), [(Phase.PRE, Status.PASS, 4), (Phase.SELF_TEST, Status.WARN, 2)]
+)
+async def test_a_call_that_loses_some_is_repeated_alone_and_that_counts(
+    phase: Phase, status: Status, sessions: int
+) -> None:
+    async with behind(drop(Way.OUT, PacketKind.RTP, first=5)) as host:
+        given = context(host, phase=phase)
+        finding = await media.call_udp_probe(given)
+    assert finding.status is status and len(given.near_books) == sessions
+    assert finding.evidence.get("repeated_alone", False) is (phase is Phase.PRE)
+
+
 async def test_a_call_that_loses_half_has_failed() -> None:
     async with behind(lose(0.5, Way.BACK, PacketKind.RTP)) as host:
         finding = await media.call_udp_probe(context(host))

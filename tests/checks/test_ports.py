@@ -32,7 +32,7 @@ from tests.servers.media_host import (
     stranger,
     stranger_link,
 )
-from tests.servers.middlebox import HOST, Rule, Tcp, Way, delay, drop, lose
+from tests.servers.middlebox import HOST, Rule, Tcp, Way, delay, drop, lose, thin
 
 UDP, TCP = ports.rtc_udp_echo_probe, ports.rtc_tcp_echo_probe
 
@@ -245,6 +245,24 @@ async def test_loss_is_a_warning_and_much_loss_a_failure(ratio: float, status: S
     evidence = finding.evidence
     assert finding.status is status and 0 < evidence["returned"] < 24
     assert evidence["arrived"] == evidence["sent"] == 24  # so the replies are what was lost
+
+
+async def test_what_a_link_is_too_thin_for_at_full_speed_is_repeated_alone_and_that_counts() -> None:
+    """Twice what an echo alone needs, both ways together; on loopback the first is far faster than on a network."""
+    async with behind(thin(400_000, 4_000)) as host:
+        udp, tcp = await asyncio.gather(*(probe(context(host)) for probe in (UDP, TCP)))
+    assert udp.status is tcp.status is Status.PASS
+    assert udp.evidence["repeated_alone"] and udp.evidence["returned_before"] < 20
+    assert udp.evidence["returned"] == udp.evidence["arrived"] == 24
+    assert "repeated_alone" not in tcp.evidence
+
+
+@pytest.mark.parametrize("rules", [(), (drop(),)], ids=["all", "nothing"])
+@pytest.mark.usefixtures("quick")
+async def test_where_all_or_nothing_comes_back_nothing_is_repeated(rules: tuple[Rule, ...]) -> None:
+    async with behind(*rules) as host:
+        finding = await UDP(context(host))
+    assert "repeated_alone" not in finding.evidence
 
 
 async def test_a_slow_path_passes_with_its_round_trip() -> None:

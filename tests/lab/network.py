@@ -85,6 +85,10 @@ class Machine:
         """Runs lines of `ip`."""
         _run(["ip", "-n", self.namespace, "-batch", "-"], script)
 
+    def shape(self, port: str, discipline: str) -> None:
+        """What leaves by this port queues as tc(8) says."""
+        _run(["tc", "-n", self.namespace, "qdisc", "replace", "dev", port, "root", *discipline.split()])
+
     def hosts(self, text: str) -> None:
         """This machine's hosts file (ip-netns(8)): commands that start from now on see it."""
         directory = ETC / self.namespace

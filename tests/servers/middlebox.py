@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import random
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -62,6 +63,22 @@ def lose(ratio: float, way: Way | None = None, kind: PacketKind | None = None, s
     """Loses this share of them, at random and the same in every run."""
     chance = random.Random(seed)
     return lambda going, data: [] if _fits(way, kind, going, data) and chance.random() < ratio else None
+
+
+def thin(bits_per_s: float, queue_bytes: int) -> Rule:
+    """A link that carries so much on both ways together, and loses what finds its queue full."""
+    clock, empty_at = time.monotonic, 0.0
+
+    def rule(_: Way, data: bytes) -> Sequence[float] | None:
+        nonlocal empty_at
+        now = clock()
+        waits_s = max(0.0, empty_at - now)
+        if waits_s * bits_per_s / 8 + len(data) > queue_bytes:
+            return []
+        empty_at = now + waits_s + 8 * len(data) / bits_per_s
+        return [empty_at - now]
+
+    return rule
 
 
 def delay(seconds: float, spread_s: float = 0.0, way: Way | None = None, kind: PacketKind | None = None) -> Rule:
