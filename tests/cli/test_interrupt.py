@@ -54,7 +54,7 @@ def test_the_partial_report_is_written_everywhere(
     report = json.loads(kept.read_text())
     assert report["complete"] is False
     assert [row["id"] for row in report["checks"]] == ["env.platform"]
-    assert {"what": "turn.challenge", "why": "the run was interrupted"} in report["not_tested"]
+    assert {"what": "turn.challenge", "why": "the run was interrupted", "unfit": False} in report["not_tested"]
     assert report["verdict"] == "undecided"
 
 
