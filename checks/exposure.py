@@ -10,7 +10,7 @@ from typing import Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import CALLERS, Role, address_class
+from calls_doctor.model.flow import CALLERS, Role, address_class, shown
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.modes import API_PORT
 from calls_doctor.net.sockets import trouble_word
@@ -102,7 +102,7 @@ async def api_exposure_probe(context: Context) -> Finding:
     if facts is not None and not facts.api_port:
         return Finding(status=Status.SKIP, summary="the stand-in serves no API: serve --as media --as api")
     port = facts.api_port if facts is not None else API_PORT
-    url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+    url = f"http://{shown((address, port))}"
     evidence: Evidence = {"caller_may_not": _is_an_outsider(context)}
     try:
         timeout_s = UNHEARD_S if facts is None and _all_silent(context) else CONNECT_S

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import CALLERS, SERVERS, Transport, address_class
-from calls_doctor.model.site import MediaAddress, Site
+from calls_doctor.model.flow import CALLERS, SERVERS, Transport, address_class, shown
+from calls_doctor.model.site import Site
 from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_stun, no_stun_answer
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def advertised_reachable_probe(context: Context) -> Finding:
 
 
 def _shown(row: Evidence) -> str:
-    return f"{MediaAddress(host=row['address']).shown_host}:{row['port']}"
+    return shown((row["address"], row["port"]))
 
 
 async def _reached(context: Context, paired: PairedHost, row: dict[str, Any]) -> dict[str, Any]:

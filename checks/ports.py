@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.flow import CALLERS, Role, Transport, address_class
+from calls_doctor.model.flow import CALLERS, Role, Transport, address_class, shown
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.echo import HEADERS_BYTES
-from calls_doctor.net.sockets import shown, trouble_word
+from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import LINK_TROUBLES, CheckSpec, Context, no_tcp
 from calls_doctor.wire import rtcd
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any  # evidence is JSON
 
 from calls_doctor.model.check import CheckResult, Status
-from calls_doctor.model.flow import Endpoint, Flow
+from calls_doctor.model.flow import Endpoint, Flow, shown
 from calls_doctor.model.report import Diagnosis, Impact, Report, Vantage, Verdict
 from reports.style import COLOUR_OF_STATUS, Style, clean
 
@@ -145,7 +145,7 @@ def _value(value: Any) -> str:
         return ", ".join(f"{name} {_value(one)}" for name, one in value.items()) or "nothing"
     if isinstance(value, list | tuple):
         if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int):
-            return f"[{value[0]}]:{value[1]}" if ":" in value[0] else f"{value[0]}:{value[1]}"
+            return shown((value[0], value[1]))
         return " ".join(_value(one) for one in value) if value else "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -8,9 +8,8 @@ from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, Row, outco
 from calls_doctor.diagnosis.media_evidence import UDP_ECHO, announced_in_vain
 from calls_doctor.diagnosis.place import flow_of, host_and_port
 from calls_doctor.model.check import CheckResult
-from calls_doctor.model.flow import Party, Role
+from calls_doctor.model.flow import Party, Role, bracketed
 from calls_doctor.model.report import Impact, Remedy
-from calls_doctor.model.site import MediaAddress
 from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD
 
 CLASS = "nat.advertised-class"
@@ -41,8 +40,7 @@ def _set(results: list[CheckResult]) -> list[CheckResult]:
 
 def _prediction(evidence: Evidence, shown: list[CheckResult], sentence: str) -> Prediction:
     first = shown[0]
-    handed = [(MediaAddress(host=row["address"]), row["port"]) for row in first.evidence["candidates"]]
-    named = dict.fromkeys(f"{address.shown_host}:{port}" for address, port in handed)
+    named = dict.fromkeys(f"{bracketed(row['address'])}:{row['port']}" for row in first.evidence["candidates"])
     echo = evidence.at(UDP_ECHO, first.vantage)
     return Prediction(
         explains=outcomes(shown),

@@ -11,7 +11,7 @@ from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Prediction, outco
 from calls_doctor.diagnosis.media_evidence import SERVE_RUNS, TCP_ECHO, UDP_ECHO, trouble
 from calls_doctor.diagnosis.place import flow_of, host_and_port, vantages_of
 from calls_doctor.model.check import CheckResult, Status
-from calls_doctor.model.flow import Lost, Party, Role
+from calls_doctor.model.flow import Lost, Party, Role, bracketed
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
 from calls_doctor.wire.direct import RUN_CHARS
@@ -55,7 +55,7 @@ def _run(result: CheckResult) -> str:
 def _asked(echo: CheckResult) -> str:
     """The media host as a result of several would name it."""
     host, port = host_and_port(echo.target)
-    return f"{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{bracketed(host)}:{port}"
 
 
 def unreachable(groups: Groups) -> dict[str, list[CheckResult]]:

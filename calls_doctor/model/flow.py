@@ -13,6 +13,16 @@ Address = tuple[str, int]
 """An IP address literal and a port."""
 
 
+def bracketed(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
+def shown(address: Address) -> str:
+    """HOST:PORT, as URIs have it."""
+    return f"{bracketed(address[0])}:{address[1]}"
+
+
 class Transport(StrEnum):
     """What carries packets to the far end; RELAY is a TURN allocation, whatever runs between us and the server."""
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from calls_doctor.model.flow import Role, Transport
+from calls_doctor.model.flow import Role, Transport, bracketed, shown
 
 
 class Mode(StrEnum):
@@ -41,9 +41,8 @@ class ServerUri(msgspec.Struct, frozen=True, kw_only=True):
     """"udp", "tcp" or "tls": what runs between us and the server."""
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
         query = f"?transport={'udp' if self.transport == 'udp' else 'tcp'}" if self.scheme.startswith("turn") else ""
-        return f"{self.scheme}:{host}:{self.port}{query}"
+        return f"{self.scheme}:{shown((self.host, self.port))}{query}"
 
 
 class MediaAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +55,8 @@ class MediaAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown_host(self) -> str:
-        """The host as it stands before a port: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
-        return f"[{self.host}]" if ":" in self.host else self.host
+        """The host as it stands before a port."""
+        return bracketed(self.host)
 
     def target(self, transport: Transport) -> str:
         """HOST:PORT/PROTOCOL, as the reader knows the host."""

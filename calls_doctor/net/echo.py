@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from calls_doctor.errors import FarEndError, NetworkError, Silence
-from calls_doctor.model.flow import Address, AddressClass, Transport, address_class
+from calls_doctor.model.flow import Address, AddressClass, Transport, address_class, shown
 from calls_doctor.net import pace
 from calls_doctor.net.exchange import Exchange
-from calls_doctor.net.sockets import shown
 from calls_doctor.wire import stun
 
 WHAT = "an echo at the media port"

@@ -15,7 +15,7 @@ import h11
 
 from calls_doctor import __version__
 from calls_doctor.errors import Cut, HttpError, NetworkError, Silence
-from calls_doctor.model.flow import Address
+from calls_doctor.model.flow import Address, bracketed
 from calls_doctor.net import resolver
 from calls_doctor.net.streams import Stream, open_stream, reason_of, speaks_tls
 
@@ -186,8 +186,7 @@ def _authority(parts: SplitResult) -> str:
     host = parts.hostname or ""
     if not host.isascii():
         host = host.encode("idna").decode()  # what cannot be encoded so was not resolved before either
-    host = f"[{host}]" if ":" in host else host
-    return f"{host}:{parts.port}" if parts.port else host
+    return f"{bracketed(host)}:{parts.port}" if parts.port else bracketed(host)
 
 
 def shown(url: str) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from calls_doctor.errors import CallsDoctorError
-from calls_doctor.model.flow import Address, Transport
+from calls_doctor.model.flow import Address, Transport, shown
 from calls_doctor.net import http
 from calls_doctor.net.rtcd_client import version_of
-from calls_doctor.net.sockets import shown
 from calls_doctor.net.stun_client import binding
 
 ANSWER_S = 0.5

@@ -27,7 +27,7 @@ from calls_doctor.errors import (
     Unreachable,
     Unresolved,
 )
-from calls_doctor.model.flow import Address, Path, Transport
+from calls_doctor.model.flow import Address, Path, Transport, shown
 from calls_doctor.net import error_queue
 from calls_doctor.net.error_queue import Queued, queued_errors
 from calls_doctor.net.local_ports import PortOwner, can_bind, local_addresses, port_owner
@@ -163,11 +163,6 @@ def trouble_word(error: NetworkError) -> str:
     """One word for the kind of trouble, for evidence: causes decide by it."""
     words = {Refused: "refused", Silence: "silent", Cut: "cut", Unresolved: "unresolved", NoRoute: "no-route"}
     return next((word for kind, word in words.items() if isinstance(error, kind)), "unreachable")
-
-
-def shown(address: Address) -> str:
-    """HOST:PORT, as URIs have it."""
-    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
 
 
 def _socket(remote: Address, kind: socket.SocketKind, what: str) -> socket.socket:

@@ -9,8 +9,8 @@ import ssl
 from dataclasses import dataclass
 
 from calls_doctor.errors import NoRoute, Refused, Silence, TlsError, Unreachable
-from calls_doctor.model.flow import Address
-from calls_doctor.net.sockets import route_missing, shown
+from calls_doctor.model.flow import Address, shown
+from calls_doctor.net.sockets import route_missing
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 NOT_TLS = "what answers does not speak TLS"

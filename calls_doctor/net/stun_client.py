@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from calls_doctor.errors import Cut, FarEndError, NetworkError, ProtocolError, Refused, Silence, StunError
-from calls_doctor.model.flow import Address
-from calls_doctor.net.sockets import open_udp, shown
+from calls_doctor.model.flow import Address, shown
+from calls_doctor.net.sockets import open_udp
 from calls_doctor.net.streams import open_stream
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import Message, MessageClass, Method

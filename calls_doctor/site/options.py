@@ -15,7 +15,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from calls_doctor.errors import UsageError
-from calls_doctor.model.flow import Role
+from calls_doctor.model.flow import Role, bracketed
 from calls_doctor.model.site import Mode, ServerUri
 from calls_doctor.model.words import did_you_mean, nearest
 
@@ -198,8 +198,7 @@ def http_url(text: str, origin: str) -> str:
         raise UsageError(f"{origin}: the path of {shown(text)} holds what a path cannot hold")
     default = {"http": 80, "https": 443}[parts.scheme]
     name, number = host_and_port(parts.netloc, origin, default)
-    name = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{name}{'' if number == default else f':{number}'}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{bracketed(name)}{'' if number == default else f':{number}'}{parts.path.rstrip('/')}"
 
 
 def pair(text: str, origin: str, *, value_needed: bool = True) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from calls_doctor.errors import StunError, UsageError
 from calls_doctor.model.credentials import Secret
+from calls_doctor.model.flow import bracketed
 
 SCHEME = "calls-doctor"
 KEY_BYTES = 16
@@ -115,16 +116,12 @@ class Link:
     @property
     def shown(self) -> str:
         """HOST:PORT."""
-        return f"{self.name or _bracketed(self.address)}:{self.port}"
+        return f"{self.name or bracketed(self.address)}:{self.port}"
 
     def __str__(self) -> str:
         query = f"?name={quote(self.name)}" if self.name else ""
         key, fingerprint = (_base64url(part) for part in (self.keys.reveal(), self.fingerprint))
-        return f"{SCHEME}://{_bracketed(self.address)}:{self.port}/{query}#{key}.{fingerprint}"
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
+        return f"{SCHEME}://{bracketed(self.address)}:{self.port}/{query}#{key}.{fingerprint}"
 
 
 def _base64url(data: bytes) -> str:
@@ -152,7 +149,7 @@ def parse_link(text: str) -> Link:
     key, fingerprint = _from_base64url(key_text), _from_base64url(fingerprint_text)
     if len(key) != KEY_BYTES or len(fingerprint) != DIGEST_BYTES:
         raise UsageError(
-            f"the pairing link for {_bracketed(str(address))}:{port} is incomplete after its #: "
+            f"the pairing link for {bracketed(str(address))}:{port} is incomplete after its #: "
             "copy the whole line, and put it in quotes"
         )
     return Link(str(address), port, Keys(key), fingerprint, name)
