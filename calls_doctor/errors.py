@@ -30,6 +30,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+def reason_of(error: Exception, otherwise: str) -> str:
+    """The system's own word for what went wrong with a file or a name; `otherwise` where it has none."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else otherwise
+
+
 class CallsDoctorError(Exception):
     """The root: `except CallsDoctorError` catches what this program raises on purpose, and nothing else."""
 

@@ -183,6 +183,12 @@ class CheckSpec:
         )
 
 
+def heard_nothing(result: CheckResult) -> bool:
+    """True where probes were sent and neither an answer nor an error came: the same silence need not be waited out
+    again."""
+    return result.evidence.get("trouble") == "silent" and not result.evidence.get("returned")
+
+
 def no_link(site: Site) -> str:
     """Why a site without a stand-in gives a call nothing to do."""
     return "" if site.paired else "no stand-in to test against: give its link with --peer"

@@ -20,6 +20,7 @@ from calls_doctor.spec import (
     UNTOLD,
     CheckSpec,
     Context,
+    heard_nothing,
     no_turn,
     nothing_to_do,
     turn_by_stand_in,
@@ -123,8 +124,8 @@ async def api_exposure_probe(context: Context) -> Finding:
 def _all_silent(context: Context) -> bool:
     """True where the media port was asked and never answered."""
     echoes = [one for name in ECHOES if (one := context.results.get(name)) is not None]
-    asked = [one.evidence for one in echoes if one.status is not Status.SKIP]
-    return bool(asked) and all(one.get("trouble") == "silent" and not one.get("returned") for one in asked)
+    asked = [one for one in echoes if one.status is not Status.SKIP]
+    return bool(asked) and all(heard_nothing(one) for one in asked)
 
 
 def _is_an_outsider(context: Context) -> bool:

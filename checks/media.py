@@ -23,6 +23,7 @@ from calls_doctor.spec import (
     WAYS,
     CheckSpec,
     Context,
+    heard_nothing,
     no_link,
     no_tcp,
     nothing_behind,
@@ -70,7 +71,7 @@ async def call_tcp_probe(context: Context) -> Finding:
     """The same over TCP 8443 alone (RFC 4571 framing, RFC 6544). Where the echo heard nothing at all, a call would only
     wait out the same silence again."""
     echo = context.results.get("port.rtc-tcp-echo")
-    if echo is not None and echo.evidence.get("trouble") == "silent" and not echo.evidence.get("returned"):
+    if echo is not None and heard_nothing(echo):
         target = _paired(context).target(Transport.TCP)
         return Finding(status=Status.SKIP, summary=f"{echo.id} heard nothing", target=target, blocked_by=echo.id)
     finding = await _call(context, [_paired(context).opener(Transport.TCP)] * SESSIONS, "T")

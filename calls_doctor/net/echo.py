@@ -13,17 +13,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from calls_doctor.errors import FarEndError, NetworkError, Silence
-from calls_doctor.model.flow import Address, AddressClass, Transport, address_class, shown
+from calls_doctor.model.flow import Address, Transport, shown
 from calls_doctor.net import pace
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.wire import stun
 
 WHAT = "an echo at the media port"
 """In a refusal of the stand-in's, which tells it from a relay's."""
-PACE_S = 0.025
-"""Between two probes: two echoes at once stay below 100 packets/s to one host."""
-LOOPBACK_PACE_S = 0.002
-"""No network carries these."""
 THIN_BITS_PER_S = 100_000
 """An echo that is to disturb nothing stays below what the thinnest usable link carries (contract section 6)."""
 HEADERS_BYTES = 28
@@ -132,8 +128,7 @@ class _Probes:
 
     async def others(self) -> None:
         """The probes that were not sent yet, and the wait for all."""
-        near = address_class(self._path.remote[0]) is AddressClass.LOOPBACK
-        pace_s = LOOPBACK_PACE_S if near else PACE_S
+        pace_s = pace.between_s(self._path.remote)
         due_at = self._loop.time()
         for number in range(self._sent + 1, len(self._sizes_bytes) + 1):
             await asyncio.sleep(due_at - self._loop.time())

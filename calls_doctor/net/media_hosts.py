@@ -52,10 +52,10 @@ async def find(links: Sequence[Link], site: Site) -> Found:
         return Found(tuple(linked), {})
     answered, addresses = await asyncio.gather(
         asyncio.gather(*(_answers(one) for one in (*linked, *extra))),
-        asyncio.gather(*(_addresses(one) for one in (*linked, *extra))),
+        asyncio.gather(*(resolver.resolve_or_none(one.media.host) for one in (*linked, *extra))),
     )
     heard = {one for one, is_there in zip((*linked, *extra), answered, strict=True) if is_there}
-    at = dict(zip((*linked, *extra), addresses, strict=True))
+    at = dict(zip((*linked, *extra), map(frozenset, addresses), strict=True))
     return _chosen(linked, extra, heard, at)
 
 
@@ -108,10 +108,3 @@ async def _by(paired: PairedHost, way: Transport) -> bool:
         return True
     except NetworkError:
         return False
-
-
-async def _addresses(target: Target) -> frozenset[str]:
-    try:
-        return frozenset(await resolver.resolve(target.media.host))
-    except NetworkError:
-        return frozenset()

@@ -15,6 +15,16 @@ PACKETS_MAX = 60
 WINDOW_S = 1.05
 """A second, and what a timer may be late."""
 
+BETWEEN_S = 0.025
+"""Between two probes of a row: two rows at once stay below the hundred."""
+BETWEEN_ON_LOOPBACK_S = 0.002
+"""No network carries these."""
+
+
+def between_s(remote: Address) -> float:
+    """How long a row of probes to this host waits from one to the next."""
+    return BETWEEN_ON_LOOPBACK_S if address_class(remote[0]) is AddressClass.LOOPBACK else BETWEEN_S
+
 
 class Pace:
     """What one host is sent. Pure: the time is an argument, in seconds."""

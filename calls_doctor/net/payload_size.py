@@ -13,14 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from calls_doctor.errors import FarEndError
-from calls_doctor.model.flow import AddressClass, address_class
+from calls_doctor.net import pace
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.wire import stun
 
-PACE_S = 0.025
-"""Between two probes."""
-LOOPBACK_PACE_S = 0.002
-"""No network carries these."""
 ROUNDS = 3
 ROUND_S = 0.3
 """How long a probe may take, plus two of the longest round trips so far, before the next round."""
@@ -46,7 +42,7 @@ async def run(exchange: Exchange, sizes_bytes: Sequence[int], session: str) -> S
     asked: dict[bytes, int] = {}
     left = list(sizes_bytes)
     assert exchange.channel is not None, "sizes are tried over an open channel"
-    near = address_class(exchange.channel.path.remote[0]) is AddressClass.LOOPBACK
+    pace_s = pace.between_s(exchange.channel.path.remote)
     slowest_s = 0.0
     for _ in range(ROUNDS):
         this_round = []
@@ -54,7 +50,7 @@ async def run(exchange: Exchange, sizes_bytes: Sequence[int], session: str) -> S
             this_round.append(transaction_id := exchange.new_id())
             asked[transaction_id] = size
             exchange.ask(transaction_id, (stun.PROBE_NUMBER, len(asked)), size)
-            await asyncio.sleep(LOOPBACK_PACE_S if near else PACE_S)
+            await asyncio.sleep(pace_s)
         await exchange.answered(this_round, loop.time() + ROUND_S + 2 * slowest_s)
         slowest_s = max((answer.rtt_s for answer in exchange.answers.values()), default=0.0)
         returned = _returned(exchange, asked)

@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import threading
 
-from calls_doctor.errors import NetworkError, Unresolved
+from calls_doctor.errors import NetworkError, Unresolved, reason_of
 
 TIMEOUT_S = 5.0
 _ANY_PORT = 9
@@ -29,6 +29,14 @@ async def resolve(host: str) -> list[str]:
             return await _looked_up(host)
     except TimeoutError:
         raise Unresolved(f"the look-up of {host}", TIMEOUT_S, f"no answer in {TIMEOUT_S:g} s") from None
+
+
+async def resolve_or_none(host: str) -> list[str]:
+    """The same; empty where the name has none."""
+    try:
+        return await resolve(host)
+    except NetworkError:
+        return []
 
 
 def routed(addresses: list[str]) -> list[str]:
@@ -82,6 +90,5 @@ def _addresses(host: str) -> list[str] | NetworkError:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:  # UnicodeError, for what IDNA cannot encode, is a ValueError
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such name"
-        return Unresolved(f"the look-up of {host}", detail=reason)
+        return Unresolved(f"the look-up of {host}", detail=reason_of(error, "no such name"))
     return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))

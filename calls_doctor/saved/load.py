@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from calls_doctor.errors import UsageError
+from calls_doctor.errors import UsageError, reason_of
 from calls_doctor.model.report import SCHEMA, Report
 
 FILE_MAX_BYTES = 100 << 20
@@ -37,8 +37,7 @@ def _read(path: str) -> bytes:
             with Path(path).open("rb") as file:
                 data = file.read(FILE_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such path"
-        raise UsageError(f"{path} cannot be read: {reason}") from None
+        raise UsageError(f"{path} cannot be read: {reason_of(error, 'no such path')}") from None
     if len(data) > FILE_MAX_BYTES:
         raise UsageError(f"{path} is larger than {FILE_MAX_BYTES >> 20} MB, so it is no report")
     return data

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from calls_doctor.errors import UsageError
+from calls_doctor.errors import UsageError, reason_of
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import Setting
 from calls_doctor.model.words import nearest
@@ -72,8 +72,7 @@ def _read(path: Path, name: str) -> str:
         with path.open("rb") as file:
             data = file.read(SECRET_FILE_MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such path"
-        raise UsageError(f"{name}: {path} cannot be read: {reason}") from None
+        raise UsageError(f"{name}: {path} cannot be read: {reason_of(error, 'no such path')}") from None
     if len(data) > SECRET_FILE_MAX_BYTES:
         raise UsageError(f"{name}: {path} is larger than {SECRET_FILE_MAX_BYTES} bytes, so it holds no secret")
     try:

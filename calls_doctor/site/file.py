@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # TOML holds values of every type
 
-from calls_doctor.errors import UsageError
+from calls_doctor.errors import UsageError, reason_of
 from calls_doctor.model.site import Mode, ServerUri, Setting, SettingValue
 from calls_doctor.model.words import did_you_mean
 from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD
@@ -156,8 +156,7 @@ def read(path: Path) -> dict[str, Setting]:
         with path.open("rb") as file:
             data = file.read(SITE_FILE_MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such path"
-        raise UsageError(f"{path}: the site file cannot be read: {reason}") from None
+        raise UsageError(f"{path}: the site file cannot be read: {reason_of(error, 'no such path')}") from None
     if len(data) > SITE_FILE_MAX_BYTES:
         raise UsageError(f"{path}: larger than {SITE_FILE_MAX_BYTES} bytes, so it is no site file")
     try:

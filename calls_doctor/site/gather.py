@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from calls_doctor.errors import UsageError
+from calls_doctor.errors import UsageError, reason_of
 from calls_doctor.model.credentials import Credentials
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import MediaAddress, Mode, Phase, Setting, SettingValue, Site
@@ -219,5 +219,4 @@ def _read(path: str) -> str:
         with Path(path).open(encoding="utf-8") as file:
             return file.read(LINKS_MAX_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or no UTF-8
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text file"
-        raise UsageError(f"--peer: {path} cannot be read: {reason}") from None
+        raise UsageError(f"--peer: {path} cannot be read: {reason_of(error, 'it is no text file')}") from None

@@ -13,10 +13,8 @@ from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress
 from calls_doctor.net.media_hosts import Target
 from calls_doctor.net.stand_ins import StandIns
+from calls_doctor.standin.serving import REPORTS_MAX
 from calls_doctor.wire.direct import Link
-
-WAITING_MAX = 64
-"""Reports that have not arrived yet; as many as a stand-in keeps."""
 
 
 class Joining:
@@ -39,7 +37,7 @@ class Joining:
     def add(self, report: Report) -> None:
         """One that was collected here; it goes out after those before it."""
         if self._targets:
-            self._waiting = [*self._waiting, report][-WAITING_MAX:]
+            self._waiting = [*self._waiting, report][-REPORTS_MAX:]
             self._at_work = asyncio.create_task(self._after(self._at_work))
 
     async def end(self, books: Report) -> None:

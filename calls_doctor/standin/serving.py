@@ -179,7 +179,7 @@ class Serving:
         names = dict.fromkeys(
             [media.host for media in site.media] + ([site.host_override] if site.host_override else [])
         )
-        tasks = {name: asyncio.create_task(_addresses(name)) for name in names}
+        tasks = {name: asyncio.create_task(resolver.resolve_or_none(name)) for name in names}
         if tasks:
             await asyncio.wait(tasks.values(), timeout=limit_s)
         for name, task in tasks.items():
@@ -216,13 +216,6 @@ def _is_later(report: Report, earlier: Report) -> bool:
     """The same run, which has grown: it holds all that the earlier one does."""
     here, there = ({(one.id, one.started) for one in each.vantages} for each in (report, earlier))
     return report.run_id == earlier.run_id and there <= here
-
-
-async def _addresses(name: str) -> list[str]:
-    try:
-        return await resolver.resolve(name)
-    except NetworkError:
-        return []
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -15,6 +15,7 @@ from calls_doctor.model.flow import (
     Transport,
     address_class,
     reachable_by_address,
+    shown,
 )
 
 
@@ -76,3 +77,10 @@ def test_a_flow_says_from_in_json() -> None:
 def test_paths_of_two_transports_are_two_paths() -> None:
     local, remote = ("192.0.2.1", 1), ("192.0.2.2", 2)
     assert len({Path(transport, local, remote) for transport in Transport}) == 3
+
+
+@pytest.mark.parametrize(("host", "port", "said"), [
+    ("192.0.2.1", 8443, "192.0.2.1:8443"), ("2001:db8::1", 8443, "[2001:db8::1]:8443"), ("a.example", 1, "a.example:1"),
+])  # fmt: skip
+def test_an_ipv6_address_is_bracketed_before_its_port(host: str, port: int, said: str) -> None:
+    assert shown((host, port)) == said

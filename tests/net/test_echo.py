@@ -11,6 +11,7 @@ import pytest
 from calls_doctor.errors import Cut, FarEndError, Refused, Silence
 from calls_doctor.model.flow import Transport
 from calls_doctor.net import echo as echo_module
+from calls_doctor.net import pace
 from calls_doctor.sfu import sfu
 from calls_doctor.wire import stun
 from calls_doctor.wire.direct import NO_CERTIFICATE, Fragment
@@ -125,7 +126,7 @@ async def test_a_slow_path_gets_the_time_that_its_round_trip_takes() -> None:
 
 
 async def test_other_networks_than_loopback_are_paced_below_a_hundred_packets_a_second() -> None:
-    assert 2 / echo_module.PACE_S < 100
+    assert 2 / pace.BETWEEN_S < 100
 
 
 async def test_closed_ports_are_refused_at_once(free_port: Callable[[], int]) -> None:
