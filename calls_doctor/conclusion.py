@@ -13,7 +13,7 @@ from calls_doctor.diagnosis.cover import diagnose, importance
 from calls_doctor.diagnosis.media_nodes import Groups, by_host, unreachable
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import ECHOES, CheckResult, Status
 from calls_doctor.model.flow import Role, address_class
 from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NextStep, NotTested, Report, Vantage, Verdict
 from calls_doctor.model.site import Mode, Phase, Site
@@ -138,9 +138,6 @@ def versions(results: Sequence[CheckResult]) -> dict[str, str]:
     """What the far ends said that they are."""
     said = next((r.evidence.get("version") for r in results if r.id == "port.api-tcp"), None)
     return {"rtcd": str(said)} if said else {}
-
-
-ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
 
 
 def seen_as(site: Site, results: Sequence[CheckResult]) -> tuple[str, str]:

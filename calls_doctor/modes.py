@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Mode
 
@@ -109,7 +110,7 @@ def _media(row: str) -> tuple[PortFlow, ...]:
             Need.REQUIRED,
             "calls' media",
             row,
-            ("port.rtc-udp-echo", "media.call-udp"),
+            (UDP_ECHO, "media.call-udp"),
         ),
         PortFlow(
             "media",
@@ -120,7 +121,7 @@ def _media(row: str) -> tuple[PortFlow, ...]:
             Need.OPTIONAL,
             "the fallback over TCP",
             "FW-13",
-            ("port.rtc-tcp-echo", "media.call-tcp"),
+            (TCP_ECHO, "media.call-tcp"),
         ),
     )
 

@@ -20,7 +20,7 @@ from calls_doctor.engine.runner import Observer, Runner
 from calls_doctor.engine.select import CheckPlan, select
 from calls_doctor.errors import CallsDoctorError, UsageError
 from calls_doctor.model.books import RunBooks, SessionBooks
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import UDP_ECHO, CheckResult, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.report import NotTested, Report, Tool, Vantage
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
@@ -48,8 +48,6 @@ BOOKS_WAIT_S = 1.0
 PORT_TO_BE_PICKED = 65536
 """In a plan of the self-test, for a port that is not known before it starts; no port has this number."""
 
-UDP_ECHO = "port.rtc-udp-echo"
-"""The check that says why a media host is not tested."""
 OWN_SFU = "media.self"
 """The check that tells whether this program understands itself."""
 

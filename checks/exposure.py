@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, TlsError
-from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.check import ECHOES, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, address_class, shown
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.modes import API_PORT
@@ -30,9 +30,8 @@ from calls_doctor.spec import (
 CONNECT_S = 2.55
 UNHEARD_S = 0.5
 """The same where nothing of the media host was heard: silence would decide nothing, however long it lasts."""
-ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
 NO_ROUTE = "no-route"
-UDP_SIGNS = ("stun.reach", "port.rtc-udp-echo", "turn.challenge", "port.turn-listener")
+UDP_SIGNS = ("stun.reach", UDP_ECHO, "turn.challenge", "port.turn-listener")
 
 
 async def control_probe(context: Context) -> Finding:
@@ -74,7 +73,7 @@ async def udp_egress_probe(context: Context) -> Finding:
     if len(asked) < 2:
         summary = "too few places were asked over UDP to tell"
         return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
-    tcp = context.results.get("port.rtc-tcp-echo")
+    tcp = context.results.get(TCP_ECHO)
     evidence["tcp_works"] = bool(tcp and tcp.status is Status.PASS)
     summary = f"no UDP datagram from here was answered by anybody: {', '.join(asked)}"
     return Finding(status=Status.FAIL, summary=summary, evidence=evidence)
@@ -236,7 +235,7 @@ CHECKS = (
         id="client.udp-egress",
         title="This network lets UDP out and back",
         probe=udp_egress_probe,
-        uses=(*UDP_SIGNS, "port.rtc-tcp-echo"),
+        uses=(*UDP_SIGNS, TCP_ECHO),
         vantages=CALLERS,
         phases=NETWORK_PHASES,
         nothing_to_do=lambda site: "" if site.media or site.stun or site.turn else "nothing was named that speaks UDP",

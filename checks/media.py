@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
-from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net.sockets import trouble_word
@@ -70,7 +70,7 @@ async def call_udp_probe(context: Context) -> Finding:
 async def call_tcp_probe(context: Context) -> Finding:
     """The same over TCP 8443 alone (RFC 4571 framing, RFC 6544). Where the echo heard nothing at all, a call would only
     wait out the same silence again."""
-    echo = context.results.get("port.rtc-tcp-echo")
+    echo = context.results.get(TCP_ECHO)
     if echo is not None and heard_nothing(echo):
         target = _paired(context).target(Transport.TCP)
         return Finding(status=Status.SKIP, summary=f"{echo.id} heard nothing", target=target, blocked_by=echo.id)
@@ -130,7 +130,7 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
 
     paired = _paired(context)
     if word := context.link_trouble:
-        return nothing_behind(word, "port.rtc-tcp-echo" if leg == "T" else "port.rtc-udp-echo")
+        return nothing_behind(word, TCP_ECHO if leg == "T" else UDP_ECHO)
     outcome, repeated = await _held(context, openers, leg)
     target = paired.target(Transport.TCP if leg == "T" else Transport.UDP)
     evidence = call.evidence(outcome)
@@ -218,7 +218,7 @@ CHECKS = (
         id="media.self",
         title="The doctor's own client and SFU understand each other on this machine",
         probe=self_probe,
-        needs=("port.rtc-udp-echo",),
+        needs=(UDP_ECHO,),
         phases=frozenset({Phase.SELF_TEST}),
         vantages=CALLERS,
         nothing_to_do=no_link,
@@ -232,7 +232,7 @@ CHECKS = (
         title="A call over UDP carries RTP both ways",
         probe=call_udp_probe,
         about_host=True,
-        needs=("port.rtc-udp-echo",),
+        needs=(UDP_ECHO,),
         uses=("quality.mtu",),  # single probes come before any stream: large ones would disturb it on a thin link
         vantages=CALLERS,
         nothing_to_do=no_link,
@@ -250,7 +250,7 @@ CHECKS = (
         title="A call over TCP carries RTP both ways",
         probe=call_tcp_probe,
         about_host=True,
-        needs=("port.rtc-tcp-echo",),
+        needs=(TCP_ECHO,),
         vantages=CALLERS,
         nothing_to_do=lambda site: no_link(site) or no_tcp(site),
         targets=lambda site: [m.target(Transport.TCP) for m in site.media if m.tcp_port],

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from calls_doctor.errors import FarEndError, NetworkError
-from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.check import UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_link, nothing_behind
 
@@ -36,7 +36,7 @@ async def mtu_probe(context: Context) -> Finding:
     assert paired is not None, "selected only where a link was given"
     target = paired.target(Transport.UDP)
     if word := context.link_trouble:
-        return nothing_behind(word, "port.rtc-udp-echo")
+        return nothing_behind(word, UDP_ECHO)
     if not CAN_KEEP_WHOLE:
         summary = "this system does not let a program forbid that its datagrams are cut; only Linux does"
         return Finding(status=Status.SKIP, summary=summary, target=target)
@@ -114,7 +114,7 @@ CHECKS = (
         title="Datagrams as large as media's pass whole",
         probe=mtu_probe,
         about_host=True,
-        needs=("port.rtc-udp-echo",),
+        needs=(UDP_ECHO,),
         vantages=CALLERS,
         phases=NETWORK_PHASES,
         nothing_to_do=no_link,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError
-from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.check import UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, SERVERS, Transport, address_class, shown
 from calls_doctor.model.site import Site
 from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_stun, no_stun_answer
@@ -84,10 +84,10 @@ def _shown(row: Evidence) -> str:
 
 
 async def _reached(context: Context, paired: PairedHost, row: dict[str, Any]) -> dict[str, Any]:
-    echo = context.results.get("port.rtc-udp-echo")
+    echo = context.results.get(UDP_ECHO)
     known = echo.evidence if echo else {}
     if "returned" in known and (row["address"], row["port"]) == (await paired.address(), paired.udp_port):
-        return row | {"sent": known["sent"], "returned": known["returned"], "answered_by": "port.rtc-udp-echo"}
+        return row | {"sent": known["sent"], "returned": known["returned"], "answered_by": UDP_ECHO}
     outcome = await paired.at(row["address"], row["port"]).echo_once(Transport.UDP)
     return row | {"sent": outcome.sent, "returned": len(outcome.returned)}
 
@@ -176,7 +176,7 @@ def _candidates(facts: Facts) -> list[dict[str, Any]]:
 
 def _caller_is_public(context: Context) -> bool:
     """True where the far end, or a STUN server, sees this caller by a public address."""
-    names = ("port.rtc-udp-echo", "stun.public-ip")
+    names = (UDP_ECHO, "stun.public-ip")
     seen = [context.results[name].evidence for name in names if name in context.results]
     addresses = [evidence["mapped"][0] for evidence in seen if isinstance(evidence.get("mapped"), list)]
     addresses += [address for evidence in seen for address in evidence.get("addresses", ())]
@@ -206,7 +206,7 @@ CHECKS = (
         title="Callers are handed an address that reaches as far as they are",
         probe=advertised_class_probe,
         about_host=True,
-        uses=("port.rtc-udp-echo", "stun.public-ip"),
+        uses=(UDP_ECHO, "stun.public-ip"),
         vantages=CALLERS,
         phases=PAIRED_PHASES,
         nothing_to_do=_unpaired,
@@ -219,7 +219,7 @@ CHECKS = (
         probe=advertised_reachable_probe,
         about_host=True,
         needs=("nat.advertised-class",),
-        uses=("port.rtc-udp-echo",),
+        uses=(UDP_ECHO,),
         vantages=CALLERS,
         phases=PAIRED_PHASES,
         nothing_to_do=_unpaired,

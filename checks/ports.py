@@ -13,7 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
-from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, Transport, address_class, shown
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.echo import HEADERS_BYTES
@@ -345,7 +345,7 @@ def _no_api(site: Site) -> str:
 
 CHECKS = (
     CheckSpec(
-        id="port.rtc-udp-echo",
+        id=UDP_ECHO,
         title="UDP datagrams reach the media port and answers come back",
         probe=rtc_udp_echo_probe,
         about_host=True,
@@ -364,7 +364,7 @@ CHECKS = (
         "The official guide tests this step with nmap, whose answer here is open|filtered whatever is true.",
     ),
     CheckSpec(
-        id="port.rtc-tcp-echo",
+        id=TCP_ECHO,
         title="TCP to the media port carries bytes both ways",
         probe=rtc_tcp_echo_probe,
         about_host=True,

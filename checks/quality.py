@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import sqrt
 
-from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.check import UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.model.site import Phase
 from calls_doctor.spec import WAYS, CheckSpec, Context, no_link
@@ -74,10 +74,10 @@ class _Measured:
 
 async def path_probe(context: Context) -> Finding:
     """Loss, jitter, reordering per direction and round-trip time, held against the contract's thresholds."""
-    for need in ("port.rtc-udp-echo", "media.call-udp"):
+    for need in (UDP_ECHO, "media.call-udp"):
         if context.results[need].status is Status.UNKNOWN:
             return Finding(status=Status.UNKNOWN, summary=f"{need} could not be decided: nothing was measured")
-    echo = context.results["port.rtc-udp-echo"].evidence
+    echo = context.results[UDP_ECHO].evidence
     call = context.results["media.call-udp"].evidence
     measured = _told(call, _Measured(rtt_p50_s=echo["rtt_p50_s"], rtt_p95_s=echo["rtt_p95_s"]))
     window_s = context.media_time_s
@@ -180,7 +180,7 @@ CHECKS = (
         title="The path is good enough for voice",
         probe=path_probe,
         about_host=True,
-        needs=("port.rtc-udp-echo", "media.call-udp"),
+        needs=(UDP_ECHO, "media.call-udp"),
         vantages=CALLERS,
         nothing_to_do=no_link,
         targets=lambda site: [m.target(Transport.UDP) for m in site.media],

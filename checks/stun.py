@@ -10,7 +10,7 @@ from typing import Any  # evidence is JSON
 import msgspec
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
-from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
+from calls_doctor.model.check import UDP_ECHO, CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.modes import WITHOUT_RTCD
@@ -38,7 +38,7 @@ async def reach_probe(context: Context) -> Finding:
 
 def _weighed(site: Site, finding: Finding, results: Mapping[str, CheckResult]) -> Finding:
     """A caller whom the media port answers can call without STUN. The self-test wants every stage."""
-    echo = results.get("port.rtc-udp-echo")
+    echo = results.get(UDP_ECHO)
     spared = site.vantage in CALLERS and site.phase is not Phase.SELF_TEST
     if spared and echo is not None and echo.status is Status.PASS:
         return msgspec.structs.replace(finding, status=Status.WARN)
@@ -143,7 +143,7 @@ CHECKS = (
         probe=reach_probe,
         needs=("env.platform",),
         weighed=_weighed,
-        weighed_by=("port.rtc-udp-echo",),
+        weighed_by=(UDP_ECHO,),
         nothing_to_do=no_stun,
         targets=lambda site: [str(uri) for uri in site.stun],
         packets_max=6 * TRIES,

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
-from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
+from calls_doctor.model.check import UDP_ECHO, CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import address_class
 from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net import echo, relay, resolver, turn_client
@@ -240,7 +240,7 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
         return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence={"ports": rows})
     good = [row for row in rows if row["returned"]]
     if not good and (word := context.link_trouble):
-        return nothing_behind(word, "port.rtc-udp-echo")
+        return nothing_behind(word, UDP_ECHO)
     evidence: Evidence = {"between": "relay and media host", "ports": rows, "sampled": len(rows), "carried": len(good)}
     evidence |= {"stands_in": True} if servers.stands_in else {}
     evidence["sent"] = sum(row["sent"] for row in rows)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, Row, outcomes
-from calls_doctor.diagnosis.media_evidence import UDP_ECHO, announced_in_vain
+from calls_doctor.diagnosis.media_evidence import announced_in_vain
 from calls_doctor.diagnosis.place import flow_of, host_and_port
-from calls_doctor.model.check import CheckResult
+from calls_doctor.model.check import UDP_ECHO, CheckResult
 from calls_doctor.model.flow import Party, Role, bracketed
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.media_evidence import API, TCP_ECHO, UDP_ECHO, listens, stage, trouble
+from calls_doctor.diagnosis.media_evidence import API, listens, stage, trouble
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, on_the_path, role_of
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import API_PORT

@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable
 
 from calls_doctor.diagnosis.cause import Evidence
 from calls_doctor.diagnosis.place import Place, own_machine, role_of, vantages_of
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import SERVERS, Party, address_class
 from calls_doctor.model.report import Confidence
 
 HAIRPIN, EGRESS = "nat.hairpin", "client.udp-egress"
-OVER_UDP = "port.rtc-udp-echo"
 BEHIND_NAT = "behind a NAT"
 """The public address of a caller whom nobody has told it."""
-OVER_TCP = ("port.rtc-tcp-echo", "media.call-tcp", "port.api-tcp")
+OVER_TCP = (TCP_ECHO, "media.call-tcp", "port.api-tcp")
 Works = Callable[[str], bool]
 """Whether the thing in question works at a vantage."""
 
@@ -89,7 +88,7 @@ def _networks(evidence: Evidence, shown: Iterable[CheckResult]) -> set[str]:
 
 def _own_is_private(evidence: Evidence, vantage: str) -> bool | None:
     """Of the address from which this machine sends; None where no echo was made there."""
-    echo = evidence.at(OVER_UDP, vantage)
+    echo = evidence.at(UDP_ECHO, vantage)
     own = str(echo.evidence.get("own_address") or "") if echo else ""
     return address_class(own).is_private if own else None
 

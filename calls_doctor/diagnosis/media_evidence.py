@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, works_outside
 from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, vantages_of
-from calls_doctor.model.check import CheckResult
+from calls_doctor.model.check import ECHOES, TCP_ECHO, UDP_ECHO, CheckResult
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
 from calls_doctor.modes import MEDIA_PORT
 
-UDP_ECHO, TCP_ECHO, API = "port.rtc-udp-echo", "port.rtc-tcp-echo", "port.api-tcp"
+API = "port.api-tcp"
 UDP_CALLS, TCP_CALL, RELAY_CALL = ("media.self", "media.call-udp"), "media.call-tcp", "media.call-relay"
 RELAY = "turn.relay-range"
 THROUGH_RELAY = (RELAY, RELAY_CALL)
@@ -122,7 +122,7 @@ def comes_up(evidence: Evidence, *checks: str) -> Callable[[str], bool]:
 
 def listens(evidence: Evidence, vantage: str) -> bool:
     """The service that this vantage asked for is known to run: it answered somebody, or its books were had."""
-    echoes = [r for check in (UDP_ECHO, TCP_ECHO) for r in evidence.of(check)]
+    echoes = [r for check in ECHOES for r in evidence.of(check)]
     asked = {host(r) for r in echoes if r.vantage == vantage}
     same = [r for r in echoes if host(r) in asked]
     return any(r.evidence.get("returned") or r.evidence.get("arrived") is not None or strayed(r) for r in same)

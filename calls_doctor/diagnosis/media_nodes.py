@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.media_evidence import SERVE_RUNS, TCP_ECHO, UDP_ECHO, trouble
+from calls_doctor.diagnosis.media_evidence import SERVE_RUNS, trouble
 from calls_doctor.diagnosis.place import flow_of, host_and_port, vantages_of
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role, bracketed
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT

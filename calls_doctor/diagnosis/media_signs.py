@@ -14,10 +14,8 @@ from calls_doctor.diagnosis.media_evidence import (
     RELAY,
     RELAY_CALL,
     TCP_CALL,
-    TCP_ECHO,
     THROUGH_RELAY,
     UDP_CALLS,
-    UDP_ECHO,
     after_udp,
     answers,
     answers_inside,
@@ -42,7 +40,7 @@ from calls_doctor.diagnosis.media_evidence import (
     trouble,
 )
 from calls_doctor.diagnosis.place import Place, at_the_far_end, on_the_path, own_machine, role_of, vantages_of
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact
 

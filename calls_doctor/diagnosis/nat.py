@@ -8,17 +8,15 @@ from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, b
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
     TCP_CALL,
-    TCP_ECHO,
     THROUGH_RELAY,
     UDP_CALLS,
-    UDP_ECHO,
     announced_in_vain,
     answers,
     failing_inside,
 )
 from calls_doctor.diagnosis.place import flow_of, host_and_port
 from calls_doctor.diagnosis.turn_signs import LISTENERS, answers_outside
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT

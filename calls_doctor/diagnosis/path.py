@@ -10,10 +10,8 @@ from calls_doctor.diagnosis.media_evidence import (
     LOSSY_RATIO,
     RELAY_CALL,
     TCP_CALL,
-    TCP_ECHO,
     THROUGH_RELAY,
     UDP_CALLS,
-    UDP_ECHO,
     USABLE_BITS_PER_S,
     WAYS,
     bad,
@@ -26,7 +24,7 @@ from calls_doctor.diagnosis.media_evidence import (
 )
 from calls_doctor.diagnosis.place import at_the_far_end, flow_of, on_the_path, vantages_of
 from calls_doctor.diagnosis.turn_signs import ALLOCATE, LISTENERS, PERMISSION
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT

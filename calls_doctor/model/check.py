@@ -7,6 +7,8 @@ from typing import Any  # evidence is JSON
 
 import msgspec
 
+UDP_ECHO, TCP_ECHO = ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
+"""Ids of the checks that others are judged by: does the media port answer at all?"""
 Evidence = dict[str, Any]
 """JSON: names carry their unit (`rtt_p50_s`, `loss_ratio`, `sent`)."""
 

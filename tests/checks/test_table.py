@@ -12,11 +12,14 @@ import pytest
 from calls_doctor import diagnosis
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.guide import STEP_BY_NUMBER
+from calls_doctor.model import check
+from calls_doctor.model.check import ECHOES
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
 from calls_doctor.modes import FIREWALL_ROWS
 from calls_doctor.spec import CheckSpec
 from checks import CHECKS
 
+ROOT = Path(diagnosis.__file__).parents[2]
 BY_ID = {spec.id: spec for spec in CHECKS}
 BUILT = {
     "env.platform", "env.port-free", "port.rtc-udp-echo", "port.rtc-tcp-echo", "port.api-tcp", "stun.reach",
@@ -47,6 +50,17 @@ OURS_TOO = {
     "client.proxied": "a proxy that opens every connection makes each TCP success worth nothing, and is nobody's block",
     "host.no-sockets": "a machine that gives no socket: nothing else can be tested, and that must have a cause",
 }
+
+
+def test_the_ids_that_others_are_judged_by_are_spelled_out_once() -> None:
+    sources = [path for part in ("calls_doctor", "checks", "reports") for path in (ROOT / part).rglob("*.py")]
+    spelled = [
+        (path.relative_to(ROOT).as_posix(), node.value)
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in ECHOES
+    ]
+    assert sorted(spelled) == [("calls_doctor/model/check.py", one) for one in sorted(ECHOES)]
 
 
 def test_ids_are_unique_and_are_those_of_the_catalogue() -> None:
@@ -113,12 +127,11 @@ def test_a_remedy_names_steps_and_rows_that_exist_and_something_to_do(cause: obj
 
 def read_by_causes() -> set[str]:
     """Every id in the sources of the causes that looks like a check's; a cause's own id is none."""
-    texts = {
-        node.value
-        for source in Path(diagnosis.__file__).parent.glob("*.py")
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+    sources = Path(diagnosis.__file__).parent.glob("*.py")
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))]
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    texts |= {getattr(check, name) for name in ("UDP_ECHO", "TCP_ECHO") if name in names}
     categories = {spec.category for spec in CHECKS}
     ids = {text for text in texts if re.fullmatch(r"[a-z]+\.[a-z0-9-]+", text) and text.split(".")[0] in categories}
     return ids - set(CONTRACT_CAUSES.split()) - set(OURS_TOO)
