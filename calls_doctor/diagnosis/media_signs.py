@@ -246,15 +246,28 @@ def _dead(evidence: Evidence, vantage: str) -> bool:
 
 
 def _died(evidence: Evidence) -> Prediction | None:
-    """Probes were answered, and then a call over UDP was refused."""
+    """Probes were answered, and then a call over UDP was refused, or nothing came any more."""
     shown = [r for r in bad(evidence, *UDP_CALLS) if trouble(r) in GONE]
+    summary, place = "went away during the run", at_the_far_end(evidence)
+    if not shown:
+        shown = [r for r in bad(evidence, *UDP_CALLS, TCP_CALL) if _fell_silent(evidence, r)]
+        summary = "fell silent in the middle of a DTLS handshake: it went away, or something on the way cut it off"
+        place = own_machine(evidence) or Place(Party.UNDECIDED, Confidence.POSSIBLE)
     if not shown:
         return None
     where = vantages_of(shown)
-    calls = [r for r in evidence.bad_at(where, *UDP_CALLS, TCP_CALL, RELAY_CALL) if trouble(r) in GONE]
+    calls = [r for r in evidence.bad_at(where, *UDP_CALLS, TCP_CALL, RELAY_CALL) if trouble(r) in (*GONE, "silent")]
     also = [*calls, *evidence.bad_at(where, TCP_CALL, *THROUGH_RELAY), *_api_gone(evidence, shown)]
-    summary = f"what listened at {shown[0].target.removesuffix('/udp')} went away during the run"
-    return found(evidence, shown, at_the_far_end(evidence), "udp", Lost.REQUEST, summary, also)
+    summary = f"what listened at {shown[0].target.rsplit('/', 1)[0]} {summary}"
+    return found(evidence, shown, place, protocol_of(shown), Lost.REQUEST, summary, also)
+
+
+def _fell_silent(evidence: Evidence, result: CheckResult) -> bool:
+    """In the middle of the handshake even connectivity checks were answered no more, no books could be had after it,
+    and no other call shows that the far end lives on."""
+    alive = any(evidence.passed(check, result.vantage) for check in (*UDP_CALLS, TCP_CALL))
+    silent = stage(result) == "dtls" and trouble(result) == "silent"
+    return silent and not alive and result.evidence.get("far") is None
 
 
 def _api_gone(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:
@@ -290,7 +303,7 @@ def port_taken(evidence: Evidence) -> Prediction | None:
 def dtls_blocked(evidence: Evidence) -> Prediction | None:
     """Connectivity checks pass and the DTLS handshake never completes, by no accident."""
     hung = [r for r in bad(evidence, *UDP_CALLS, TCP_CALL) if stage(r) == "dtls" and trouble(r) not in GONE]
-    calls = [r for r in hung if not by_chance(evidence, r)]
+    calls = [r for r in hung if not by_chance(evidence, r) and not _fell_silent(evidence, r)]
     if not calls:
         return None
     # A relayed call alone that hangs here says something of the relay's path, not of the media port's.

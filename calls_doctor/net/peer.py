@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from calls_doctor.errors import CallsDoctorError, Cut, NetworkError, Refused
+from calls_doctor.errors import CallsDoctorError, Cut, NetworkError, Refused, Silence
 from calls_doctor.model.books import SessionBooks
 from calls_doctor.net.sockets import Channel
 from calls_doctor.wire.connection import (
@@ -192,7 +192,8 @@ class Peer:
             case DtlsConnected():
                 self._connected.set()
             case Failed(stage, reason, code):
-                self._fail(stage, f"{reason}; {self.warning}" if self.warning else reason, code=code)
+                silence = Silence("a connectivity check") if self._connection.expired else None
+                self._fail(stage, f"{reason}; {self.warning}" if self.warning else reason, silence, code)
             case Closed():
                 self._fail(self._connection.stage, "the far end ended the session")
             case _:

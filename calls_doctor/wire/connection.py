@@ -342,11 +342,14 @@ class Connection:
             agent.outgoing = []
         if agent.selected is not None and not self._progress.ended and self._progress.reach(ICE, now):
             self._events.append(IceConnected(agent.selected, self._controlling.mapped if self._controlling else None))
+            if self._controlling is not None:
+                self._controlling.watch_handshake(now, runs=True)
             if self._settings.dtls_role is DtlsRole.CLIENT:
                 self._new_dtls().start(now)
                 self._take_from_dtls(now)
         if self._controlling is not None and self._controlling.failure:
-            self._fail(ICE, self._controlling.failure, self._controlling.refused_with)
+            stage = DTLS if self._progress.stage == DTLS else ICE  # silent in the handshake, or before it or after it
+            self._fail(stage, self._controlling.failure, self._controlling.refused_with)
         elif agent.expired:
             self._end()
 
@@ -367,6 +370,8 @@ class Connection:
             if not self._progress.ended and self._progress.reach(DTLS, now):
                 self._srtp = endpoint.srtp
                 self._statistics.start(now)
+                if self._controlling is not None:
+                    self._controlling.watch_handshake(now, runs=False)
                 self._events.append(DtlsConnected())
         elif endpoint.state is DtlsState.FAILED:
             self._fail(DTLS, endpoint.failure)

@@ -1,5 +1,6 @@
 """The controlling end of ICE (RFC 8445), as the client speaks it: it checks one or more paths, nominates, and asks for
-consent from then on (RFC 7675). It answers the far end's own checks too, for rtcd is a full agent.
+consent from then on (RFC 7675), closely while a handshake runs over the path. It answers the far end's own checks too,
+for rtcd is a full agent.
 
 Every check is a transaction of its own, as in libwebrtc and pion, so that a round trip is never ambiguous. What the
 far end sends never raises. A refusal that is not authenticated changes nothing but the sentence at the end: anybody
@@ -20,6 +21,12 @@ from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 
 PENDING_MAX = 16
 """How many unanswered checks a path remembers; consent expires after seven or eight."""
+HANDSHAKE_INTERVAL_S = (0.2, 0.3)
+"""How often consent is asked for while a DTLS handshake runs: it sends again after one second, two and four, so that
+its own silence does not tell for long whether the far end is gone or packets were lost."""
+HANDSHAKE_EXPIRY_S = 2.4
+"""When a far end that answers none of those checks is gone. A path that loses a fifth each way loses nine in a row once
+in ten thousand times."""
 ROLE_SWITCHES_MAX = 3
 """A far end that goes on answering 487 is refusing."""
 
@@ -58,6 +65,7 @@ class ControllingAgent:
         self._table, self._random = paths, random
         self._schedule_s, self._decided_s, self._consent_expiry_s = tuple(schedule_s), decided_s, consent_expiry_s
         self._tie_breaker = int.from_bytes(random(8), "big")
+        self._handshaking = False
         self._controlling = True
         self._role_switches = 0
         self._checks: dict[Path, _Check] = {}
@@ -103,6 +111,12 @@ class ControllingAgent:
         self._nominee = self.selected = path
         self._send_check(path, self._checks[path], now)
 
+    def watch_handshake(self, now: float, *, runs: bool) -> None:
+        """A handshake begins to run over the path, or is done: sets the pace at which consent is asked for."""
+        self._handshaking = runs
+        for path in self.validated:
+            self._checks[path].next_at = now + self._consent_interval_s()
+
     def receive(self, message: Message, path: Path, now: float) -> bool:
         """Takes one STUN message. False where it was ignored: unasked, or not authentic."""
         check = self._checks.get(path)
@@ -126,7 +140,7 @@ class ControllingAgent:
     def next_timer(self) -> float | None:
         """When `handle_timer` wants to be called; None where it does not."""
         times = [check.next_at for check in self._checks.values() if check.next_at is not None]
-        times += [at + self._consent_expiry_s for at in self._consent.values()]
+        times += [at + self._expiry_s for at in self._consent.values()]
         return min(times, default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -138,12 +152,12 @@ class ControllingAgent:
                 else:
                     self._send_check(path, check, now)
         for path, at in list(self._consent.items()):
-            if now >= at + self._consent_expiry_s:
+            if now >= at + self._expiry_s:
                 self._checks[path].next_at = None
                 self._lose(path, now)
                 self.expired = not self.validated
         if self.expired:
-            self._conclude(f"consent expired: no check was answered for {self._consent_expiry_s:.3g} s")
+            self._conclude(f"consent expired: no check was answered for {self._expiry_s:.3g} s")
         else:
             self._conclude_unanswered()
 
@@ -248,8 +262,12 @@ class ControllingAgent:
         """TCP sends again by itself (RFC 8489 section 6.2.2)."""
         return self._schedule_s[:1] if path.transport is Transport.TCP else self._schedule_s
 
+    @property
+    def _expiry_s(self) -> float:
+        return min(HANDSHAKE_EXPIRY_S, self._consent_expiry_s) if self._handshaking else self._consent_expiry_s
+
     def _consent_interval_s(self) -> float:
-        least, most = ice.CONSENT_INTERVAL_S
+        least, most = HANDSHAKE_INTERVAL_S if self._handshaking else ice.CONSENT_INTERVAL_S
         return least + (most - least) * int.from_bytes(self._random(2), "big") / 0xFFFF
 
     def _send_check(self, path: Path, check: _Check, now: float) -> None:

@@ -110,6 +110,22 @@ def test_a_call_that_hangs_in_dtls_through_the_relay_alone_says_nothing_of_the_m
     assert (found.cause, found.because) == ("media.dtls-blocked", ["media.call-relay", "media.call-udp"])
 
 
+def test_a_far_end_that_falls_silent_in_dtls_is_cut_off_where_it_gave_its_books_and_else_may_be_gone() -> None:
+    silent = f.call("media.call-udp", "dtls", "silent")
+    silent.evidence["far"] = {"dtls_in": 1}
+    assert f.causes(*f.good_echoes(), silent) == ["media.dtls-blocked"]
+    silent.evidence["far"] = None
+    (found,) = f.diagnosed(*f.good_echoes(), silent)
+    assert (found.cause, found.party, found.confidence) == (
+        "media.not-running",
+        Party.UNDECIDED,
+        Confidence.POSSIBLE,
+    )
+    assert "fell silent in the middle of a DTLS handshake" in found.summary
+    tcp = f.result("media.call-tcp", Status.PASS)
+    assert f.causes(*f.good_echoes(), silent, tcp) == ["media.dtls-blocked"]
+
+
 def test_media_lost_on_every_way_through_the_media_port_is_one_cause() -> None:
     checks = ("media.self", "media.call-udp", "media.call-relay")
     calls = [f.call(check, "media", "", to_far=(15, 0), from_far=(0, 0)) for check in checks]

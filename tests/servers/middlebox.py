@@ -101,6 +101,18 @@ def reorder(every: int, by_s: float, way: Way | None = None, kind: PacketKind | 
     return rule
 
 
+def dead_after(datagrams: int) -> Rule:
+    """From the server nothing comes any more once it has sent so many datagrams of DTLS: it is dead, or cut off."""
+    seen = 0
+
+    def rule(way: Way, data: bytes) -> Sequence[float] | None:
+        nonlocal seen
+        seen += way is Way.BACK and packet_kind(data) is PacketKind.DTLS
+        return [] if way is Way.BACK and seen > datagrams else None
+
+    return rule
+
+
 def double(way: Way | None = None, kind: PacketKind | None = None) -> Rule:
     """Delivers them twice."""
     return lambda going, data: [0.0, 0.0] if _fits(way, kind, going, data) else None

@@ -180,6 +180,32 @@ def test_consent_is_asked_for_every_four_to_six_seconds() -> None:
     assert all(nominates(message) for _, _, message in client.sent)
 
 
+def test_while_a_handshake_runs_consent_is_asked_for_closely() -> None:
+    client = Client(UDP)
+    client.answer(UDP)
+    client.agent.watch_handshake(client.now, runs=True)
+    for tenth in range(1, 100):
+        client.run(tenth / 10)
+        client.answer(UDP)
+    gaps = [later - earlier for earlier, later in itertools.pairwise([at for at, _, _ in client.sent])]
+    assert min(gaps) >= 0.2 and max(gaps) <= 0.3
+    client.agent.watch_handshake(client.now, runs=False)
+    sent = len(client.sent)
+    client.run(client.now + 3.9)
+    assert len(client.sent) == sent
+
+
+def test_a_far_end_that_is_gone_while_a_handshake_runs_is_found_out_in_less_than_three_seconds() -> None:
+    client = Client(UDP)
+    client.answer(UDP)
+    client.agent.watch_handshake(client.now, runs=True)
+    client.run(2.3)
+    assert (client.agent.expired, client.selected()) == (False, UDP)
+    client.run(2.5)
+    assert (client.agent.expired, client.selected()) == (True, None)
+    assert client.agent.failure == "consent expired: no check was answered for 2.4 s"
+
+
 def test_consent_expires_thirty_seconds_after_the_last_answer() -> None:
     client = Client(UDP)
     client.answer(UDP)
