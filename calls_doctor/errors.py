@@ -17,7 +17,9 @@
         ├── Silence           nothing came back before the deadline
         ├── Refused           a port that is closed: RST, or ICMP port unreachable
         ├── Unreachable       another ICMP error
-        ├── NoRoute           this machine itself has no way there: nothing was sent
+        ├── NotSent           this machine itself did not send it: a limit, an address that it lacks
+        │   ├── NoRoute       its routing table has no way there
+        │   └── Forbidden     its own firewall forbids it
         ├── Unresolved        a name for which no address was found: nothing was sent to anybody
         └── Cut               a connection that was there ended early
 
@@ -141,11 +143,23 @@ class Unreachable(NetworkError):
     verb = "is unreachable"
 
 
-class NoRoute(NetworkError):
+class NotSent(NetworkError):
+    """This machine itself kept it from leaving: nobody else's firewall is in question. `detail` names the errno."""
+
+    verb = "could not be sent from this machine"
+
+
+class NoRoute(NotSent):
     """This machine's own routing table leads nowhere; `detail` is the address."""
 
     def __str__(self) -> str:
         return f"this machine has no route to {self.detail}"
+
+
+class Forbidden(NotSent):
+    """A packet filter on this very machine drops what leaves it (EPERM), or rejects it with an ICMP error."""
+
+    verb = "is forbidden by this machine's own firewall"
 
 
 class Unresolved(NetworkError):

@@ -8,8 +8,8 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any  # evidence is JSON
 
-from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, TlsError
-from calls_doctor.model.check import ECHOES, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.errors import FarEndError, HttpError, NetworkError, NotSent, ProtocolError, TlsError
+from calls_doctor.model.check import ECHOES, NOT_SENT, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, address_class, shown
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.modes import API_PORT
@@ -30,7 +30,6 @@ from calls_doctor.spec import (
 CONNECT_S = 2.55
 UNHEARD_S = 0.5
 """The same where nothing of the media host was heard: silence would decide nothing, however long it lasts."""
-NO_ROUTE = "no-route"
 UDP_SIGNS = ("stun.reach", UDP_ECHO, "turn.challenge", "port.turn-listener")
 
 
@@ -48,8 +47,11 @@ async def control_probe(context: Context) -> Finding:
     evidence: Evidence = {"control_port": facts.control_port}
     try:
         stream = await open_stream((address, facts.control_port), CONNECT_S)
-    except (NetworkError, ProtocolError) as error:
-        evidence["result"] = trouble_word(error) if isinstance(error, NetworkError) else "not-tcp"
+    except NetworkError as error:
+        evidence["result"] = trouble_word(error)
+        if isinstance(error, NotSent):
+            summary = f"nothing was asked of the closed port: {error}"
+            return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
         summary = f"a closed port stays closed ({error})"
         return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
     await stream.close()
@@ -80,14 +82,14 @@ async def udp_egress_probe(context: Context) -> Finding:
 
 
 def _udp_rows(evidence: Evidence) -> list[bool]:
-    """For each place that was asked over UDP, whether it answered; a refusal is an answer. Where this machine has no
-    route to, nobody was asked."""
+    """For each place that was asked over UDP, whether it answered; a refusal is an answer. Where this machine itself
+    sent nothing, nobody was asked."""
     if "returned" in evidence:
-        if evidence.get("trouble") == NO_ROUTE:
+        if evidence.get("trouble") in NOT_SENT and not evidence["returned"]:
             return []
         return [bool(evidence["returned"]) or evidence.get("trouble") == "refused"]
     rows: Sequence[dict[str, Any]] = evidence.get("servers", ())
-    udp = [row for row in rows if row.get("transport", "udp") == "udp" and row.get("trouble") != NO_ROUTE]
+    udp = [row for row in rows if row.get("transport", "udp") == "udp" and row.get("trouble") not in NOT_SENT]
     return [bool(row.get("answered") or row.get("ok") or row.get("trouble") in ("refused", "open")) for row in udp]
 
 

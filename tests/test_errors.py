@@ -11,7 +11,10 @@ from calls_doctor.errors import (
     CallsDoctorError,
     Cut,
     FarEndError,
+    Forbidden,
     NetworkError,
+    NoRoute,
+    NotSent,
     ProtocolError,
     Refused,
     Silence,
@@ -26,7 +29,7 @@ ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issu
 
 def test_everything_raised_on_purpose_has_one_root() -> None:
     assert all(issubclass(kind, CallsDoctorError) for kind in ALL)
-    assert len(ALL) == 20
+    assert len(ALL) == 22
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
@@ -54,6 +57,9 @@ def test_the_branches_are_apart() -> None:
         (Silence("UDP to h:1", 1.0, "7 requests"), "UDP to h:1: nothing came back in 1 s (7 requests)"),
         (Refused("TCP to h:1"), "TCP to h:1 was refused"),
         (Unreachable("UDP to h:1", 0.1, "ICMP 3/1"), "UDP to h:1 is unreachable (ICMP 3/1)"),
+        (NotSent("TCP to h:1", detail="EMFILE"), "TCP to h:1 could not be sent from this machine (EMFILE)"),
+        (NoRoute("TCP to h:1", detail="h"), "this machine has no route to h"),
+        (Forbidden("UDP to h:1", detail="EPERM"), "UDP to h:1 is forbidden by this machine's own firewall (EPERM)"),
         (Cut("the stream"), "the stream was cut"),
         (Unresolved("the look-up of a", 0.0, "no such name"), "the look-up of a failed (no such name)"),
     ],

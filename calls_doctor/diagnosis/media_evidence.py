@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, works_outside
 from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, vantages_of
-from calls_doctor.model.check import ECHOES, TCP_ECHO, UDP_ECHO, CheckResult
+from calls_doctor.model.check import ECHOES, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
@@ -39,8 +39,6 @@ ENOUGH_RATIO = 0.8
 """The share of probes that must come back over TCP, which loses nothing by itself."""
 NO_ROOM = 508
 """What a stand-in says that has too many sessions: it is no finding about the network."""
-NO_ROUTE = "no-route"
-"""The caller's machine itself has no way there: nothing was sent, and nobody else's firewall is in question."""
 CLOSED, GONE = ("refused", "unreachable"), ("refused", "cut")
 SERVE_RUNS = (
     "On the media host, see whether `calls-doctor serve` still runs, and whether this link is the one it has printed: "
@@ -85,8 +83,8 @@ def _recognised(evidence: Evidence) -> bool:
 
 def bad(evidence: Evidence, *checks: str) -> list[CheckResult]:
     """Failures and warnings, but for those of a far end that had no room for one session more, and of a machine that
-    has no route to it."""
-    return [r for r in evidence.bad(*checks) if r.evidence.get("code") != NO_ROOM and trouble(r) != NO_ROUTE]
+    sent nothing."""
+    return [r for r in evidence.bad(*checks) if r.evidence.get("code") != NO_ROOM and trouble(r) not in NOT_SENT]
 
 
 def trouble(result: CheckResult | None) -> str:

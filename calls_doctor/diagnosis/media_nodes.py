@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.media_evidence import SERVE_RUNS, trouble
 from calls_doctor.diagnosis.place import flow_of, host_and_port, vantages_of
-from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role, bracketed
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
@@ -63,12 +63,17 @@ def unreachable(groups: Groups) -> dict[str, list[CheckResult]]:
     found = {}
     for host, results in groups.items():
         echoes = [r for r in results if r.id in (UDP_ECHO, TCP_ECHO) and r.status is not Status.SKIP]
-        silent = all(r.status in BAD and not r.evidence.get("returned") and not r.evidence.get("arrived")
-                     for r in echoes)  # fmt: skip
+        silent = all(_is_unheard(r) for r in echoes)
         elsewhere = {r.vantage for name, others in groups.items() if name != host for r in others if _answered(r)}
         if silent and any(r.id == UDP_ECHO for r in echoes) and vantages_of(echoes) <= elsewhere:
             found[host] = echoes
     return found
+
+
+def _is_unheard(echo: CheckResult) -> bool:
+    """It was sent, and nothing came of it."""
+    heard = echo.evidence.get("returned") or echo.evidence.get("arrived")
+    return echo.status in BAD and not heard and trouble(echo) not in NOT_SENT
 
 
 def _answered(result: CheckResult) -> bool:

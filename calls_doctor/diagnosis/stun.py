@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calls_doctor.diagnosis.callers import caller
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
-from calls_doctor.diagnosis.media_evidence import NO_ROUTE, answers
+from calls_doctor.diagnosis.media_evidence import answers
 from calls_doctor.diagnosis.place import (
     Place,
     at_the_far_end,
@@ -15,7 +15,7 @@ from calls_doctor.diagnosis.place import (
     vantages_of,
 )
 from calls_doctor.diagnosis.turn_signs import LISTENERS, kind_of, port_of
-from calls_doctor.model.check import UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import NOT_SENT, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import STUN_PORT
@@ -76,9 +76,9 @@ def _port(result: CheckResult) -> int:
 
 
 def _unsent(result: CheckResult) -> bool:
-    """No server's name has an address that this machine has a route to: nothing was sent that could be blocked."""
+    """No server's name has an address to which this machine sends: nothing left it that could be blocked."""
     rows = result.evidence.get("servers", ())
-    return bool(rows) and all(row["trouble"] in ("unresolved", NO_ROUTE) for row in rows)
+    return bool(rows) and all(row["trouble"] in ("unresolved", *NOT_SENT) for row in rows)
 
 
 def wrong_answer(evidence: Evidence) -> Prediction | None:

@@ -13,7 +13,6 @@ from calls_doctor.diagnosis.callers import Works, blamed, blamed_somewhere, is_i
 from calls_doctor.diagnosis.cause import Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.media_evidence import (
     CONVINCING,
-    NO_ROUTE,
     RELAY,
     RELAY_CALL,
     THROUGH_RELAY,
@@ -21,7 +20,7 @@ from calls_doctor.diagnosis.media_evidence import (
     stage,
 )
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port
-from calls_doctor.model.check import CheckResult
+from calls_doctor.model.check import NOT_SENT, CheckResult
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.modes import STUN_PORT
@@ -146,7 +145,7 @@ def answers_outside(evidence: Evidence, uri: str) -> bool:
 
 def _answering(rows: Iterable[Row]) -> list[Row]:
     """Rows on which something of the server was heard, whatever it said."""
-    return [row for row in rows if row["trouble"] not in (*SILENT, "refused", "unresolved", NO_ROUTE)]
+    return [row for row in rows if row["trouble"] not in (*SILENT, "refused", "unresolved", *NOT_SENT)]
 
 
 def _shut(row: Row) -> Sequence[str]:

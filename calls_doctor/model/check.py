@@ -9,6 +9,9 @@ import msgspec
 
 UDP_ECHO, TCP_ECHO = ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
 """Ids of the checks that others are judged by: does the media port answer at all?"""
+NOT_SENT = ("no-route", "forbidden", "not-sent")
+"""Words of trouble of the machine that asks: it has no route, its own firewall forbids it, or it lacks something else.
+Nothing left it, so nobody else's firewall is in question."""
 Evidence = dict[str, Any]
 """JSON: names carry their unit (`rtt_p50_s`, `loss_ratio`, `sent`)."""
 

@@ -18,10 +18,12 @@ from typing import Protocol
 
 from calls_doctor.errors import (
     Cut,
+    Forbidden,
     FramingError,
     Icmp,
     NetworkError,
     NoRoute,
+    NotSent,
     Refused,
     Silence,
     Unreachable,
@@ -46,8 +48,8 @@ __all__ = [
     "open_tcp",
     "open_udp",
     "open_whole_udp",
+    "own_trouble",
     "port_owner",
-    "route_missing",
     "shown",
     "trouble_word",
 ]
@@ -61,12 +63,31 @@ CLOSE_S = 0.2
 """How long a closing TCP connection may take to hand its last bytes to the kernel."""
 
 _PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}
+_HOST_UNREACHABLE = {4: (3, 1), 6: (1, 3)}
+"""Which a machine says to itself where a neighbour does not answer (ARP, neighbour discovery)."""
 _TOO_BIG = {4: (3, 4), 6: (2, 0)}
 """The kernel learns from it and sends smaller: no trouble."""
 _MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
 """IP_MTU_DISCOVER and IPV6_MTU_DISCOVER (ip(7)), which Python does not name."""
 _PMTUDISC_PROBE = 3
 """Don't Fragment always, whatever the kernel has learnt of the path."""
+_SAID_BY_THE_NETWORK = frozenset(
+    {
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.ETIMEDOUT,
+        errno.EACCES,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EPROTO,
+        errno.EPIPE,
+    }
+)
+"""What a reset or an ICMP error becomes (Linux, net/ipv4/icmp.c and net/ipv6/icmp.c); never EPERM."""
 _NO_TROUBLE = (errno.ENOBUFS, errno.EMSGSIZE) if error_queue.HAS_ERROR_QUEUE else (errno.ENOBUFS,)
 CAN_KEEP_WHOLE = error_queue.HAS_ERROR_QUEUE
 """Whether this platform sends datagrams that no router may cut, and tells who would have had to."""
@@ -109,13 +130,13 @@ ChannelOpener = Callable[[Receiver], Awaitable[Channel]]
 
 
 async def open_udp(remote: Address, receiver: Receiver, *, local: Address | None = None) -> Channel:
-    """A connected UDP socket. Raises NoRoute, and Unreachable where `local` cannot be bound."""
+    """A connected UDP socket. Raises NotSent, also where `local` cannot be bound."""
     return _opened_udp(remote, receiver, local)
 
 
 async def open_whole_udp(remote: Address, receiver: Receiver) -> WholeChannel:
     """The same where CAN_KEEP_WHOLE, with datagrams that are never cut into fragments: one that is too large for the
-    path is lost, and `mtu_bytes` says whether anybody told. Raises NoRoute."""
+    path is lost, and `mtu_bytes` says whether anybody told. Raises NotSent."""
     channel = _opened_udp(remote, receiver, None)
     channel.keep_whole()
     return channel
@@ -135,7 +156,7 @@ def _opened_udp(remote: Address, receiver: Receiver, local: Address | None) -> _
 
 
 async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Channel:
-    """A TCP connection whose packets are framed (RFC 4571). Raises Refused, Unreachable, NoRoute, or Silence
+    """A TCP connection whose packets are framed (RFC 4571). Raises Refused, Unreachable, NotSent, or Silence
     after `timeout_s` without an answer."""
     what = f"TCP to {shown(remote)}"
     loop = asyncio.get_running_loop()
@@ -151,7 +172,7 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
         sock.close()
         raise Silence(what, timeout_s) from None
     except OSError as error:
-        queued = [trouble for one in queued_errors(sock) if (trouble := _trouble_from(one, what))]
+        queued = [trouble for one in queued_errors(sock) if (trouble := _trouble_from(one, what, remote))]
         sock.close()
         raise (queued[0] if queued else _trouble_of(error, what, remote)) from None
     except BaseException:
@@ -161,7 +182,10 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
 
 def trouble_word(error: NetworkError) -> str:
     """One word for the kind of trouble, for evidence: causes decide by it."""
-    words = {Refused: "refused", Silence: "silent", Cut: "cut", Unresolved: "unresolved", NoRoute: "no-route"}
+    words = {
+        Refused: "refused", Silence: "silent", Cut: "cut", Unresolved: "unresolved", NoRoute: "no-route",
+        Forbidden: "forbidden", NotSent: "not-sent",
+    }  # fmt: skip
     return next((word for kind, word in words.items() if isinstance(error, kind)), "unreachable")
 
 
@@ -184,11 +208,14 @@ def _mtu_from(queued: Queued) -> int | None:
     return queued.info if told and queued.number == errno.EMSGSIZE else None
 
 
-def _trouble_from(queued: Queued, what: str) -> NetworkError | None:
+def _trouble_from(queued: Queued, what: str, remote: Address) -> NetworkError | None:
     """What an entry of the error queue says; None for what is no trouble."""
     icmp = queued.icmp
     if icmp is None or _is(icmp, _TOO_BIG):
         return None
+    elsewhere = icmp.sender != remote[0] and not _is(icmp, _HOST_UNREACHABLE)
+    if elsewhere and icmp.sender in local_addresses():  # a rule that rejects says so to its own machine
+        return Forbidden(what, detail=str(icmp), icmp=icmp)
     if _is(icmp, _PORT_UNREACHABLE):
         return Refused(what, detail=str(icmp), icmp=icmp)
     return Unreachable(what, detail=f"{os.strerror(queued.number)}, {icmp}", icmp=icmp)
@@ -202,22 +229,26 @@ def _is(icmp: Icmp, kind: dict[int, tuple[int, int]]) -> bool:
     return kind[icmp.version] == (icmp.type, icmp.code)
 
 
-def route_missing(error: OSError, remote: Address) -> bool:
-    """True where the error is this machine's own: its routing table has no way there. A router's ICMP error that came
-    in before gives the same errno, so the table itself is asked."""
-    return error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) and not has_route(remote[0])
+def own_trouble(error: OSError, what: str, remote: Address) -> NotSent | None:
+    """What kept this machine itself from sending; None where the network said the error. A router's ICMP error that
+    came in before gives the same errno as a missing route, so the routing table itself is asked."""
+    number = error.errno
+    if number in (errno.ENETUNREACH, errno.EHOSTUNREACH) and not has_route(remote[0]):
+        return NoRoute(what, detail=remote[0])
+    if number is None or number in _SAID_BY_THE_NETWORK:
+        return None
+    kind = Forbidden if number == errno.EPERM else NotSent
+    return kind(what, detail=f"{errno.errorcode.get(number, number)}, {os.strerror(number)}")
 
 
 def _trouble_of(error: OSError, what: str, remote: Address) -> NetworkError:
     """The error that an errno stands for."""
-    if route_missing(error, remote):
-        return NoRoute(what, detail=remote[0])
+    if own := own_trouble(error, what, remote):
+        return own
     if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
         return Refused(what)
     if error.errno == errno.ETIMEDOUT:
         return Silence(what, detail="the system gave up")
-    if error.errno == errno.EPERM:
-        return Unreachable(what, detail="a firewall on this machine forbids it")
     return Unreachable(what, detail=os.strerror(error.errno or 0))
 
 
@@ -277,7 +308,7 @@ class _UdpChannel:
         for queued in [] if self._closed else queued_errors(self._sock):
             if mtu := _mtu_from(queued):
                 self.mtu_bytes = min(mtu, self.mtu_bytes or mtu)
-            elif trouble := _trouble_from(queued, self._what):
+            elif trouble := _trouble_from(queued, self._what, self.path.remote):
                 self._tell(trouble)
 
     def _tell(self, error: NetworkError) -> None:

@@ -8,9 +8,9 @@ import os
 import ssl
 from dataclasses import dataclass
 
-from calls_doctor.errors import NoRoute, Refused, Silence, TlsError, Unreachable
+from calls_doctor.errors import NetworkError, Refused, Silence, TlsError, Unreachable
 from calls_doctor.model.flow import Address, shown
-from calls_doctor.net.sockets import route_missing
+from calls_doctor.net.sockets import own_trouble
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 NOT_TLS = "what answers does not speak TLS"
@@ -36,7 +36,7 @@ class Stream:
 async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "") -> Stream:
     """Connects; with `tls_name` over TLS, verified for that name by the system's trust store (SSL_CERT_FILE counts).
 
-    Raises Refused, Unreachable, NoRoute or Silence for the connection, TlsError for what TLS finds.
+    Raises Refused, Unreachable, NotSent or Silence for the connection, TlsError for what TLS finds.
     """
     what = f"{'TLS' if tls_name else 'TCP'} to {shown(address)}"
     context = ssl.create_default_context() if tls_name else None
@@ -82,11 +82,9 @@ def _tls_reason(error: ssl.SSLError) -> str:
     return getattr(error, "reason", None) or ""  # only errors that OpenSSL made have one
 
 
-def _trouble(error: OSError, what: str, address: Address, tls: bool) -> Refused | Unreachable | NoRoute | TlsError:
+def _trouble(error: OSError, what: str, address: Address, tls: bool) -> NetworkError | TlsError:
     if error.errno == errno.ECONNREFUSED:
         return Refused(what)
     if tls and (error.errno == errno.ECONNRESET or error.errno is None):
         return TlsError(f"{what}: {CUT_IN_TLS}")
-    if route_missing(error, address):
-        return NoRoute(what, detail=address[0])
-    return Unreachable(what, detail=reason_of(error))
+    return own_trouble(error, what, address) or Unreachable(what, detail=reason_of(error))

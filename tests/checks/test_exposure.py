@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import os
+import resource
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,6 +14,7 @@ from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Site
+from calls_doctor.net.paired import PairedHost
 from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options
 from calls_doctor.standin.server import StandIn
@@ -68,6 +72,37 @@ async def test_without_a_port_or_the_stand_ins_word_nothing_is_known() -> None:
         assert (await exposure.control_probe(context(host))).status is Status.UNKNOWN
 
 
+async def test_where_no_route_leads_there_nothing_is_controlled() -> None:
+    async with media_host() as stand_in:
+        assert stand_in.ready is not None
+        nowhere = PairedHost(stand_in.ready.pairing, MediaAddress(host="255.255.255.255"))
+        finding = await exposure.control_probe(context(nowhere, facts=told(control_port=9)))
+    assert (finding.status, finding.evidence["result"]) == (Status.UNKNOWN, "no-route")
+
+
+async def test_a_machine_that_has_no_socket_left_controls_nothing(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    async with media_host() as stand_in:
+        given = context(paired(stand_in.ready), facts=told(control_port=port))
+        with no_socket_left():
+            finding = await exposure.control_probe(given)
+    assert (finding.status, finding.evidence["result"]) == (Status.UNKNOWN, "not-sent")
+    assert finding.summary.endswith("could not be sent from this machine (EMFILE, Too many open files)")
+
+
+@contextlib.contextmanager
+def no_socket_left() -> Iterator[None]:
+    """The process may open no descriptor more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_one = os.dup(0)
+    os.close(next_one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 # client.udp-egress, over what the checks before it really found
 
 
@@ -123,9 +158,10 @@ async def test_servers_over_tcp_say_nothing_of_udp() -> None:
     assert (finding.status, finding.evidence["asked"]) == (Status.UNKNOWN, ["port.turn-listener"])
 
 
-async def test_where_no_route_leads_nobody_was_asked() -> None:
-    stun = found("stun.reach", {"servers": [{"answered": 0, "trouble": "no-route"}]})
-    echo = found("port.rtc-udp-echo", {"returned": 0, "trouble": "no-route"})
+@pytest.mark.parametrize("word", ["no-route", "forbidden", "not-sent"])
+async def test_what_left_nowhere_asked_nobody(word: str) -> None:
+    stun = found("stun.reach", {"servers": [{"answered": 0, "trouble": word}]})
+    echo = found("port.rtc-udp-echo", {"returned": 0, "trouble": word})
     finding = await exposure.udp_egress_probe(context(None, results=stun | echo))
     assert (finding.status, finding.evidence["asked"]) == (Status.UNKNOWN, [])
 

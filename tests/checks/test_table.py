@@ -48,6 +48,7 @@ OURS_TOO = {
     "turn.wrong-service": "something answers there and is no TURN server: the contract has it for the API only",
     "turn.not-allocating": "an allocation refused for a reason that no other cause stands for, or never answered",
     "client.proxied": "a proxy that opens every connection makes each TCP success worth nothing, and is nobody's block",
+    "host.firewall": "what this very machine forbids is neither the caller's network's nor the servers' to mend",
     "host.no-sockets": "a machine that gives no socket: nothing else can be tested, and that must have a cause",
 }
 

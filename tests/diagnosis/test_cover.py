@@ -220,6 +220,7 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
             ],
         ),
     ],
+    "host.firewall": [f.udp(trouble="forbidden")],
     "host.no-sockets": [f.result("env.platform", Status.FAIL)],
 }
 """Cause -> results that show it and nothing else."""

@@ -65,6 +65,12 @@ def test_a_host_that_nobody_reaches_where_another_answers_is_the_one_cause(troub
     assert found[0].because == ["port.rtc-tcp-echo", "port.rtc-udp-echo"]
 
 
+def test_one_that_this_very_machine_forbids_is_no_fault_of_that_host() -> None:
+    forbidden = [f.udp(trouble="forbidden"), f.tcp(trouble="silent", sent=0)]
+    found = diagnosed(*at(A, f.good_echoes()), *at(B, forbidden))
+    assert kinds(found) == [("host.firewall", str(Party.CALLER_MACHINE), B)]
+
+
 def test_where_no_host_answers_it_is_no_matter_of_one() -> None:
     found = diagnosed(*at(A, shut()), *at(B, shut()))
     assert len(found) == 1, "the same at each host is said once"

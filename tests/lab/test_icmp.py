@@ -95,7 +95,22 @@ def test_a_firewall_on_this_very_machine_is_named() -> None:
     with Machine() as machine:
         machine.run(["nft", OUTPUT])
         machine.run(["nft", f"add rule inet filter out udp dport {PORT} drop"])
-        assert heard(machine, "udp", "127.0.0.1") == [("unreachable", "a firewall on this machine forbids it")]
+        assert heard(machine, "udp", "127.0.0.1") == [("forbidden", "EPERM, Operation not permitted")]
+
+
+def test_one_that_rejects_is_this_machine_too_and_a_neighbour_that_is_not_there_is_not() -> None:
+    with Machine() as machine:
+        machine.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other"])
+        machine.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "eth0"])
+        for port in ("eth0", "other"):
+            machine.run(["ip", "link", "set", port, "up"])
+        machine.run(["sysctl", "-qw", "net.ipv4.neigh.eth0.retrans_time_ms=50"])
+        absent = [("unreachable", "No route to host, ICMP 3/1 from 192.0.2.1")]
+        assert heard(machine, "udp", "192.0.2.9") == heard(machine, "tcp", "192.0.2.9") == absent
+        machine.run(["nft", OUTPUT])
+        machine.run(["nft", f"add rule inet filter out meta l4proto {{ tcp, udp }} th dport {PORT} reject"])
+        rejected = [("forbidden", "ICMP 3/3 from 192.0.2.1")]
+        assert heard(machine, "udp", "192.0.2.9") == heard(machine, "tcp", "192.0.2.9") == rejected
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "stream"])

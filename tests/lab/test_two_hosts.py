@@ -71,6 +71,12 @@ def one(cause: str, party: str) -> Said:
     return said((cause, party))
 
 
+def by_the_callers_machine(rule: str) -> Scenario:
+    """Forbidden by a firewall on the very machine that asks: one vantage knows it."""
+    own = one("host.firewall", "caller-machine")
+    return Scenario((("caller", "out", rule),), (own,), own)
+
+
 HAIRPIN = "nat.hairpin-missing"
 INBOUND, RETURN = "media.udp-blocked-inbound", "media.udp-blocked-return"
 ALL_SHUT = one("media.blocked", UNDECIDED)
@@ -96,6 +102,9 @@ SCENARIOS = {
     "udp dropped at the caller, inward": at_the_caller(
         "udp sport {port} drop", one(RETURN, UNDECIDED), PORT_BLOCKED, merged=PORT_BLOCKED
     ),
+    "udp dropped by the caller's own machine": by_the_callers_machine("udp dport {port} drop"),
+    "udp rejected by the caller's own machine": by_the_callers_machine("udp dport {port} reject"),
+    "all to the media port dropped by the caller's own machine": by_the_callers_machine("th dport {port} drop"),
     "udp rejected, port unreachable": at_the_servers(
         "udp dport {port} reject with icmp type port-unreachable",
         one("media.udp-rejected", UNDECIDED),
@@ -193,6 +202,7 @@ EVERY_SCENARIO = os.environ.get("CALLS_DOCTOR_LAB") == "all"
 """They take minutes: .ci/evidence wants them all. At every stop .ci/run plays one of each family in the fault lab."""
 AT_EVERY_STOP = (
     "udp rejected at the caller",
+    "udp dropped by the caller's own machine",
     "tcp stalled",
 )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from calls_doctor.errors import Cut, NetworkError, NoRoute, Refused, Silence, Unreachable
+from calls_doctor.errors import Cut, NetworkError, NoRoute, NotSent, Refused, Silence
 from calls_doctor.model.flow import Address, Transport
 from calls_doctor.net import error_queue, sockets
 from calls_doctor.net.sockets import Channel, open_tcp, open_udp
@@ -133,8 +133,9 @@ async def test_an_error_that_is_pending_loses_no_packet(free_port: Callable[[], 
             assert await asyncio.get_running_loop().sock_recv(server, 100) == b"now"
 
 
-async def test_no_route_is_unreachable() -> None:
-    with pytest.raises(Unreachable, match=r"UDP to 192\.0\.2\.1:9 is unreachable \(Invalid argument\)"):
+async def test_an_address_that_this_machine_lacks_is_its_own_trouble() -> None:
+    said = r"UDP to 192\.0\.2\.1:9 could not be sent from this machine \(EINVAL, Invalid argument\)"
+    with pytest.raises(NotSent, match=said):
         await open_udp(("192.0.2.1", 9), Collector(), local=("127.0.0.1", 0))
 
 
