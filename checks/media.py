@@ -175,7 +175,9 @@ async def _held(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
     in_part = outcome.failure is None and UNDISTURBED_LOSS_RATIO < max(lost) < 1.0
     if not in_part or context.site.phase is Phase.SELF_TEST:
         return outcome, False
-    again = await call.hold(paired, openers, leg, context.media_time_s, alone=True)
+    again = await call.hold_alone(paired, openers, leg, context.media_time_s)
+    if again is None:
+        return outcome, False
     context.near_books.extend(again.near)
     return (again, True) if again.failure is None else (outcome, False)
 

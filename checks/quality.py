@@ -1,7 +1,7 @@
 """quality.*: is what the path carries good enough to talk?
 
 Read from the call over UDP, so that no second stream loads the path; only a value that is near its threshold is
-measured again, in a call of its own that lasts longer.
+measured again, in a call of its own that lasts longer and has the path to itself.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ WINDOW_PACKETS = 150
 """Per direction; jitter and reordering of fewer are not judged (contract section 6)."""
 LONGER_S = 12.0
 """A value between half and twice its threshold is judged over so long a window: 600 packets of each voice."""
+ALONE_WAIT_S = 12.0
+"""For what is under way on the path; with the longer call it stays within the check's time."""
 SESSIONS = 2
 RTTS_MIN = 10
 """So many round trips of a call say more than the echo's."""
@@ -120,12 +122,15 @@ def _counted(call: Evidence) -> dict[str, Evidence]:
 
 
 async def _measured_again(context: Context, before: _Measured) -> _Measured | None:
-    """The same over a longer call; None where that call fails."""
+    """The same over a longer call that nothing else disturbs; None where it cannot be had, or fails."""
     from calls_doctor.net import call
 
     paired = context.paired
     assert paired is not None, "selected only where a link was given"
-    outcome = await call.hold(paired, [paired.opener(Transport.UDP)] * SESSIONS, "U", LONGER_S)
+    openers = [paired.opener(Transport.UDP)] * SESSIONS
+    outcome = await call.hold_alone(paired, openers, "U", LONGER_S, ALONE_WAIT_S)
+    if outcome is None:
+        return None
     context.near_books.extend(outcome.near)
     if outcome.failure is not None:
         return None

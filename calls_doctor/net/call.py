@@ -6,6 +6,7 @@ It judges nothing. What a number means is for the checks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
@@ -147,16 +148,23 @@ def _slowest(timelines: Sequence[dict[str, float]]) -> dict[str, float]:
     return {f"{stage}_s": round(max(t[stage] for t in timelines if stage in t), 4) for stage in stages}
 
 
-async def hold(
-    paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, media_time_s: float, *, alone: bool = False
-) -> CallOutcome:
-    """Connects a session over each opener's channel, all in one call, lets media flow, and fetches both ends' books;
-    with `alone` while nothing else is on the path.
+async def hold(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, media_time_s: float) -> CallOutcome:
+    """Connects a session over each opener's channel, all in one call, lets media flow, and fetches both ends' books.
 
     What the network or the far end does wrong is in the outcome.
     """
-    async with paired.path_lock.alone() if alone else paired.path_lock.shared():
+    async with paired.path_lock.shared():
         return await _held(paired, openers, leg, media_time_s)
+
+
+async def hold_alone(
+    paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, media_time_s: float, wait_s: float | None = None
+) -> CallOutcome | None:
+    """The same while nothing else is on the path; None where what is under way there does not end within `wait_s`."""
+    with contextlib.suppress(TimeoutError):
+        async with paired.path_lock.alone(wait_s):
+            return await _held(paired, openers, leg, media_time_s)
+    return None
 
 
 async def _held(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, media_time_s: float) -> CallOutcome:

@@ -25,7 +25,7 @@ from calls_doctor.net.echo import Echo, EchoOutcome, Witness
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.hops import HopWatch
 from calls_doctor.net.local_ports import local_addresses
-from calls_doctor.net.path_lock import PathLock
+from calls_doctor.net.path_lock import ALONE_WAIT_S, PathLock
 from calls_doctor.net.payload_size import SizesSeen
 from calls_doctor.net.reach_back import ReachBackWatch
 from calls_doctor.net.sockets import Channel, ChannelOpener, Receiver, open_tcp, open_udp, open_whole_udp
@@ -50,8 +50,6 @@ BOOKS_HEAD_START_S = 0.1
 """Books are asked for over TCP too where UDP has brought none by then."""
 SILENCE_KEPT_S = 10.0
 """How long a transport that was silent is not asked for books again."""
-ALONE_WAIT_S = 7.0
-"""For what is under way on a path: a call of the usual length."""
 ONCE_SIZES_BYTES = (200, 400, 600)
 BOOKS_WAYS = (Transport.UDP, Transport.TCP)
 ECHO_LEGS = {Transport.UDP: "u", Transport.TCP: "t", Transport.RELAY: "r"}
@@ -262,10 +260,11 @@ class PairedHost:
         finally:
             await exchange.close()
 
-    async def sizes(self, sizes_bytes: Sequence[int]) -> SizesSeen:
-        """Which of these UDP payloads come back whole. Raises NetworkError where there is no route, and FarEndError
-        where the stand-in refuses. Only where CAN_KEEP_WHOLE (net/sockets.py)."""
-        async with self.path_lock.shared():
+    async def sizes(self, sizes_bytes: Sequence[int], *, alone: bool = False) -> SizesSeen:
+        """Which of these UDP payloads come back whole; with `alone` while nothing else is on the path. Raises
+        NetworkError where there is no route, FarEndError where the stand-in refuses, and TimeoutError where what is
+        under way on the path does not end soon. Only where CAN_KEEP_WHOLE (net/sockets.py)."""
+        async with self.path_lock.alone(ALONE_WAIT_S) if alone else self.path_lock.shared():
             return await self._sizes(sizes_bytes)
 
     async def _sizes(self, sizes_bytes: Sequence[int]) -> SizesSeen:

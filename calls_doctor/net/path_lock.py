@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+ALONE_WAIT_S = 7.0
+"""For what is under way on a path: a call of the usual length."""
+
 
 class PathLock:
     """Shared or exclusive. Who waits to be alone goes before those that come later and would share, so that it waits

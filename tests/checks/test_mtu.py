@@ -8,6 +8,7 @@ import pytest
 
 from calls_doctor.model.check import Status
 from calls_doctor.model.site import Phase
+from calls_doctor.net import paired
 from checks import mtu
 from tests.servers.media_host import behind, context
 from tests.servers.middlebox import Rule, Way, lose
@@ -71,6 +72,15 @@ async def test_a_limit_that_was_there_once_only_is_none() -> None:
     async with behind(vanish(1100, Way.OUT, first=3 * large)) as host:
         found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
     assert found.status is Status.PASS, found.summary
+
+
+async def test_a_limit_that_could_not_be_measured_again_alone_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look beside something else, as a call, might find what that does to the path."""
+    monkeypatch.setattr(paired, "ALONE_WAIT_S", 0.1)
+    async with behind(vanish(1190, Way.OUT)) as host, host.path_lock.shared():
+        found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
+    assert (found.status, found.evidence["payload_max_bytes"]) == (Status.UNKNOWN, 1172)
+    assert found.summary.endswith("the path was never free to measure that again alone")
 
 
 async def test_loss_is_not_taken_for_a_limit() -> None:

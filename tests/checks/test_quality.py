@@ -163,6 +163,18 @@ async def test_a_value_near_its_threshold_is_measured_again_for_longer(monkeypat
     assert evidence["to_far"]["sent"] == SECOND and 0.14 <= evidence["rtt_p95_s"] < 0.25
 
 
+async def test_the_longer_measurement_has_the_path_to_itself_or_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "LONGER_S", 0.2)
+    monkeypatch.setattr(quality, "ALONE_WAIT_S", 0.1)
+    async with behind() as host:
+        before = given(row(received=295), phase=Phase.PRE)
+        near = context(host, results=before.results, media_time_s=0.1, phase=Phase.PRE)
+        async with host.path_lock.shared():  # as a call over TCP does
+            beside = await quality.path_probe(near)
+        alone = await quality.path_probe(near)
+    assert (beside.evidence["window_s"], alone.evidence["window_s"]) == (0.1, 0.2)
+
+
 async def test_a_second_measurement_that_fails_leaves_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call, "CONNECT_S", 0.2)
     async with behind(drop(Way.OUT, PacketKind.DTLS)) as host:
