@@ -218,7 +218,9 @@ def _host_alive(evidence: Evidence, result: CheckResult) -> bool:
     if answers_inside(evidence, result):
         return True
     api = evidence.at(API, result.vantage)
-    return api is not None and host(api) == host(result) and (api.status is Status.PASS or stage(api) != "connect")
+    if api is None or host(api) != host(result):
+        return False
+    return api.status is Status.PASS or stage(api) not in ("", "connect")  # "": it was not asked
 
 
 def not_running(evidence: Evidence) -> Prediction | None:

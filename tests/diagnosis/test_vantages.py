@@ -346,6 +346,8 @@ def test_a_turn_listener_is_the_servers_the_callers_or_undecided() -> None:
 def test_turn_is_for_callers_and_a_server_that_does_not_reach_it_misses_nothing() -> None:
     assert told(turn_udp(NODE), at(BERLIN, TURN_WELL)) == {}
     assert told(turn_udp(NODE)) == {"turn.udp-blocked": UNDECIDED}, "nobody else tried"
+    other_uri = at(BERLIN, f.result("turn.challenge", Status.PASS, servers=[f.turn_row(f.TURN_TCP)]))
+    assert told(turn_udp(NODE), other_uri) == {"turn.udp-blocked": UNDECIDED}, "nobody else tried this one"
 
 
 def test_a_relay_that_carries_nothing_for_anybody_is_the_servers_side() -> None:

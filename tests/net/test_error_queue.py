@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -67,3 +68,17 @@ def test_a_short_or_foreign_entry_is_nothing() -> None:
     assert error_queue._parsed(stamp) is None
     too_big = error_queue._EXTENDED_ERROR.pack(errno.EMSGSIZE, 1, 0, 0, 0, 1500, 0)
     assert error_queue._parsed(too_big) == Queued(errno.EMSGSIZE, None, 1500)
+
+
+V4, V6 = (family.to_bytes(2, sys.byteorder) for family in (socket.AF_INET, socket.AF_INET6))
+FROM_V4 = V4 + bytes(2) + bytes([192, 0, 2, 1])
+FROM_V6 = V6 + bytes(6) + socket.inet_pton(socket.AF_INET6, "2001:db8::1")
+
+
+@pytest.mark.parametrize(("sockaddr", "sender"), [
+    (FROM_V4, "192.0.2.1"), (FROM_V4 + bytes(8), "192.0.2.1"), (FROM_V6, "2001:db8::1"),
+    (FROM_V6 + bytes(4), "2001:db8::1"), (FROM_V4[:-1], ""), (FROM_V6[:-1], ""), (bytes(28), ""), (b"", ""),
+])  # fmt: skip
+def test_the_sender_is_read_from_a_whole_address_of_a_known_family_alone(sockaddr: bytes, sender: str) -> None:
+    error = error_queue._EXTENDED_ERROR.pack(errno.EHOSTUNREACH, 2, 11, 0, 0, 0, 0)
+    assert error_queue._parsed(error + sockaddr) == Queued(errno.EHOSTUNREACH, Icmp(4, 11, 0, sender), 0)

@@ -163,6 +163,7 @@ def test_parts_that_make_no_fragment_are_our_own_mistake(run: str, leg: str, non
 
 def test_nonces_of_one_call_share_its_name() -> None:
     assert direct.nonce(b"\xff" * direct.NONCE_BYTES) == "////////"
+    assert len(direct.base64_chars(bytes(direct.NONCE_BYTES))) == direct.NONCE_CHARS, "none is drawn in vain"
     assert direct.nonce(b"\xff" * direct.NONCE_BYTES, "call") == "call////"
     session = direct.compose("AAAAAAAA", "U", direct.nonce(bytes(direct.NONCE_BYTES), "call"), DIGEST)
     assert session.call == "call"

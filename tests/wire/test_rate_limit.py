@@ -33,6 +33,19 @@ def test_all_together_have_an_end_too() -> None:
     assert limit.allows("192.0.2.1", 1.0)
 
 
+def test_all_together_get_back_as_many_times_what_one_does() -> None:
+    limit = RateLimit(2.0, 4.0, sources_max=10_000)
+    at_once = sum(limit.allows(f"10.0.0.{low}", 0.0) for low in range(200))
+    later = sum(limit.allows(f"10.0.1.{low}", 1.0) for low in range(200))
+    assert (at_once, later) == (4 * TOTAL_FACTOR, 2 * TOTAL_FACTOR)
+
+
+def test_what_one_source_gets_where_nobody_says_otherwise() -> None:
+    limit = RateLimit()
+    assert [allowed(limit, "192.0.2.1", now, 200) for now in (0.0, 1.0)] == [80, 40]
+    assert sum(allowed(limit, f"10.0.0.{low}", 10.0, 80) for low in range(30)) == 2000, "a thousand a second follow"
+
+
 def test_the_table_does_not_grow() -> None:
     limit = RateLimit(1.0, 1.0, sources_max=3)
     for number in range(10):

@@ -18,6 +18,7 @@ def test_what_was_sealed_comes_back() -> None:
     sealed = sealer().seal(b"report", NONCE)
     assert len(sealed) == len(b"report") + OVERHEAD_BYTES and b"report" not in sealed
     assert sealer().open(sealed) == b"report"
+    assert sealer().open(sealer().seal(b"", NONCE)) == b""
 
 
 @pytest.mark.parametrize(
