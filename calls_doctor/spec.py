@@ -160,7 +160,9 @@ class CheckSpec:
     """An `unknown` here means that a required flow could not be decided (exit code 4)."""
     guide_steps: Sequence[str] = ()
     packets_max: int = 0
-    """At most so many packets are sent to each target, the media window aside."""
+    """At most so many packets are sent to each target, RTP aside."""
+    rtp: str = ""
+    """When and for how long RTP flows beside them, "" for never; {media_time} stands for how long a call lasts."""
     reworded: Callable[[Evidence], str] | None = None
     """The sentence again for evidence to which a merged report's books added what arrived; None where it says nothing
     of that."""
@@ -225,3 +227,7 @@ def turn_by_stand_in(site: Site) -> bool:
 def turn_targets(site: Site) -> Sequence[str]:
     """Where checks of TURN go, for `check --list`."""
     return [str(uri) for uri in site.turn] or ["the TURN server that the stand-in tells of"]
+
+
+CALL_RTP = "for {media_time} in each session"
+"""How long a call's media flows, for `check --list`."""

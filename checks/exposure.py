@@ -212,7 +212,9 @@ CHECKS = (
         vantages=CALLERS,
         phases=NETWORK_PHASES,
         nothing_to_do=_no_api_here,
-        targets=lambda site: [f"http://{one.shown_host}:{API_PORT}" for one in site.media],
+        targets=lambda site: [
+            f"http://{one.shown_host}:{API_PORT} (or the port that the stand-in tells)" for one in site.media
+        ],
         packets_max=4,
         timeout_s=8.0,
         fails_when="8045 answers on the media host's public address: it has no rate limit and serves profiles "

@@ -19,6 +19,7 @@ from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import (
+    CALL_RTP,
     OTHER_CERTIFICATE,
     WAYS,
     CheckSpec,
@@ -226,6 +227,7 @@ CHECKS = (
         nothing_to_do=no_link,
         targets=lambda site: [m.target(Transport.UDP) for m in site.media],
         packets_max=40,
+        rtp=CALL_RTP,
         timeout_s=45.0,
         fails_when="The bundled client cannot call the bundled SFU on loopback: distrust the rest, and report it.",
     ),
@@ -242,6 +244,7 @@ CHECKS = (
         required=True,
         guide_steps=("2A.3.1", "2A.3.2", "2B.5.1", "2B.5.2"),
         packets_max=80,
+        rtp=CALL_RTP,
         timeout_s=45.0,
         fails_when="The stage is named: ice (no connectivity check is answered), dtls (checks pass, the handshake does "
         "not: inspection, or a path that drops large packets), media (connected, and packets are lost in a named "
@@ -257,6 +260,7 @@ CHECKS = (
         nothing_to_do=lambda site: no_link(site) or no_tcp(site),
         targets=lambda site: [m.target(Transport.TCP) for m in site.media if m.tcp_port],
         packets_max=80,
+        rtp=CALL_RTP,
         timeout_s=45.0,
         fails_when="The fallback for callers whose network blocks UDP does not work; the stage is named as for UDP.",
     ),
@@ -271,6 +275,7 @@ CHECKS = (
         nothing_to_do=no_link,
         targets=lambda site: turn_targets(site)[:1],
         packets_max=120,
+        rtp=CALL_RTP,
         timeout_s=45.0,
         fails_when="The way for callers who reach neither UDP nor TCP 8443 does not work; the stage is named as for "
         "UDP, and before it allocate and permit, which are the relay's.",

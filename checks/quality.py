@@ -191,6 +191,7 @@ CHECKS = (
         targets=lambda site: [m.target(Transport.UDP) for m in site.media],
         guide_steps=("2A.3.2", "2B.5.2"),
         packets_max=80,
+        rtp=f"for {LONGER_S:g} s in each of {SESSIONS} sessions, where a value is near its threshold",
         timeout_s=30.0,
         fails_when="Loss whose lower 99 % bound is over 2 %, a round trip over 250 ms, jitter over 25 ms or more than "
         "2 % out of order, in a named direction. What is near its threshold is measured for 12 s before it is judged.",

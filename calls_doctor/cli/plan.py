@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any  # JSON
+from urllib.parse import urlsplit
 
 import msgspec
 
 from calls_doctor.engine.select import CheckPlan, LeftOut
-from calls_doctor.model.flow import Role
-from calls_doctor.model.site import Mode, Phase
+from calls_doctor.model.flow import Role, Transport, is_literal
+from calls_doctor.model.site import MediaAddress, Mode, Phase, Site
 from calls_doctor.modes import MODES, PortFlow
 from calls_doctor.run import PORT_TO_BE_PICKED
 from calls_doctor.spec import CheckSpec
+from calls_doctor.wire.pages import REQUEST_BYTES
 from reports.style import Style
 
 ANY_PORT = "*"
@@ -23,6 +25,8 @@ INDENT = " " * 4
 
 PACKETS_PER_S = 50
 """Of RTP, each way in each session of a call (net/call.py, whose import costs 90 ms)."""
+TRIAL_PACKETS = 6
+"""To an address that says nothing (wire/stun.py); three where one answers (net/paired.py)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def json(planned: Planned, _style: Style) -> str:
     if isinstance(planned.what, Mode):
         facts = _mode_facts(planned.what)
     else:
-        facts = _plan_facts(planned.what) | {"media_time_s": planned.media_time_s}
+        facts = _plan_facts(planned.what, planned.media_time_s) | {"media_time_s": planned.media_time_s}
     return msgspec.json.format(msgspec.json.encode(facts), indent=2).decode() + "\n"
 
 
@@ -80,6 +84,12 @@ def _plan(plan: CheckPlan, media_time_s: float, style: Style) -> Iterator[str]:
             needed = " (needed by what --only names)" if spec.id in plan.for_others else ""
             yield from style.wrap(f"{spec.id}  {spec.title}{needed}", INDENT, "  ")
             yield from style.wrap(_way(spec, plan, media_time_s), INDENT * 2, INDENT)
+    if beside := _beside(plan):
+        yield ""
+        yield style.paint("beside the checks", "bold")
+        for one in beside:
+            yield from style.wrap(one.what, INDENT, "  ")
+            yield from style.wrap(f"{plan.site.vantage} to {', '.join(one.targets)}: {one.sent}", INDENT * 2, INDENT)
     if plan.left_out:
         yield ""
         yield style.paint("not these", "bold")
@@ -99,11 +109,53 @@ def _way(spec: CheckSpec, plan: CheckPlan, media_time_s: float) -> str:
     targets = _targets(spec, plan)
     if not targets or not spec.packets_max:
         return "sends nothing"
-    media = ""
-    if spec.category == "media":
-        media = f", and {PACKETS_PER_S} RTP packets a second each way for {media_time_s:g} s in each session"
+    when = spec.rtp.format(media_time=f"{media_time_s:g} s")
+    rtp = f", and {PACKETS_PER_S} RTP packets a second each way {when}" if when else ""
     each = " each" if len(targets) > 1 else ""
-    return f"{plan.site.vantage} to {', '.join(targets)}: at most {spec.packets_max} packets{each}{media}"
+    return f"{plan.site.vantage} to {', '.join(targets)}: at most {spec.packets_max} packets{each}{rtp}"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Something that a run sends and that is no check."""
+
+    what: str
+    targets: Sequence[str]
+    sent: str
+
+
+def _beside(plan: CheckPlan) -> list[Beside]:
+    """The trial of a key at several addresses (net/media_hosts.py), what the stand-in is asked and given
+    (net/stand_ins.py), and look-ups."""
+    site = plan.site
+    if site.phase is Phase.SELF_TEST:
+        return []
+    found = []
+    every = (*site.media, *site.media_beside_links) if site.paired else ()
+    ways = [one.target(way) for one in every for way in _ways(one)]
+    if len(every) > 1:
+        sent = f"at most {TRIAL_PACKETS} packets each for every key"
+        found.append(Beside("Where does the stand-in of each link answer?", ways, sent))
+    if every:
+        sent = (
+            f"requests of {REQUEST_BYTES} bytes by the first way that works: a few for its own side of the network and "
+            "its books, and one for each 1000 bytes of this run's report, which it gets at the end"
+        )
+        found.append(Beside("What the stand-in is asked and given", ways, sent))
+    if names := [name for name in _hosts(site) if not is_literal(name)]:
+        found.append(Beside("Names are looked up", ["this machine's resolver"], ", ".join(names)))
+    return found
+
+
+def _ways(one: MediaAddress) -> tuple[Transport, ...]:
+    return (Transport.UDP, Transport.TCP) if one.tcp_port else (Transport.UDP,)
+
+
+def _hosts(site: Site) -> list[str]:
+    uris = [uri.host for uri in (*site.stun, *site.turn)]
+    media = [one.host for one in (*site.media, *site.media_beside_links)]
+    api = [urlsplit(site.rtcd_url).hostname or ""] if site.rtcd_url else []
+    return list(dict.fromkeys([*media, *uris, *api]))
 
 
 def _by_reason(left_out: Sequence[LeftOut]) -> Iterator[tuple[str, Iterator[LeftOut]]]:
@@ -112,7 +164,7 @@ def _by_reason(left_out: Sequence[LeftOut]) -> Iterator[tuple[str, Iterator[Left
     return groupby(sorted(left_out, key=lambda one: places[one.why]), key=lambda one: one.why)
 
 
-def _plan_facts(plan: CheckPlan) -> dict[str, Any]:
+def _plan_facts(plan: CheckPlan, media_time_s: float) -> dict[str, Any]:
     return {
         "phase": str(plan.site.phase),
         "mode": str(plan.site.mode) if plan.site.mode else None,
@@ -124,11 +176,13 @@ def _plan_facts(plan: CheckPlan) -> dict[str, Any]:
                 "category": spec.category,
                 "targets": _targets(spec, plan),
                 "packets_max": spec.packets_max,
+                "rtp": spec.rtp.format(media_time=f"{media_time_s:g} s"),
                 "needs": list(spec.needs),
                 "for_others": spec.id in plan.for_others,
             }
             for spec in plan.planned
         ],
+        "beside": [{"what": one.what, "targets": list(one.targets), "sent": one.sent} for one in _beside(plan)],
         "left_out": [{"id": one.id, "why": one.why} for one in plan.left_out],
     }
 

@@ -149,6 +149,15 @@ def _range_of(address: str) -> object:
     return next((network for _, network in _NETWORKS if ip.version == network.version and ip in network), None)
 
 
+def is_literal(host: str) -> bool:
+    """True for an IP address, False for a name."""
+    try:
+        address_class(host)
+    except ValueError:
+        return False
+    return True
+
+
 def address_class(address: str) -> AddressClass:
     """The class of an IP address literal; a zone index (`%eth0`) is ignored.
 

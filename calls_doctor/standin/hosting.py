@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from calls_doctor.model.facts import Announced, StunSeen
-from calls_doctor.model.flow import address_class
+from calls_doctor.model.flow import address_class, is_literal
 from calls_doctor.model.site import Site
 
 
@@ -28,18 +28,18 @@ def reaches(site: Site, local: Sequence[str], resolved: Mapping[str, Sequence[st
     Names and the public address of `nat` go first; where these give none, the override; else each local address.
     """
     public = [outside for outside, inside in site.nat if inside in local]
-    names = [media.host for media in site.media if not _is_literal(media.host)]
+    names = [media.host for media in site.media if not is_literal(media.host)]
     name = names[0] if names else ""
     found = [Reach(address, name) for address in public]
     for media in site.media:
-        if _is_literal(media.host):
+        if is_literal(media.host):
             found.append(Reach(media.host, name))
         elif not public:
             found += [Reach(address, media.host) for address in resolved.get(media.host, ())]
     if not found and site.host_override:
         override = site.host_override
-        addresses = [override] if _is_literal(override) else resolved.get(override, ())
-        found = [Reach(address, "" if _is_literal(override) else override) for address in addresses]
+        addresses = [override] if is_literal(override) else resolved.get(override, ())
+        found = [Reach(address, "" if is_literal(override) else override) for address in addresses]
     if not found:
         found = [Reach(address) for address in local if not address_class(address).is_loopback]
     return list(dict.fromkeys(found or [Reach(address) for address in local]))
@@ -72,7 +72,7 @@ class Addresses:
 
 def override_name(site: Site) -> str:
     """The ICE host override where it is a name, and "" where it is an address or not set."""
-    return "" if not site.host_override or _is_literal(site.host_override) else site.host_override
+    return "" if not site.host_override or is_literal(site.host_override) else site.host_override
 
 
 def announced(
@@ -84,7 +84,7 @@ def announced(
     port = site.host_port_override or media_port
     candidates: list[tuple[str, str, int]] = []
     if site.host_override:
-        addresses = [site.host_override] if _is_literal(site.host_override) else resolved.get(site.host_override, ())
+        addresses = [site.host_override] if is_literal(site.host_override) else resolved.get(site.host_override, ())
         candidates = [("override", address, port) for address in addresses[:1]]
     else:
         candidates = [
@@ -97,11 +97,3 @@ def announced(
         for kind, address, number in dict.fromkeys(candidates)
         for protocol in protocols
     ]
-
-
-def _is_literal(text: str) -> bool:
-    try:
-        address_class(text)
-    except ValueError:
-        return False
-    return True

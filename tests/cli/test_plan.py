@@ -12,6 +12,7 @@ from calls_doctor.cli import plan
 from calls_doctor.model.site import Mode, Phase
 from calls_doctor.modes import MODES
 from calls_doctor.net import call
+from calls_doctor.wire import stun
 from checks import CHECKS
 from tests.cli.command_line import here
 
@@ -89,6 +90,33 @@ def test_it_keeps_to_the_width(
     for arguments in (("--list",), ("--mode", "ha-rtcd", "--list")):
         told = here(capsys, "check", *arguments)
         assert [line for line in told.lines if len(line) > int(columns) and " " in line.strip()] == []
+
+
+LINK = "calls-doctor://{}:8443/#y6jQ9HnbbETeTBTYaaoLOg.7VJ13ucqfVo4ZgPpo47jXMRRMsFQRRwBQjoeX97a2pY"
+
+
+def test_what_no_check_sends_is_listed_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """The trial of a key at several addresses, the longer call of quality.path, what the stand-in gets, look-ups."""
+    one = ("--peer", LINK.format("192.0.2.1"), "--stun", "stun:stun.example.com")
+    told = " ".join(here(capsys, "check", "--list", *one).stdout.split())
+    assert "192.0.2.1:8443/udp: at most 80 packets, and 50 RTP packets a second each way for 12 s in each of" in told
+    assert "client to 192.0.2.1:8443/udp, 192.0.2.1:8443/tcp: requests of 1200 bytes" in told
+    assert "client to this machine's resolver: stun.example.com" in told
+    assert "Where does the stand-in" not in told, "there is no choice"
+    several = (*one, "--peer", LINK.format("192.0.2.2"), "--format", "json")
+    listed = json.loads(here(capsys, "check", "--list", *several).stdout)
+    trial = next(row for row in listed["beside"] if row["what"].startswith("Where does the stand-in"))
+    assert trial["targets"] == [f"192.0.2.{host}:8443/{way}" for host in (1, 2) for way in ("udp", "tcp")]
+    assert trial["sent"] == f"at most {len(stun.PROBE_SCHEDULE_S)} packets each for every key"
+    rtp = {row["id"]: row["rtp"] for row in listed["checks"]}
+    assert {name for name, when in rtp.items() if when} == {
+        "media.call-udp", "media.call-tcp", "media.call-relay", "quality.path",
+    }  # fmt: skip
+    assert rtp["media.call-udp"] == "for 3 s in each session"
+
+
+def test_the_self_test_sends_nothing_beside(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(here(capsys, "check", "--list", "--format", "json").stdout)["beside"] == []
 
 
 def test_calls_send_as_much_as_the_list_says() -> None:

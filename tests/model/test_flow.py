@@ -14,6 +14,7 @@ from calls_doctor.model.flow import (
     Role,
     Transport,
     address_class,
+    is_literal,
     reachable_by_address,
     shown,
 )
@@ -84,3 +85,10 @@ def test_paths_of_two_transports_are_two_paths() -> None:
 ])  # fmt: skip
 def test_an_ipv6_address_is_bracketed_before_its_port(host: str, port: int, said: str) -> None:
     assert shown((host, port)) == said
+
+
+@pytest.mark.parametrize(
+    ("host", "literal"), [("192.0.2.1", True), ("fe80::1%eth0", True), ("::", True), ("rtc.example.com", False)]
+)
+def test_an_address_is_told_from_a_name(host: str, literal: bool) -> None:
+    assert is_literal(host) is literal
