@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from calls_doctor.spec import CheckSpec
-from checks import environment, exposure, media, mtu, nat, ports, quality, stun, turn
+from checks import api, environment, exposure, media, mtu, nat, ports, quality, stun, turn
 
 CHECKS: tuple[CheckSpec, ...] = (
     *environment.CHECKS,
     *ports.CHECKS,
+    *api.CHECKS,
     *stun.CHECKS,
     *turn.CHECKS,
     *nat.CHECKS,

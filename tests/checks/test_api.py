@@ -19,6 +19,7 @@ from calls_doctor.diagnosis.cause import Evidence
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.cover import diagnose
 from calls_doctor.model.check import CheckResult, Finding, Status
+from calls_doctor.model.facts import Facts
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net import resolver
 from calls_doctor.net.paired import PairedHost
@@ -26,7 +27,7 @@ from calls_doctor.standin.api import ApiServer
 from calls_doctor.standin.launch import Options, StandInProcess
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire import rtcd
-from checks import ports
+from checks import api
 from tests.servers.api_servers import VERSION, accepting_api, scripted_api
 from tests.servers.media_host import context, paired
 from tests.servers.plain_sockets import eventually
@@ -37,10 +38,17 @@ API_ONLY = Options(without=frozenset({"media", "stun", "turn"}))
 STAND_IN_VERSION = VERSION.replace(b"v1.2.6", rtcd.STAND_IN_PREFIX.encode() + b"0")
 
 
-async def found(url: str, host: PairedHost | None = None) -> tuple[Finding, list[str]]:
-    """The finding, and the causes that are named for it."""
-    given = replace(context(host, phase=Phase.PRE), site=Site(phase=Phase.PRE, rtcd_url=url))
-    finding = await ports.api_tcp_probe(given)
+TOLD = Facts(
+    local_addresses=[HOST], public_addresses=[HOST], media_port=8443, announced=[], needs_stun=False, stun=[],
+    control_port=0,
+)  # fmt: skip
+"""What a stand-in says that knows the link."""
+
+
+async def found(url: str, host: PairedHost | None = None, facts: Facts | None = None) -> tuple[Finding, list[str]]:
+    """The finding, and the causes that are named for it; with `facts` the link is known at the media port."""
+    given = replace(context(host, facts=facts, phase=Phase.PRE), site=Site(phase=Phase.PRE, rtcd_url=url))
+    finding = await api.api_tcp_probe(given)
     result = CheckResult(
         id="port.api-tcp", title="", category="port", status=finding.status, vantage="mattermost",
         target=finding.target, summary=finding.summary, evidence=finding.evidence,
@@ -62,8 +70,8 @@ def words(finding: Finding) -> tuple[Status, str, str]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "API_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(ports, "TLS_TRY_S", 0.05)
+    monkeypatch.setattr(api, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(api, "TLS_TRY_S", 0.05)
 
 
 async def test_the_stand_ins_api_passes_with_hello_and_a_refusal() -> None:
@@ -149,12 +157,22 @@ async def test_a_name_without_an_address_blames_no_port() -> None:
     assert "nobody.invalid" in finding.summary
 
 
-async def test_another_key_is_unauthorized(host: PairedHost) -> None:
+async def test_another_key_is_unauthorized_where_the_link_is_known_to_be_of_a_stand_in_that_runs(
+    host: PairedHost,
+) -> None:
+    async with StandIn(API_ONLY) as other:
+        assert other.ready is not None
+        finding, causes = await found(f"http://{HOST}:{other.ready.api_port}", host, TOLD)
+    assert words(finding) == (Status.FAIL, "websocket", "unauthorized") and causes == ["api.unauthorized"]
+    assert host.api_auth_key.reveal() not in str(finding)
+
+
+async def test_a_link_that_nothing_knows_is_another_runs_and_no_fault_of_any_key(host: PairedHost) -> None:
     async with StandIn(API_ONLY) as other:
         assert other.ready is not None
         finding, causes = await found(f"http://{HOST}:{other.ready.api_port}", host)
-    assert words(finding) == (Status.FAIL, "websocket", "unauthorized") and causes == ["api.unauthorized"]
-    assert host.api_auth_key.reveal() not in str(finding)
+    assert words(finding) == (Status.UNKNOWN, "websocket", "unauthorised") and causes == []
+    assert "does not know this link" in finding.summary
 
 
 @pytest.mark.usefixtures("quick")

@@ -146,7 +146,8 @@ def test_a_link_of_another_run_is_said_to_be_that_and_blames_no_network(
         serve(*ports) as (process, new),
     ):
         foreign = str(old).replace(f":{old.port}/", f":{new.port}/")
-        told = calls_doctor("check", "--peer", foreign, "--format", "json")
+        api = f"http://{HOST}:{ports[ports.index('--api-port') + 1]}"
+        told = calls_doctor("check", "--peer", foreign, "--rtcd-url", api, "--format", "json")
         assert process.stderr is not None
         while "open nothing" not in (line := process.stderr.readline()):
             assert line, "it ends without a word of it"
@@ -154,7 +155,7 @@ def test_a_link_of_another_run_is_said_to_be_that_and_blames_no_network(
     report = json.loads(told.stdout)
     rows = {row["id"]: row for row in report["checks"]}
     assert (told.code, report["verdict"], report["diagnosis"]) == (4, "undecided", [])
-    for echo in ("port.rtc-udp-echo", "port.rtc-tcp-echo"):
+    for echo in ("port.rtc-udp-echo", "port.rtc-tcp-echo", "port.api-tcp"):
         assert (rows[echo]["status"], rows[echo]["evidence"]["trouble"]) == ("unknown", "unauthorised")
     assert report["next"][0]["why"].startswith("is this the link of the `serve` that runs now?")
     assert rows["media.call-udp"]["status"] == rows["media.call-tcp"]["status"] == "skip"
