@@ -6,12 +6,13 @@ from another is the caller's. One network alone decides nothing (contract sectio
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable
 
 from calls_doctor.diagnosis.cause import Evidence
 from calls_doctor.diagnosis.place import Place, own_machine, role_of, vantages_of
 from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
-from calls_doctor.model.flow import SERVERS, Party, address_class
+from calls_doctor.model.flow import SERVERS, Party, address_class, is_literal
 from calls_doctor.model.report import Confidence
 
 HAIRPIN, EGRESS = "nat.hairpin", "client.udp-egress"
@@ -74,16 +75,28 @@ def blamed_somewhere(evidence: Evidence, shown: Iterable[CheckResult], works: Wo
 
 
 def _networks(evidence: Evidence, shown: Iterable[CheckResult]) -> set[str]:
-    """The public addresses of the callers outside that these results speak for. A network that lets no UDP out at all
-    has a fault of its own, and says nothing of what else may keep UDP from the far end."""
+    """The networks of the callers outside that these results speak for. One that lets no UDP out at all has a fault of
+    its own, and says nothing of what else may keep UDP from the far end."""
     counting = {r.vantage for r in shown if r.id in OVER_TCP or not _lets_no_udp_out(evidence, r.vantage)}
     known = [evidence.vantages[one] for one in sorted(counting) if one in evidence.vantages]
     callers = [one for one in known if not is_inside(evidence, one.id)]
-    addresses = {one.public_address for one in callers if one.public_address}
+    addresses = {network_of(one.public_address) for one in callers if one.public_address}
     # Whoever sits behind a NAT has its address, and that is another than a caller's who has a public one of his own.
     unknown = any(not one.public_address and _own_is_private(evidence, one.id) is True for one in callers)
     own = any(one.public_address and _own_is_private(evidence, one.id) is False for one in callers)
     return addresses | ({BEHIND_NAT} if unknown and own else set())
+
+
+def network_of(address: str) -> str:
+    """What all machines of one network have in common of their public addresses: over IPv4 the whole of it, which is
+    their NAT's; over IPv6, where each has its own, the 64 bits of their link (RFC 4291 section 2.5.4).
+    A report that was saved may name it otherwise: then what it says."""
+    if not is_literal(address):
+        return address
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
 
 
 def _own_is_private(evidence: Evidence, vantage: str) -> bool | None:

@@ -58,6 +58,25 @@ def test_one_block_behind_the_servers_last_hop_is_theirs_whatever_else_fails_or_
     assert blamed(evidence, evidence.results, lambda vantage: vantage == OFFICE) == NOBODY_KNOWS, "it came through"
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("2001:db8:1:2::a", "2001:db8:1:2:3:4:5:6", NOBODY_KNOWS),
+        ("2001:db8:1:2::a", "2001:db8:1:3::a", SERVERS),
+        ("192.0.2.7", "192.0.2.7", NOBODY_KNOWS),
+        ("A", "A", NOBODY_KNOWS),
+        ("192.0.2.7", "::ffff:192.0.2.7", NOBODY_KNOWS),
+        ("192.0.2.7", "192.0.2.8", SERVERS),
+        ("192.0.2.7", "2001:db8:1:2::a", SERVERS),
+    ],
+)
+def test_machines_of_one_network_are_one_witness(one: str, other: str, expected: Place) -> None:
+    """Behind one NAT they have one IPv4 address; over IPv6 each has its own, of one /64."""
+    shown = [silent(BERLIN), silent(LONDON)]
+    evidence = f.evidence(shown, places=[f.here(BERLIN, "client", one), f.here(LONDON, "client", other)])
+    assert blamed(evidence, shown, nowhere) == expected
+
+
 def test_in_the_self_test_the_callers_network_is_this_machine() -> None:
     assert caller(f.evidence([], Phase.SELF_TEST)).party is Party.CALLER_MACHINE
     assert caller(f.evidence([])).party is Party.CALLER_NETWORK
