@@ -6,40 +6,100 @@ The stand-in tells what rtcd would hand to callers with this site's settings; wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError
 from calls_doctor.model.check import UDP_ECHO, Evidence, Finding, Status
-from calls_doctor.model.flow import CALLERS, SERVERS, Transport, address_class, shown
+from calls_doctor.model.flow import CALLERS, SERVERS, Address, Transport, address_class, shown
 from calls_doctor.model.site import Site
 from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_stun, no_stun_answer
+from calls_doctor.wire.filtering import Filtering, FilteringTest, Outcome, changes_offered, filtering_of
 
 if TYPE_CHECKING:
     from calls_doctor.model.facts import Facts
     from calls_doctor.net.paired import PairedHost
 
+MAPPING_WORDS = {
+    "none": "no NAT: this machine is seen by its own address",
+    "endpoint-independent": "one mapping for all destinations",
+    "address-dependent": "a new mapping for each destination (symmetric NAT)",
+}
+TEST_TROUBLES = {
+    Outcome.REFUSED: "the STUN server refuses to answer from its other address",
+    Outcome.NOT_CHANGED: "the STUN server does not answer from its other address",
+    Outcome.ELSEWHERE: "the STUN server answers from another address than the one it names",
+    Outcome.UNANSWERED: "the STUN server did not answer every socket",
+    Outcome.OTHER_SILENT: "the STUN server's other address is silent when it is asked itself too",
+}
+"""Why a test of filtering says nothing."""
+ONE_ADDRESS = "the STUN server has one address: what comes from its other port is let in, from others is not known"
+
 
 async def type_probe(context: Context) -> Finding:
-    """One socket asks several STUN servers, or one of them at two ports: is it seen by one address or by several?"""
+    """One socket asks several STUN servers, or one of them at two ports: is it seen by one address or by several? And
+    where one of them answers from another address on request: does that reach a socket that never sent there?"""
     from calls_doctor.net.mapping import mappings
 
     if nothing := no_stun_answer(context):
         return nothing
-    seen = await mappings(context.site.stun)
-    rows = [{"server": f"{host}:{port}", "mapped": list(mapped)} for (host, port), mapped in seen]
-    evidence: Evidence = {"mapped": rows}
-    if len(seen) < 2:
+    servers = _answering(context)
+    evidence = await _filtering(servers)  # before anything of ours has gone to the other addresses
+    seen = await mappings(list(servers))
+    evidence["mapped"] = [
+        {"server": shown(one.server), "local": list(one.local), "mapped": list(one.mapped)} for one in seen
+    ]
+    of_family = [[one.mapped for one in seen if (":" in one.server[0]) is ipv6] for ipv6 in (False, True)]
+    compared = [len(set(mapped)) for mapped in of_family if len(mapped) > 1]
+    if not compared:
         summary = f"{len(seen)} STUN servers answered one socket; two are needed to compare"
         return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
-    ports = {mapped[1] for _, mapped in seen}
-    addresses = {mapped[0] for _, mapped in seen}
-    symmetric = len(ports) > 1 or len(addresses) > 1
-    evidence["mapping"] = "address-dependent" if symmetric else "endpoint-independent"
-    words = "a new mapping for each destination (symmetric NAT)" if symmetric else "one mapping for all destinations"
+    symmetric = max(compared) > 1
+    own = all(one.mapped == one.local for one in seen)
+    evidence["mapping"] = "address-dependent" if symmetric else "none" if own else "endpoint-independent"
+    evidence["port_preserved"] = all(one.mapped[1] == one.local[1] for one in seen)
+    words = MAPPING_WORDS[evidence["mapping"]]
+    if evidence["filtering"] is not Filtering.UNKNOWN:
+        words += f", {evidence['filtering']} filtering"
     # A caller behind a symmetric NAT calls a server with a public address as well as any other (RFC 5780 section 3).
     status = Status.WARN if symmetric and context.site.vantage in SERVERS else Status.PASS
     return Finding(status=status, summary=words, evidence=evidence)
+
+
+def _answering(context: Context) -> dict[Address, Address | None]:
+    """The addresses that answered stun.reach over UDP, with the other address that each of them names."""
+    rows = context.results["stun.reach"].evidence["servers"]
+    return {
+        (row["address"], uri.port): tuple(row["other_address"]) if "other_address" in row else None
+        for uri in context.site.stun if uri.transport == "udp"
+        for row in rows if row["uri"] == str(uri) and row["answered"]
+    }  # fmt: skip
+
+
+async def _filtering(servers: Mapping[Address, Address | None]) -> Evidence:
+    """What the first server finds that can be asked for answers from an address to which nothing was sent yet: some
+    NATs open themselves to an address for every socket."""
+    from calls_doctor.net.filtering import filtering_tests
+
+    hosts = {host for host, _ in servers}
+    offers = [(server, other) for server, other in servers.items() if other and changes_offered(server, other)]
+    fresh = [(server, other) for server, other in offers if other[0] not in hosts - {server[0]}]
+    if not fresh:
+        why = "the STUN server's other address was asked before" if offers else "no STUN server has another address"
+        return {"filtering": Filtering.UNKNOWN, "filtering_tests": [], "filtering_unknown": why}
+    tests = await filtering_tests(*fresh[0])
+    outcomes = {test.change: test.outcome for test in tests if test.outcome}
+    evidence: Evidence = {"filtering": filtering_of(outcomes), "filtering_tests": [_tested(test) for test in tests]}
+    if evidence["filtering"] is Filtering.UNKNOWN:
+        troubles = [TEST_TROUBLES[outcome] for outcome in outcomes.values() if outcome in TEST_TROUBLES]
+        evidence["filtering_unknown"] = troubles[0] if troubles else ONE_ADDRESS
+    return evidence
+
+
+def _tested(test: FilteringTest) -> Evidence:
+    answered_from = shown(test.answered_from) if test.answered_from else None
+    row = {"server": shown(test.server), "change": test.change.name.lower(), "expected_from": shown(test.expected)}
+    return row | {"outcome": test.outcome, "answered_from": answered_from}
 
 
 async def advertised_class_probe(context: Context) -> Finding:
@@ -196,10 +256,12 @@ CHECKS = (
         nothing_to_do=no_stun,
         targets=lambda site: [str(uri) for uri in site.stun],
         phases=NETWORK_PHASES,
-        packets_max=12,
+        packets_max=28,
         timeout_s=8.0,
         fails_when="A symmetric NAT before the media host maps its port anew for each caller: callers then send to a"
-        " port that nothing leads to. At a caller it does no harm.",
+        " port that nothing leads to. At a caller it does no harm. What a NAT or firewall filters (from whom it lets"
+        " packets in unasked) never fails this; it is told where a STUN server answers from a second address on"
+        " request (RFC 5780; coturn with two `listening-ip`).",
     ),
     CheckSpec(
         id="nat.advertised-class",

@@ -81,6 +81,8 @@ async def _address(uri: ServerUri, address: str) -> dict[str, Any]:
             rtts.append(answer.rtt_s)
             row["mapped"].append(list(answer.mapped))
             row["software"] = answer.software
+            if answer.other is not None:
+                row["other_address"] = list(answer.other)
     except (NetworkError, FarEndError, ProtocolError) as error:
         row |= _trouble(uri, error)
     row["answered"] = len(rtts)

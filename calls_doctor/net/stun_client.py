@@ -26,6 +26,8 @@ class BindingAnswer:
     rtt_s: float
     """From the first request to the answer; a connection was there before."""
     software: str | None
+    other: Address | None
+    """OTHER-ADDRESS (RFC 5780 section 7.4): from where it answers too where it is asked to; None: it does not."""
 
 
 class _Answers:
@@ -84,7 +86,7 @@ def _judged(message: Message, rtt_s: float) -> BindingAnswer:
     mapped = message.get(stun.XOR_MAPPED_ADDRESS) or message.get(stun.MAPPED_ADDRESS)
     if message.message_class is not MessageClass.SUCCESS or mapped is None:
         raise StunError("the answer to a Binding request names no mapped address")
-    return BindingAnswer(mapped, rtt_s, message.get(stun.SOFTWARE))
+    return BindingAnswer(mapped, rtt_s, message.get(stun.SOFTWARE), message.get(stun.OTHER_ADDRESS))
 
 
 async def _over_udp(

@@ -3,14 +3,14 @@ reached is not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
 
 from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.facts import Announced, Facts
-from calls_doctor.model.flow import Role
+from calls_doctor.model.flow import Address, Role
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
 from calls_doctor.net import mapping
 from calls_doctor.net.paired import PairedHost
@@ -18,9 +18,12 @@ from calls_doctor.spec import Context
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.wire import stun
 from checks import nat
+from checks import stun as stun_checks
 from tests.servers.media_host import box_before, context, media_host, paired, result
-from tests.servers.middlebox import HOST, Tcp, drop
+from tests.servers.middlebox import HOST, Middlebox, Tcp, drop
+from tests.servers.two_addresses import two_addresses
 
+Ports = Callable[[], int]
 PUBLIC, PRIVATE = "203.0.113.20", "10.0.0.2"
 
 
@@ -56,13 +59,11 @@ def given(
     *,
     users: str = "public",
     vantage: Role = Role.CLIENT,
-    stun_at: Sequence[int] = (),
     turn: bool = False,
     results: dict[str, CheckResult] | None = None,
 ) -> Context:
-    uris = tuple(ServerUri(scheme="stun", host=HOST, port=port) for port in stun_at)
     site = Site(
-        phase=Phase.PRE, media=(MediaAddress(host=HOST),), users=users, vantage=vantage, paired=True, stun=uris,
+        phase=Phase.PRE, media=(MediaAddress(host=HOST),), users=users, vantage=vantage, paired=True,
         turn=(ServerUri(scheme="turn", host=HOST, port=1),) if turn else (),
     )  # fmt: skip
     return context(host, facts=facts, site=site, results=results)
@@ -79,12 +80,42 @@ def seen_as(address: str, **more: object) -> dict[str, CheckResult]:
 # nat.type
 
 
+async def type_of(*servers: Address, vantage: Role = Role.CLIENT) -> Finding:
+    """The check behind the one that it needs, as the runner makes them."""
+    uris = tuple(ServerUri(scheme="stun", host=host, port=port) for host, port in servers)
+    site = Site(phase=Phase.PRE, stun=uris, vantage=vantage)
+    reach = result("stun.reach", await stun_checks.reach_probe(context(None, site=site)))
+    return await nat.type_probe(context(None, site=site, results={"stun.reach": reach}))
+
+
 @pytest.mark.parametrize("vantage", [Role.CLIENT, Role.MEDIA])
-async def test_one_mapping_for_all_is_known(vantage: Role) -> None:
+async def test_without_a_nat_that_is_known(vantage: Role) -> None:
     async with StunServer([HOST]) as one, StunServer([HOST]) as other:
-        finding = await nat.type_probe(given(None, None, vantage=vantage, stun_at=[one.port, other.port]))
-    assert (finding.status, finding.evidence["mapping"]) == (Status.PASS, "endpoint-independent")
-    assert [row["server"] for row in finding.evidence["mapped"]] == [f"{HOST}:{one.port}", f"{HOST}:{other.port}"]
+        finding = await type_of((HOST, one.port), (HOST, other.port), vantage=vantage)
+    evidence = finding.evidence
+    assert (finding.status, evidence["mapping"], evidence["port_preserved"]) == (Status.PASS, "none", True)
+    assert [row["server"] for row in evidence["mapped"]] == [f"{HOST}:{one.port}", f"{HOST}:{other.port}"]
+    assert (evidence["filtering"], evidence["filtering_tests"]) == ("unknown", [])
+    assert evidence["filtering_unknown"] == "no STUN server has another address"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_one_mapping_for_all_is_known(free_port: Ports) -> None:
+    """Both addresses of the server see the caller by a port that is not its own."""
+    async with two_addresses(free_port) as server:
+        server.seen_as = ("203.0.113.1", 4000)
+        finding = await type_of(server.server)
+    evidence = finding.evidence
+    assert (finding.status, evidence["mapping"]) == (Status.PASS, "endpoint-independent")
+    assert evidence["port_preserved"] is False
+
+
+async def test_ipv6_is_compared_with_ipv6() -> None:
+    async with StunServer([HOST, "::1"]) as one, StunServer(["::1"]) as other:
+        finding = await type_of((HOST, one.port), ("::1", one.port))
+        assert finding.status is Status.UNKNOWN, "of each family one alone answered"
+        finding = await type_of((HOST, one.port), ("::1", one.port), ("::1", other.port))
+    assert (finding.status, finding.evidence["mapping"]) == (Status.PASS, "none")
 
 
 @pytest.mark.parametrize(("vantage", "status"), [
@@ -93,10 +124,8 @@ async def test_one_mapping_for_all_is_known(vantage: Role) -> None:
 ])  # fmt: skip
 async def test_a_symmetric_nat_matters_before_servers_only(vantage: Role, status: Status) -> None:
     """The box sends on from a socket of its own: to the server behind it this caller has another port."""
-    from tests.servers.middlebox import Middlebox
-
     async with StunServer([HOST]) as one, Middlebox((HOST, one.port), tcp=Tcp.CLOSED) as box:
-        finding = await nat.type_probe(given(None, None, vantage=vantage, stun_at=[one.port, box.port]))
+        finding = await type_of((HOST, one.port), (HOST, box.port), vantage=vantage)
     assert (finding.status, finding.evidence["mapping"]) == (status, "address-dependent")
     assert "symmetric" in finding.summary
 
@@ -104,8 +133,52 @@ async def test_a_symmetric_nat_matters_before_servers_only(vantage: Role, status
 @pytest.mark.usefixtures("quick")
 async def test_one_server_alone_does_not_tell() -> None:
     async with StunServer([HOST]) as one:
-        finding = await nat.type_probe(given(None, None, stun_at=[one.port, 1]))
+        finding = await type_of((HOST, one.port), (HOST, 1))
     assert finding.status is Status.UNKNOWN and finding.summary.startswith("1 STUN servers answered")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("lost", "filtering"), [
+    (set(), "endpoint-independent"), ({6}, "address-dependent"), ({2, 6}, "address-and-port-dependent"),
+])  # fmt: skip
+async def test_what_is_let_in_unasked_is_known(lost: set[int], filtering: str, free_port: Ports) -> None:
+    async with two_addresses(free_port) as server:
+        server.answer_from = lambda asked, change: None if change in lost else server.changed(asked, change)
+        finding = await type_of(server.server)
+    assert (finding.status, finding.evidence["filtering"]) == (Status.PASS, filtering)
+    assert finding.summary.endswith(f", {filtering} filtering") and "filtering_unknown" not in finding.evidence
+    outcomes = {row["change"]: row["outcome"] for row in finding.evidence["filtering_tests"]}
+    assert outcomes == {
+        name: "filtered" if bits in lost else "arrived" for name, bits in (("address_and_port", 6), ("port", 2))
+    }
+    last = max(number for number, (_, change) in enumerate(server.asked) if change)
+    assert all(at == server.server for at, _ in server.asked[: last + 1]), "the others are asked after the tests alone"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_server_that_refuses_says_nothing_of_filters(free_port: Ports) -> None:
+    async with two_addresses(free_port, lambda asked, change: 420 if change else asked) as server:
+        finding = await type_of(server.server)
+    assert (finding.status, finding.evidence["filtering"]) == (Status.PASS, "unknown")
+    assert "refuses" in finding.evidence["filtering_unknown"] and "filtering" not in finding.summary
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_server_with_one_address_tells_of_ports_alone(free_port: Ports) -> None:
+    async with two_addresses(free_port, hosts=(HOST, HOST)) as server:
+        evidence = (await type_of(server.server)).evidence
+        assert evidence["filtering"] == "unknown" and "one address" in evidence["filtering_unknown"]
+        server.answer_from = lambda asked, change: None if change else asked
+        evidence = (await type_of(server.server)).evidence
+    assert evidence["filtering"] == "address-and-port-dependent"
+
+
+async def test_an_address_that_was_asked_before_is_no_test_of_filters(free_port: Ports) -> None:
+    async with two_addresses(free_port) as server:
+        finding = await type_of(server.server, server.other)
+        assert {change for _, change in server.asked} == {0}
+    assert (finding.status, finding.evidence["filtering_tests"]) == (Status.PASS, [])
+    assert "asked before" in finding.evidence["filtering_unknown"]
 
 
 # nat.advertised-class

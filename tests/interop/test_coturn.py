@@ -16,7 +16,9 @@ import trustme
 from calls_doctor.model.check import Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import Phase, ServerUri
-from calls_doctor.net import relay, turn_client
+from calls_doctor.net import relay, stun_client, turn_client
+from calls_doctor.net.filtering import filtering_tests
+from calls_doctor.wire.filtering import Change, Outcome
 from calls_doctor.wire.turn import rest_credentials
 from checks import media, turn
 from tests.servers import turn_checks
@@ -24,6 +26,7 @@ from tests.servers.media_host import context, media_host, paired
 from tests.servers.middlebox import HOST
 from tests.servers.turn_checks import Checked, checked
 from tests.servers.turn_servers import PASSWORD, SECRET, USER, coturn, why_not
+from tests.servers.two_addresses import OTHER_HOST
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no coturn here: {why_not()}")
 
@@ -153,6 +156,21 @@ async def test_one_that_hangs_and_one_that_is_down(tmp_path: Path, free_port: Po
         assert [row["trouble"] for row in found.rows("challenge")] == ["silent", "silent"]
     found = await checked(*uris)
     assert found.statuses == {"challenge": "fail"} and found.causes == ["turn.not-running"]
+
+
+async def test_it_answers_from_its_other_address_on_request(tmp_path: Path, free_port: Ports) -> None:
+    async with coturn(tmp_path, (free_port(), free_port()), second_ip=OTHER_HOST) as server:
+        offered = await stun_client.binding((HOST, server.port))
+        assert offered.other == (OTHER_HOST, server.tls_port)
+        found = await filtering_tests((HOST, server.port), offered.other)
+        assert [(test.change, test.outcome, test.answered_from) for test in found] == [
+            (Change.ADDRESS_AND_PORT, Outcome.ARRIVED, offered.other),
+            (Change.PORT, Outcome.ARRIVED, (HOST, offered.other[1])),
+        ]
+    async with coturn(tmp_path, (free_port(), free_port())) as server:
+        assert (await stun_client.binding((HOST, server.port))).other is None
+        found = await filtering_tests((HOST, server.port), (OTHER_HOST, server.tls_port))
+        assert {test.outcome for test in found} == {Outcome.REFUSED}
 
 
 def a_tls_failure(found: Checked) -> str:

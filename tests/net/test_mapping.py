@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from calls_doctor.model.flow import Address
-from calls_doctor.model.site import ServerUri
-from calls_doctor.net import mapping, resolver
-from calls_doctor.net.mapping import SERVERS_MAX, mappings
+from calls_doctor.net import mapping
+from calls_doctor.net.mapping import SERVERS_MAX, Mapping, mappings
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import Message, MessageClass, Method
@@ -28,8 +27,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapping, "DECIDED_S", mapping.DECIDED_S / 10)
 
 
-def uri(port: int, host: str = HOST, transport: str = "udp") -> ServerUri:
-    return ServerUri(scheme="stun", host=host, port=port, transport=transport)
+def servers(seen: list[Mapping]) -> list[Address]:
+    return [one.server for one in seen]
 
 
 @contextlib.asynccontextmanager
@@ -63,26 +62,34 @@ def truly(request: Message, sender: Address) -> list[Message]:
 
 async def test_several_servers_see_one_socket() -> None:
     async with StunServer([HOST]) as one, StunServer([HOST]) as other:
-        seen = await mappings([uri(one.port), uri(other.port)])
-    assert [server for server, _ in seen] == [(HOST, one.port), (HOST, other.port)]
-    assert len({mapped for _, mapped in seen}) == 1 and seen[0][1][0] == HOST
+        seen = await mappings([(HOST, one.port), (HOST, other.port)])
+    assert servers(seen) == [(HOST, one.port), (HOST, other.port)]
+    assert len({found.mapped for found in seen}) == 1
+    assert all(found.local == found.mapped for found in seen), "there is no NAT here"
 
 
-async def test_nobody_asked_and_nobody_there() -> None:
+async def test_ipv4_and_ipv6_have_a_socket_each() -> None:
+    async with StunServer([HOST, "::1"]) as server:
+        seen = await mappings([("::1", server.port), (HOST, server.port)])
+    assert servers(seen) == [(HOST, server.port), ("::1", server.port)]
+    assert [found.mapped[0] for found in seen] == [HOST, "::1"]
+    assert all(found.local == found.mapped for found in seen)
+
+
+async def test_nobody_asked() -> None:
     assert await mappings([]) == []
-    assert await mappings([uri(1, transport="tcp"), uri(1, transport="tls"), uri(1, host="::1")]) == []
 
 
 @pytest.mark.usefixtures("quick")
 async def test_one_that_is_silent_keeps_no_other_from_being_heard() -> None:
     async with StunServer([HOST]) as server, PlainUdp() as mute:
-        seen = await mappings([uri(mute.address[1]), uri(server.port)])
-    assert [address for address, _ in seen] == [(HOST, server.port)]
+        seen = await mappings([mute.address, (HOST, server.port)])
+    assert servers(seen) == [(HOST, server.port)]
 
 
 async def test_a_request_that_is_lost_is_sent_again() -> None:
     async with answering(truly, lose=2) as server:
-        assert [address for address, _ in await mappings([uri(server.address[1])])] == [server.address]
+        assert servers(await mappings([server.address])) == [server.address]
 
 
 async def test_the_other_address_that_a_server_names_is_asked_too() -> None:
@@ -92,9 +99,9 @@ async def test_the_other_address_that_a_server_names_is_asked_too() -> None:
             return [answer(request, (stun.XOR_MAPPED_ADDRESS, sender), (stun.OTHER_ADDRESS, other.address))]
 
         async with answering(names_other) as first:
-            seen = await mappings([uri(first.address[1])])
-            assert [address for address, _ in seen] == [first.address, other.address]
-    assert seen[0][1] == seen[1][1]
+            seen = await mappings([first.address])
+            assert servers(seen) == [first.address, other.address]
+    assert seen[0].mapped == seen[1].mapped
 
 
 async def test_a_mapping_that_differs_is_told() -> None:
@@ -102,7 +109,7 @@ async def test_a_mapping_that_differs_is_told() -> None:
         return [answer(request, (stun.XOR_MAPPED_ADDRESS, MAPPED))]
 
     async with answering(truly) as true, answering(lies) as false:
-        seen = dict(await mappings([uri(true.address[1]), uri(false.address[1])]))
+        seen = {one.server: one.mapped for one in await mappings([true.address, false.address])}
         assert seen[false.address] == MAPPED != seen[true.address]
 
 
@@ -113,7 +120,7 @@ async def test_another_address_that_cannot_be_asked_is_left(other: Address) -> N
         return [answer(request, (stun.XOR_MAPPED_ADDRESS, sender), (stun.OTHER_ADDRESS, other))]
 
     async with answering(names) as server:
-        assert [address for address, _ in await mappings([uri(server.address[1])])] == [server.address]
+        assert servers(await mappings([server.address])) == [server.address]
 
 
 @pytest.mark.usefixtures("quick")
@@ -132,7 +139,7 @@ async def test_what_is_no_answer_of_the_server_is_not_believed() -> None:
 
         stranger_sends: list[asyncio.Future[None]] = []
         async with answering(others) as server:
-            assert await mappings([uri(server.address[1])]) == []
+            assert await mappings([server.address]) == []
         await asyncio.gather(*stranger_sends)
         assert stranger_sends
 
@@ -143,26 +150,21 @@ async def test_an_error_is_an_answer_without_a_mapping() -> None:
         return [Message(Method.BINDING, MessageClass.ERROR, request.transaction_id, [error])]
 
     async with asyncio.timeout(0.5), answering(refuses) as server:
-        assert await mappings([uri(server.address[1])]) == []
+        assert await mappings([server.address]) == []
 
 
 @pytest.mark.usefixtures("quick")
 async def test_garbage_is_passed_over() -> None:
     async with PlainUdp() as server:
-        asking = asyncio.create_task(mappings([uri(server.address[1])]))
+        asking = asyncio.create_task(mappings([server.address]))
         data, sender = await server.receive()
         await server.send(b"garbage", sender)
         await server.send(truly(stun.parse(data), sender)[0].encode(), sender)
-        assert await asking == [(server.address, sender)]
+        assert [(one.server, one.mapped) for one in await asking] == [(server.address, sender)]
 
 
-@pytest.mark.usefixtures("quick")
-async def test_at_most_so_many_servers_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def many(_host: str) -> list[str]:
-        return [f"127.0.0.{number}" for number in range(1, 20)]
-
-    monkeypatch.setattr(resolver, "resolve", many)
+async def test_at_most_so_many_servers_are_asked() -> None:
     addresses = [f"127.0.0.{number}" for number in range(1, 20)]
     async with StunServer(addresses) as server:
-        seen = await mappings([uri(server.port, host="many.example")])
-    assert [address for address, _ in seen] == [(address, server.port) for address in addresses[:SERVERS_MAX]]
+        seen = await mappings([(address, server.port) for address in addresses])
+    assert servers(seen) == [(address, server.port) for address in addresses[:SERVERS_MAX]]

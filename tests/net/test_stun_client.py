@@ -18,6 +18,7 @@ from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp
 from tests.servers.turn_servers import tcp_listener
+from tests.servers.two_addresses import two_addresses
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -31,6 +32,12 @@ async def test_the_mapped_address_and_the_round_trip(transport: str) -> None:
 async def test_ipv6() -> None:
     async with StunServer(["::1"]) as server:
         assert (await binding(("::1", server.port))).mapped[0] == "::1"
+
+
+async def test_the_other_address_of_a_server_that_has_one(free_port: Callable[[], int]) -> None:
+    async with two_addresses(free_port) as server, StunServer([HOST]) as plain:
+        assert (await binding(server.server)).other == server.other
+        assert (await binding((HOST, plain.port))).other is None
 
 
 async def test_it_asks_again_on_the_schedule_and_silence_is_decided_in_time() -> None:

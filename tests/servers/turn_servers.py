@@ -64,16 +64,18 @@ async def coturn(
     secret: bool = False,
     auth: bool = True,
     certificate: tuple[Path, Path] | None = None,
+    second_ip: str = "",
 ) -> AsyncIterator[Coturn]:
     """coturn with a user (or the REST secret) and what else `lines` of its configuration say; `ports` are two free
-    ones."""
+    ones. With a second address it answers from elsewhere on request (RFC 5780), by the second port too."""
     config = [
         f"listening-ip={HOST}", f"relay-ip={HOST}", f"listening-port={ports[0]}", f"tls-listening-port={ports[1]}",
         "min-port=50000", "max-port=50999", "realm=lab.test", "allow-loopback-peers", "no-cli", "no-dtls",
-        "fingerprint", "no-multicast-peers", f"userdb={folder}/turndb", "no-rfc5780", f"pidfile={folder}/pid",
+        "fingerprint", "no-multicast-peers", f"userdb={folder}/turndb", f"pidfile={folder}/pid",
         "verbose", "log-file=stdout",
         *lines,
     ]  # fmt: skip
+    config += [f"listening-ip={second_ip}", f"alt-listening-port={ports[1]}"] if second_ip else ["no-rfc5780"]
     if auth:
         config += (
             [f"static-auth-secret={SECRET}", "use-auth-secret"]
