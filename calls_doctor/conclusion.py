@@ -128,6 +128,9 @@ def next_steps(
         commands[command] = "this run was cut short; let it come to its end"
     elif site.phase is Phase.SELF_TEST and not found:
         commands["calls-doctor check --mode rtcd --list"] = "what is tested for your deployment; name your mode there"
+    elif site.over_loopback and not found:
+        why = "this was a trial on one machine, and no network was tested; take the link that it prints to a caller's"
+        commands["calls-doctor serve --host NAME|ADDRESS"] = why
     return [
         NextStep(command=one, on_host="the media host" if " serve " in one else "this machine", why=why)
         for one, why in commands.items()
@@ -158,11 +161,12 @@ def seen_as(site: Site, results: Sequence[CheckResult]) -> tuple[str, str]:
 
 
 def guide(site: Site, results: Sequence[CheckResult]) -> list[GuideStep]:
-    """Every step of the guide; the self-test passes none, since it tested nothing of the network."""
+    """Every step of the guide; a trial on one machine, the self-test among them, passes none: no network was tested."""
+    there_is_a_network = site.phase is not Phase.SELF_TEST and not site.over_loopback
     steps = []
     for step in STEPS:
         proving = [r for r in results if step.number in r.guide_steps]
-        made = site.phase is not Phase.SELF_TEST and site.vantage is step.from_ and proving
+        made = there_is_a_network and site.vantage is step.from_ and proving
         word: GuideVerdict = "manual" if step.manual else _step_verdict(proving) if made else "not tested"
         steps.append(
             GuideStep(step=step.number, verdict=word, from_=step.from_, to=step.to, checks=[r.id for r in proving])

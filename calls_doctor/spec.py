@@ -196,6 +196,11 @@ def no_link(site: Site) -> str:
     return "" if site.paired else "no stand-in to test against: give its link with --peer"
 
 
+def over_loopback(site: Site) -> str:
+    """Why a trial on one machine tells nothing of what callers find; the self-test says so itself."""
+    return "the stand-in is asked over loopback, where no caller comes from" if site.over_loopback else ""
+
+
 def no_tcp(site: Site) -> str:
     """The same where nobody wants TCP to the media port."""
     return "" if any(media.tcp_port for media in site.media) else "TCP is not wanted: tcp_port is 0"

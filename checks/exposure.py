@@ -23,6 +23,7 @@ from calls_doctor.spec import (
     heard_nothing,
     no_turn,
     nothing_to_do,
+    over_loopback,
     turn_by_stand_in,
     turn_targets,
 )
@@ -185,7 +186,7 @@ def _unpaired(site: Site) -> str:
 def _no_api_here(site: Site) -> str:
     if site.mode is not None and not site.rtcd_url:
         return f"mode {site.mode} has no rtcd"
-    return _unpaired(site)
+    return _unpaired(site) or over_loopback(site)
 
 
 CHECKS = (

@@ -13,7 +13,16 @@ from calls_doctor.errors import FarEndError
 from calls_doctor.model.check import UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, SERVERS, Address, Transport, address_class, shown
 from calls_doctor.model.site import Site
-from calls_doctor.spec import NETWORK_PHASES, PAIRED_PHASES, UNTOLD, CheckSpec, Context, no_stun, no_stun_answer
+from calls_doctor.spec import (
+    NETWORK_PHASES,
+    PAIRED_PHASES,
+    UNTOLD,
+    CheckSpec,
+    Context,
+    no_stun,
+    no_stun_answer,
+    over_loopback,
+)
 from calls_doctor.wire.filtering import Filtering, FilteringTest, Outcome, changes_offered, filtering_of
 
 if TYPE_CHECKING:
@@ -243,8 +252,8 @@ def _caller_is_public(context: Context) -> bool:
     return any(not address_class(address).is_private for address in addresses)
 
 
-def _unpaired(site: Site) -> str:
-    return "" if site.paired else "no stand-in tells what it would announce: give its link with --peer"
+def _no_caller(site: Site) -> str:
+    return over_loopback(site) if site.paired else "no stand-in tells what it would announce: give its link with --peer"
 
 
 CHECKS = (
@@ -271,7 +280,7 @@ CHECKS = (
         uses=(UDP_ECHO, "stun.public-ip"),
         vantages=CALLERS,
         phases=PAIRED_PHASES,
-        nothing_to_do=_unpaired,
+        nothing_to_do=_no_caller,
         fails_when="Only private addresses, or none: the media host sits behind NAT, no ICE host override is set and"
         " STUN does not answer it.",
     ),
@@ -284,7 +293,7 @@ CHECKS = (
         uses=(UDP_ECHO,),
         vantages=CALLERS,
         phases=PAIRED_PHASES,
-        nothing_to_do=_unpaired,
+        nothing_to_do=_no_caller,
         targets=lambda _site: ["each address and port that callers would be handed (the stand-in tells), UDP"],
         packets_max=6,
         timeout_s=8.0,
@@ -296,7 +305,7 @@ CHECKS = (
         probe=hairpin_probe,
         about_host=True,
         phases=PAIRED_PHASES,
-        nothing_to_do=_unpaired,
+        nothing_to_do=_no_caller,
         targets=lambda _site: ["each of the media host's addresses (the stand-in tells), UDP and TCP"],
         packets_max=12,
         timeout_s=8.0,

@@ -13,7 +13,7 @@ from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Role
 from calls_doctor.model.report import Diagnosis, GuideStep, Report, Vantage, Verdict
-from calls_doctor.model.site import Mode, Phase, Site
+from calls_doctor.model.site import MediaAddress, Mode, Phase, Site
 from checks import CHECKS
 from tests.reports.samples import cause, healthy_report, result
 
@@ -169,6 +169,15 @@ def test_a_step_is_passed_only_from_the_vantage_that_it_names() -> None:
 def test_the_self_test_passes_no_step_and_fails_none() -> None:
     every = result("a.b", Status.FAIL, "s", guide_steps=[step.number for step in STEPS])
     assert {step.verdict for step in steps_of(SELF_TEST, every).values()} == {"not tested", "manual"}
+
+
+def test_a_trial_over_loopback_passes_no_step_and_says_what_comes_next() -> None:
+    every = result("a.b", Status.PASS, "s", guide_steps=[step.number for step in STEPS])
+    trial = Site(vantage=Role.CLIENT, phase=Phase.PRE, paired=True, media=(MediaAddress(host="127.0.0.1"),))
+    assert {step.verdict for step in steps_of(trial, every).values()} == {"not tested", "manual"}
+    (step,) = conclusion.next_steps(trial, [every], [])
+    assert (step.command, step.on_host) == ("calls-doctor serve --host NAME|ADDRESS", "the media host")
+    assert step.why.startswith("this was a trial on one machine")
 
 
 def test_every_step_stands_in_the_report_and_what_sets_something_is_for_a_person() -> None:

@@ -19,7 +19,7 @@ from calls_doctor.cli import output as out
 from calls_doctor.cli.interrupt import run_interruptible
 from calls_doctor.errors import UsageError
 from calls_doctor.model.books import RunBooks
-from calls_doctor.model.flow import Role, Transport, address_class
+from calls_doctor.model.flow import Role, Transport, address_class, is_literal
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress, Site
 from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD
@@ -120,7 +120,7 @@ def _served(asked: dict[str, Any]) -> Served:
         tcp_port = port if _number(site, "media.tcp_port") else 0
         media = tuple(MediaAddress(host=host, udp_port=port, tcp_port=tcp_port) for host in hosts)
         site = structs.replace(site, media=media)
-    local = [options.host(text, "--bind") for text in asked["binds"]] or _addresses()
+    local = [_own(options.host(text, "--bind")) for text in asked["binds"]] or _addresses()
     return Served(
         site=site,
         local=tuple(local),
@@ -136,6 +136,13 @@ def _number(site: Site, name: str) -> int:
     """A port of the site file; the standard one where it names none."""
     found = site.settings.get(name)
     return found.value if found is not None and isinstance(found.value, int) else MEDIA_PORT
+
+
+def _own(address: str) -> str:
+    """Raises UsageError where this machine can bind nothing there."""
+    if not is_literal(address) or can_bind(Transport.UDP, address, 0) is not None:
+        raise UsageError(f"--bind: {address} is no address of this machine; it has {', '.join(local_addresses())}")
+    return address
 
 
 def _addresses() -> list[str]:
@@ -172,7 +179,9 @@ def _print_links(serving: Serving) -> None:
     click.echo("\n".join(str(link) for link in links))
     sys.stdout.flush()
     _tell_what_is_missing(serving)
-    if all(address_class(link.address).is_private for link in links):
+    if all(address_class(link.address).is_loopback for link in links):
+        _tell("these links are for a trial on this machine alone: callers elsewhere need --host NAME|ADDRESS")
+    elif all(address_class(link.address).is_private for link in links):
         _tell("these addresses are private: callers elsewhere need the public one, --host NAME|ADDRESS")
 
 

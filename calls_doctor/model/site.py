@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from calls_doctor.model.flow import Role, Transport, bracketed, shown
+from calls_doctor.model.flow import Role, Transport, address_class, bracketed, is_literal, shown
 
 
 class Mode(StrEnum):
@@ -109,3 +109,10 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     relay_ports: tuple[int, int] = (49152, 65535)
     settings: dict[str, Setting] = {}
     """Every value by its dotted name, for the report."""
+
+    @property
+    def over_loopback(self) -> bool:
+        """True where every stand-in is asked by an address that leads to this very machine: no network is between."""
+        hosts = [one.host for one in self.media]
+        local = [one for one in hosts if is_literal(one) and address_class(one).is_loopback]
+        return self.paired and bool(hosts) and local == hosts

@@ -162,6 +162,13 @@ def test_a_link_of_another_run_is_said_to_be_that_and_blames_no_network(
     assert report["duration_s"] < 3.5
 
 
+@pytest.mark.parametrize("address", ["192.0.2.77", "localhost"])
+def test_an_address_that_this_machine_lacks_is_named_beside_those_that_it_has(address: str) -> None:
+    done = calls_doctor("serve", "--bind", address)
+    assert done.code == 2
+    assert f"--bind: {address} is no address of this machine; it has 127.0.0.1" in done.stderr
+
+
 def test_what_a_vantage_calls_itself_is_nothing_that_the_terminal_obeys(ports: tuple[str, ...]) -> None:
     with serve(*ports, "--once") as (process, link):
         calls_doctor("check", "--peer", str(link), "--only", "env.platform", "--label", "a\x1b]0;b\x07")
@@ -173,7 +180,8 @@ def test_what_a_vantage_calls_itself_is_nothing_that_the_terminal_obeys(ports: t
 def test_it_ends_by_itself_when_its_time_is_up(ports: tuple[str, ...], tmp_path: Path) -> None:
     kept = tmp_path / "all.json"
     with serve(*ports, "--for", "1s", "-o", str(kept)) as (process, link):
-        code, _, _ = ended(process)
+        code, _, err = ended(process)
+    assert "for a trial on this machine alone" in err
     assert code == 0
     report = json.loads(kept.read_text())
     assert (report["vantages"], report["checks"]) == ([], []), "nobody came, and that is said too"

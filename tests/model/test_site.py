@@ -64,3 +64,19 @@ def test_an_ipv6_address_stands_in_brackets_before_a_port() -> None:
 def test_every_target_that_is_listed_can_be_read_back(spec: CheckSpec) -> None:
     site = Site(phase=Phase.PRE, media=(MediaAddress(host="2001:db8::20"),))
     assert not any("2001:db8::20" in one and "[2001:db8::20]" not in one for one in spec.targets(site))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "paired", "over_loopback"),
+    [
+        (["127.0.0.1"], True, True),
+        (["127.0.0.1", "::1"], True, True),
+        (["127.0.0.1", "192.0.2.1"], True, False),
+        (["localhost"], True, False),
+        (["127.0.0.1"], False, False),
+        ([], True, False),
+    ],
+)
+def test_a_trial_on_one_machine_is_told_from_a_network(hosts: list[str], paired: bool, over_loopback: bool) -> None:
+    site = Site(paired=paired, media=tuple(MediaAddress(host=host) for host in hosts))
+    assert site.over_loopback is over_loopback
