@@ -90,3 +90,19 @@ def free_port() -> Callable[[], int]:
                 return port
 
     return pick
+
+
+@pytest.fixture
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the silence that is waited out before nobody is said to answer. A test that holds the real time goes
+    without."""
+    from calls_doctor.net.stun_client import binding
+    from calls_doctor.wire import stun
+
+    schedule_s = tuple(at / 10 for at in stun.PROBE_SCHEDULE_S)
+    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", schedule_s)
+    monkeypatch.setattr(stun, "PROBE_DECIDED_S", decided_s := stun.PROBE_DECIDED_S / 10)
+    defaults = binding.__kwdefaults__  # bound when it was defined
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "schedule_s", schedule_s)
+    monkeypatch.setitem(defaults, "decided_s", decided_s)

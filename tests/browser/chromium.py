@@ -1,5 +1,5 @@
 """Opens the test page in the system's Chromium, unmodified and by default settings, clicks, and prints what the page
-says: `python -m tests.browser.chromium LINK`, on the caller's machine.
+says: `python -m tests.browser.chromium LINK ...`, on the caller's machine. Each link has a page, all of them at once.
 
 The page is served from 127.0.0.1, where a browser offers what it offers to a secure page alone (crypto.subtle).
 """
@@ -12,7 +12,7 @@ import importlib.util
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,8 +28,8 @@ def why_not() -> str:
     return f"{', '.join(missing)} is not installed" if missing else ""
 
 
-def said_by_the_page(link: str) -> str:
-    """JSON: what came of the call of each leg (page.html)."""
+def said_by_the_pages(links: Sequence[str]) -> Iterator[str]:
+    """JSON, for each link: what came of the call of each leg (page.html)."""
     from playwright.sync_api import sync_playwright
 
     with (
@@ -39,11 +39,13 @@ def said_by_the_page(link: str) -> str:
             executable_path=shutil.which("chromium"), args=["--no-sandbox"], timeout=STEP_LIMIT_MS
         ) as browser,
     ):
-        page = browser.new_page()
-        page.set_default_timeout(STEP_LIMIT_MS)
-        page.goto(f"{address}#{quote(link, safe='')}")
-        page.click("#call")
-        return page.locator("#said:not(:empty)").inner_text()
+        pages = [browser.new_page() for _ in links]
+        for page, link in zip(pages, links, strict=True):
+            page.set_default_timeout(STEP_LIMIT_MS)
+            page.goto(f"{address}#{quote(link, safe='')}")
+            page.click("#call")
+        for page in pages:
+            yield page.locator("#said:not(:empty)").inner_text()
 
 
 @contextlib.contextmanager
@@ -75,4 +77,5 @@ class _Pages(http.server.BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(said_by_the_page(sys.argv[1]))
+    for said in said_by_the_pages(sys.argv[1:]):
+        sys.stdout.write(said + "\n")

@@ -14,12 +14,12 @@ from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Site
+from calls_doctor.net import documents_client
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options
 from calls_doctor.standin.server import StandIn
 from calls_doctor.standin.stun_server import StunServer
-from calls_doctor.wire import stun
 from checks import exposure, ports
 from checks import stun as stun_checks
 from tests.servers.media_host import behind, context, media_host, paired, result
@@ -29,11 +29,11 @@ from tests.servers.turn_servers import tcp_listener
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(short_silence: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - a fixture asks so
     """A tenth of every silence."""
-    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", tuple(at / 10 for at in stun.PROBE_SCHEDULE_S))
-    monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
     monkeypatch.setattr(exposure, "CONNECT_S", 0.3)
+    monkeypatch.setattr(documents_client, "SCHEDULE_S", (0.0, 0.05))
+    monkeypatch.setattr(documents_client, "SILENCE_S", 0.1)
 
 
 def told(*, control_port: int = 0, api_port: int = 0) -> Facts:

@@ -16,7 +16,6 @@ from calls_doctor.net import mapping
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.spec import Context
 from calls_doctor.standin.stun_server import StunServer
-from calls_doctor.wire import stun
 from checks import nat
 from checks import stun as stun_checks
 from tests.servers.media_host import box_before, context, media_host, paired, result
@@ -28,10 +27,8 @@ PUBLIC, PRIVATE = "203.0.113.20", "10.0.0.2"
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(short_silence: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - a fixture asks so
     """A tenth of every silence."""
-    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", tuple(at / 10 for at in stun.PROBE_SCHEDULE_S))
-    monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
     monkeypatch.setattr(mapping, "SCHEDULE_S", tuple(at / 10 for at in mapping.SCHEDULE_S))
     monkeypatch.setattr(mapping, "DECIDED_S", mapping.DECIDED_S / 10)
 

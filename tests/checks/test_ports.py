@@ -19,7 +19,6 @@ from calls_doctor.net.paired import PairedHost
 from calls_doctor.sfu import sfu
 from calls_doctor.spec import Context
 from calls_doctor.standin.launch import StandInProcess
-from calls_doctor.wire import stun
 from calls_doctor.wire.framing import PacketKind
 from checks import ports
 from tests.servers.media_host import (
@@ -38,10 +37,8 @@ UDP, TCP = ports.rtc_udp_echo_probe, ports.rtc_tcp_echo_probe
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(short_silence: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - a fixture asks so
     """A tenth of every silence; test_paired holds the real ones."""
-    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", tuple(at / 10 for at in stun.PROBE_SCHEDULE_S))
-    monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
     monkeypatch.setattr(documents_client, "SCHEDULE_S", (0.0, 0.05))
     monkeypatch.setattr(documents_client, "SILENCE_S", 0.1)
 
@@ -239,6 +236,7 @@ async def test_a_private_link_used_from_another_network_is_said_to_be_that(
 
 
 @pytest.mark.parametrize(("ratio", "status"), [(0.12, Status.WARN), (0.6, Status.FAIL)])
+@pytest.mark.usefixtures("quick")
 async def test_loss_is_a_warning_and_much_loss_a_failure(ratio: float, status: Status) -> None:
     async with behind(lose(ratio, Way.BACK, PacketKind.STUN, seed=3)) as host:
         finding = await UDP(context(host))
@@ -296,6 +294,7 @@ async def test_a_stand_in_that_is_dead_or_frozen(what: signal.Signals, udp: str,
     assert words == [udp, tcp]
 
 
+@pytest.mark.usefixtures("quick")
 async def test_without_a_stand_in_a_closed_port_is_closed_and_silence_or_an_open_one_is_undecided(
     free_port: Callable[[], int],
 ) -> None:

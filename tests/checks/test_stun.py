@@ -141,6 +141,7 @@ async def test_where_no_server_answered_there_is_no_address_to_compare(free_port
     assert (public.status, public.blocked_by) == (Status.SKIP, "stun.reach")
 
 
+@pytest.mark.usefixtures("short_silence")
 async def test_a_closed_port_a_wrong_name_and_silence_are_told_apart(free_port: Callable[[], int]) -> None:
     reach = await stun.reach_probe(context(uri(free_port())))
     assert reach.status is Status.FAIL and reach.evidence["servers"][0]["trouble"] == "refused"

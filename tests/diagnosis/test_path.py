@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from calls_doctor.diagnosis import path
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party
 from calls_doctor.model.report import Confidence, Impact
@@ -121,3 +122,49 @@ def test_a_relayed_call_that_lost_some_is_a_lossy_path_and_one_that_lost_most_a_
     assert (one.cause, one.confidence, one.flow.lost) == ("path.loss", Confidence.CERTAIN, Lost.REQUEST)
     most = f.call("media.call-relay", "media", to_far=(300, 20), from_far=(20, 20), status=Status.WARN)
     assert f.causes(*f.good_echoes(), most) == ["turn.relay-blocked"]
+
+
+def test_three_probes_lost_beside_a_failed_call_prove_loss_and_another_trouble_does_not() -> None:
+    failed = f.call("media.call-udp", "dtls")
+    failed.evidence["near"] = {"dtls_out": 5, "dtls_in": 2}
+    assert path.loss(f.evidence([f.udp(21, "silent", 21), failed])) is not None
+    assert path.loss(f.evidence([f.udp(22, "silent", 22), failed])) is None
+    assert path.loss(f.evidence([f.udp(12, "refused", 12)])) is None
+
+
+def test_the_sentence_of_a_loss_is_of_what_shows_it() -> None:
+    probes, stream = (
+        path.loss(f.evidence([f.udp(12, "silent", 12)])),
+        path.loss(f.evidence([f.path(("loss", "to_far"))])),
+    )
+    assert probes is not None and probes.summary == "12 of 24 probes came back, the others were lost"
+    assert stream is not None and (stream.summary, stream.flow.lost) == ("quality.path warn", Lost.REQUEST)
+
+
+def test_what_was_lost_there_and_back_has_no_way() -> None:
+    call = f.call("media.call-udp", "media", to_far=(100, None), from_far=(None, 90), status=Status.WARN)
+    call.evidence["there_and_back"] = f.way(100, 90)
+    found = path.loss(f.evidence([*f.good_echoes(), call]))
+    assert found is not None and found.flow.lost is None
+
+
+def test_loss_behind_a_full_link_is_the_links_even_where_every_probe_came_back() -> None:
+    lossy = f.call("media.call-udp", "media", "", (100, 90), (90, 90), status=Status.WARN)
+    assert path.loss(f.evidence([f.thin_link(), lossy])) is None
+    found = path.bandwidth(f.evidence([f.thin_link(returned=24), f.path(("latency", ""))]))
+    assert found is not None and ("quality.path", "client", "latency") in found.explains
+    assert path.bandwidth(f.evidence([f.thin_link(returned=24)])) is None
+    assert found.summary.startswith("about 64 kbit/s come through") and "a call needs 100 at least" in found.summary
+
+
+def test_much_loss_explains_a_handshake_over_tcp_too() -> None:
+    assert f.causes(f.udp(12, "silent", 18), f.call("media.call-tcp", "dtls")) == ["path.loss"]
+
+
+def test_a_black_hole_explains_what_stalls_and_not_what_was_cut() -> None:
+    assert path.mtu_blackhole(f.evidence([f.mtu(1172, stage="")])) is None
+    for trouble, is_explained in (("silent", True), ("cut", False)):
+        hole = path.mtu_blackhole(f.evidence([f.tcp(2, trouble, 4), f.mtu(1172)]))
+        assert hole is not None and (("port.rtc-tcp-echo", "client", "") in hole.explains) is is_explained
+    (found,) = f.diagnosed(*f.good_echoes(), f.mtu(1200))
+    assert found.impact is Impact.NONE_NOW, "as large as WebRTC's packets get"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from calls_doctor.model.check import Status
-from calls_doctor.model.report import Impact
+from calls_doctor.diagnosis import stun
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.report import Confidence, Impact
 from tests.diagnosis import findings as f
 
 URI = "stun:stun.example.com:3478"
@@ -49,3 +50,48 @@ def test_an_ipv4_and_an_ipv6_address_are_no_contradiction() -> None:
     assert f.diagnosed(f.public_ip({URI: ["198.51.100.7", "2001:db8::7"]})) == []
     mixed = f.public_ip({URI: ["198.51.100.7", "2001:db8::7"], "stun:other:3478": ["198.51.100.8", "2001:db8::7"]})
     assert [one.cause for one in f.diagnosed(mixed)] == ["stun.wrong-answer"]
+
+
+def silent(at: str = "client", status: Status = Status.FAIL, uri: str = URI, **more: object) -> CheckResult:
+    row = {"uri": uri, "answered": 0, "trouble": "silent"} | more
+    return f.result("stun.reach", status, uri, at=at, servers=[row])
+
+
+def test_turn_over_udp_on_the_same_port_is_silent_for_the_same_reason_and_nothing_else_is() -> None:
+    turn = f.turn(
+        "turn.challenge", f.turn_row("turn:a?transport=udp", "silent"), f.turn_row("turn:b?transport=tcp", "silent"),
+        f.turn_row("turn:c?transport=udp", "refused"), f.turn_row("turn:d:443?transport=udp", "silent"),
+    )  # fmt: skip
+    found = stun.blocked_client(f.evidence([silent(), turn, f.udp(24)]))
+    assert found is not None and {part for _, _, part in found.explains} == {"", "turn:a?transport=udp"}
+    no_udp = stun.blocked_client(f.evidence([silent(), turn, f.udp(trouble="silent")]))
+    assert no_udp is not None and {part for _, _, part in no_udp.explains} == {""}, "UDP as a whole is another fault"
+
+
+def test_a_server_that_answers_once_is_not_silent_and_a_warning_counts_where_none_did() -> None:
+    assert stun.blocked_client(f.evidence([silent(answered=1)])) is None
+    assert stun.blocked_client(f.evidence([silent(status=Status.WARN)])) is not None
+    assert stun.blocked_client(f.evidence([f.result("stun.reach", Status.WARN, URI)])) is None
+
+
+def test_one_name_without_an_address_hides_no_server_that_is_silent() -> None:
+    both = silent()
+    both.evidence["servers"].append({"uri": "stun:nobody.invalid", "answered": 0, "trouble": "unresolved"})
+    assert stun.blocked_client(f.evidence([both])) is not None
+
+
+def test_it_is_this_network_where_another_is_answered() -> None:
+    alone = stun.blocked_client(f.evidence([silent()]))
+    assert alone is not None and alone.confidence is Confidence.LIKELY
+    beside = stun.blocked_client(f.evidence([silent(), f.stun_reach(works=True, at="Berlin")]))
+    assert beside is not None and beside.confidence is Confidence.CERTAIN
+
+
+def test_the_flow_has_the_servers_own_port() -> None:
+    (found,) = f.diagnosed(silent(uri="stun:stun.example.com:19302"))
+    assert found.flow.port == 19302
+    (found,) = f.diagnosed(silent(uri="stun:stun.example.com"))
+    assert found.flow.port == 3478
+    contradiction = f.public_ip({URI: ["198.51.100.7"], "stun:other:3478": ["10.0.0.7"]})
+    (found,) = f.diagnosed(f.result("stun.reach", Status.PASS, "stun:stun.example.com:19302"), contradiction)
+    assert (found.flow.port, found.subject) == (19302, "stun:stun.example.com:19302")

@@ -23,13 +23,6 @@ SIZES = (200, 400, 600, 800, 1000, 1200) * 4
 WAYS = (Transport.UDP, Transport.TCP)
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the silence; one test holds the real schedule."""
-    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", tuple(at / 10 for at in stun.PROBE_SCHEDULE_S))
-    monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
-
-
 @pytest.mark.parametrize("way", WAYS)
 async def test_every_probe_comes_back_at_its_size_and_quickly(way: Transport) -> None:
     async with media_host() as stand_in:
@@ -78,7 +71,7 @@ async def test_silence_is_decided_in_time_with_six_packets() -> None:
         assert time.monotonic() - began_s < 0.1 and box.seen[Way.OUT, PacketKind.STUN] == 6
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("short_silence")
 async def test_lost_replies_are_told_from_lost_requests_by_the_books() -> None:
     async with media_host() as stand_in, box_before(stand_in, drop(Way.BACK)) as box:
         host = paired(stand_in.ready, box.port)
@@ -90,7 +83,7 @@ async def test_lost_replies_are_told_from_lost_requests_by_the_books() -> None:
     assert [probe.number for probe in session.probes] == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("short_silence")
 async def test_the_first_probes_may_be_lost() -> None:
     async with media_host() as stand_in, box_before(stand_in, drop(Way.OUT, first=2)) as box:
         host = paired(stand_in.ready, box.port)
@@ -99,7 +92,7 @@ async def test_the_first_probes_may_be_lost() -> None:
         assert outcome.trouble is None
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("short_silence")
 async def test_a_single_probe_is_sent_again_under_its_number() -> None:
     async with media_host() as stand_in, box_before(stand_in, drop(Way.OUT, first=3)) as box:
         host = paired(stand_in.ready, box.port)
@@ -141,7 +134,7 @@ async def test_closed_ports_are_refused_at_once(free_port: Callable[[], int]) ->
     assert isinstance(tcp.trouble, Refused) and (tcp.sent, tcp.session) == (0, "")
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("short_silence")
 async def test_a_key_of_another_run_is_silence_over_udp_and_a_cut_over_tcp() -> None:
     async with media_host() as stand_in:
         host = stranger(stand_in.ready)
@@ -152,7 +145,7 @@ async def test_a_key_of_another_run_is_silence_over_udp_and_a_cut_over_tcp() -> 
         assert stand_in.books().foreign_runs > 0 and stand_in.books().sessions == []
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("short_silence")
 async def test_a_mute_tcp_port_was_sent_to_and_is_silent() -> None:
     async with media_host() as stand_in, box_before(stand_in, tcp=Tcp.MUTE) as box:
         host = paired(stand_in.ready, box.port)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
+
 from calls_doctor.errors import Refused, Silence
 from calls_doctor.model.flow import Address, Transport
 from calls_doctor.net.knock import knock, said_nothing
@@ -25,6 +27,7 @@ async def test_a_closed_port_refuses_over_both() -> None:
         assert not said_nothing(trouble)
 
 
+@pytest.mark.usefixtures("short_silence")
 async def test_one_who_listens_and_never_answers_is_silent_as_rtcd_is() -> None:
     async with PlainUdp() as rtcd:
         trouble = await knock(rtcd.address, Transport.UDP)

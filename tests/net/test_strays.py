@@ -29,11 +29,7 @@ from tests.servers.plain_sockets import PlainUdp
 SIZES = (200, 400, 600)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the silence."""
-    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", tuple(at / 10 for at in stun.PROBE_SCHEDULE_S))
-    monkeypatch.setattr(stun, "PROBE_DECIDED_S", stun.PROBE_DECIDED_S / 10)
+pytestmark = pytest.mark.usefixtures("short_silence")
 
 
 @asynccontextmanager
