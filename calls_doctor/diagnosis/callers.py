@@ -44,15 +44,16 @@ def works_outside(evidence: Evidence, works: Works, but: Iterable[CheckResult] =
 def blamed(evidence: Evidence, shown: Iterable[CheckResult], works: Works) -> Place | None:
     """Whose firewall it is; None where these callers' networks alone are to blame, since it works for another.
 
-    A block behind a hop on the servers' side is theirs, whoever else is well (contract section 6).
+    A block behind a hop on the servers' side is theirs, whoever else is well (contract section 6); on the word of one
+    caller alone only likely so.
     Two networks that fail beside one that works are undecided: a rule for some sources, or two networks with the same.
     """
     if own := own_machine(evidence):
         return own
     results = list(shown)
-    if any(_stopped_at_the_servers(r) for r in results):
-        return Place(None, Confidence.CERTAIN)
     fails, well = _networks(evidence, results), works_outside(evidence, works, but=results)
+    if any(_stopped_at_the_servers(r) for r in results):
+        return Place(None, Confidence.CERTAIN if len(fails) > 1 else Confidence.LIKELY)
     if len(fails) > 1:
         return Place(Party.UNDECIDED, Confidence.LIKELY) if well else Place(None, Confidence.CERTAIN)
     return None if well else Place(Party.UNDECIDED, Confidence.LIKELY)

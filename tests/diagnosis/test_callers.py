@@ -54,6 +54,9 @@ def test_one_block_behind_the_servers_last_hop_is_theirs_whatever_else_fails_or_
     stopped.evidence["last_hop"] = {"side": "servers"}
     evidence = f.evidence([stopped, silent(LONDON)], places=PLACES)
     assert blamed(evidence, evidence.results, lambda vantage: vantage == OFFICE) == SERVERS
+    alone = f.evidence([stopped], places=PLACES)
+    likely = Place(None, Confidence.LIKELY)
+    assert blamed(alone, alone.results, lambda vantage: vantage == OFFICE) == likely, "on one caller's word"
     stopped.evidence["arrived"] = 3
     assert blamed(evidence, evidence.results, lambda vantage: vantage == OFFICE) == NOBODY_KNOWS, "it came through"
 
