@@ -129,7 +129,7 @@ def next_steps(
     elif site.phase is Phase.SELF_TEST and not found:
         commands["calls-doctor check --mode rtcd --list"] = "what is tested for your deployment; name your mode there"
     elif site.over_loopback and not found:
-        why = "this was a trial on one machine, and no network was tested; take the link that it prints to a caller's"
+        why = "this was a trial on one machine, and no network was tested; check from a caller's machine with its link"
         commands["calls-doctor serve --host NAME|ADDRESS"] = why
     return [
         NextStep(command=one, on_host="the media host" if " serve " in one else "this machine", why=why)

@@ -318,7 +318,7 @@ class _Run:
                 self._site,
                 results,
                 diagnosis,
-                self._request.command or "calls-doctor check",
+                self._request.again or "calls-doctor check",
                 complete=not cut_short,
             ),
             checks=results,

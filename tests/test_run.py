@@ -93,6 +93,15 @@ async def test_a_stand_in_that_a_link_names_is_phase_pre() -> None:
     assert report.next[0].command == "calls-doctor serve --host NAME|ADDRESS"
 
 
+async def test_a_run_that_was_cut_short_says_what_to_type_and_not_what_stands_in_the_report() -> None:
+    async with StandInProcess(Options()) as ready:
+        typed, again = "calls-doctor check --peer 127.0.0.1:8443", "calls-doctor check --peer LINK"
+        request = Request(peers=(ready.link,), timeout_s=0.2, command=typed, again=again)
+        report = await run.check(request, {}, Heard())
+    assert (report.command, report.complete) == (typed, False)
+    assert [one.command for one in report.next] == [again]
+
+
 async def test_servers_that_were_named_are_tested_without_a_media_host() -> None:
     async with StandInProcess(Options()) as ready:
         environment = {

@@ -18,7 +18,7 @@ from calls_doctor.errors import UsageError
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import Mode
 from calls_doctor.site import options
-from calls_doctor.site.secrecy import cut_links
+from calls_doctor.site.secrecy import cut_links, link_named
 from reports import FORMATS
 from reports.style import Style
 
@@ -89,4 +89,5 @@ def _request(typed: Sequence[str], asked: dict[str, Any]) -> runs.Request:
         self_test=asked["self_test"],
         metadata=dict(options.pair(text, "--metadata") for text in asked["metadata"]),
         command=cut_links(shlex.join([PROGRAM, *typed])),
+        again=shlex.join([PROGRAM, *map(link_named, typed)]),
     )

@@ -35,3 +35,5 @@ class Request:
     metadata: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     """As typed, links already cut."""
+    again: str = ""
+    """The same to be typed once more, LINK in the place of each link."""

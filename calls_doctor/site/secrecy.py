@@ -33,6 +33,11 @@ def cut_links(text: str) -> str:
     return _KEY.sub("", _LINK.sub(r"\1", text))
 
 
+def link_named(word: str) -> str:
+    """A word of a command that is to be typed again, LINK in the place of each pairing link (HOST:PORT is none)."""
+    return _KEY.sub("", _LINK.sub("LINK", word))
+
+
 def sentence(text: str, environment: Mapping[str, str]) -> str:
     """One sentence for the terminal, without what the environment's own variables hold."""
     given = (environment.get(name, "") for name in env.SECRETS)

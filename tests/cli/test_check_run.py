@@ -26,6 +26,13 @@ def _nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "check", check)
 
 
+TYPED = (
+    "calls-doctor check --mode rtcd --from mattermost --label 'node 1' --phase pre --rtcd-url http://r:8045 "
+    "--stun stun:a --stun stun:b --turn turn:c --only port --skip 'turn=not ours' --skip stun.reach --wait 2m "
+    "--timeout 90 --media-time 500ms --thorough --metadata ticket=MM-1 --peer"
+)
+
+
 def test_every_option_arrives(capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         "--mode", "rtcd", "--from", "mattermost", "--label", "node 1", "--phase", "pre", "--rtcd-url", "http://r:8045",
@@ -51,16 +58,15 @@ def test_every_option_arrives(capsys: pytest.CaptureFixture[str]) -> None:
         thorough=True,
         metadata={"ticket": "MM-1"},
         peers=("calls-doctor://192.0.2.1:8443/?name=x#key.print",),
-        command="calls-doctor check --mode rtcd --from mattermost --label 'node 1' --phase pre --rtcd-url "
-        "http://r:8045 --stun stun:a --stun stun:b --turn turn:c --only port --skip 'turn=not ours' --skip stun.reach "
-        "--wait 2m --timeout 90 --media-time 500ms --thorough --metadata ticket=MM-1 --peer '192.0.2.1:8443'",
+        command=f"{TYPED} '192.0.2.1:8443'",
+        again=f"{TYPED} LINK",
     )
 
 
 def test_no_option_is_an_empty_request(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Seen) as caught:
         here(capsys, "check")
-    assert caught.value.request == runs.Request(command="calls-doctor check")
+    assert caught.value.request == runs.Request(command="calls-doctor check", again="calls-doctor check")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,13 @@ def test_links_are_cut_to_host_and_port(text: str, cut: str) -> None:
     assert secrecy.cut_links(text) == cut
 
 
+def test_a_command_that_is_typed_again_names_the_link_and_holds_none() -> None:
+    link = "calls-doctor://[::1]:8443/?name=a#y6jQ9HnbbETeTBTYaaoLOg.7VJ13ucqfVo4ZgPpo47jXMRRMsFQRRwBQjoeX97a2pY"
+    words = ["--peer", link, f"--peer={link}", "--label", "[::1]:8443"]
+    named = [secrecy.link_named(word) for word in words]
+    assert named == ["--peer", "LINK", "--peer=LINK", "--label", "[::1]:8443"]
+
+
 def everywhere(canary: str) -> Report:
     """A report in which every free text holds the canary."""
     made = failing_report()
