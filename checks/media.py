@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from calls_doctor.net.paired import ChannelOpener, PairedHost
     from calls_doctor.net.turn_client import Allocation
 
+SINGLE_PROBES = ("quality.mtu",)
+"""They come before any stream over UDP, with the echo that they follow: on a thin link it would disturb large ones. A
+call over TCP follows its own echo, and waits for no silence of UDP's; what is lost beside it is tried again alone."""
 SESSIONS = 2
 NO_ROOM = 508
 """The stand-in's answer to one session too many (RFC 8656's code)."""
@@ -237,7 +240,7 @@ CHECKS = (
         probe=call_udp_probe,
         about_host=True,
         needs=(UDP_ECHO,),
-        uses=("quality.mtu",),  # single probes come before any stream: large ones would disturb it on a thin link
+        uses=SINGLE_PROBES,
         vantages=CALLERS,
         nothing_to_do=no_link,
         targets=lambda site: [m.target(Transport.UDP) for m in site.media],
@@ -271,7 +274,7 @@ CHECKS = (
         about_host=True,
         needs=("turn.allocate", "turn.relay-range"),
         vantages=CALLERS,
-        uses=("turn.permission",),
+        uses=("turn.permission", *SINGLE_PROBES),
         nothing_to_do=no_link,
         targets=lambda site: turn_targets(site)[:1],
         packets_max=120,

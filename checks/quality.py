@@ -186,6 +186,7 @@ CHECKS = (
         probe=path_probe,
         about_host=True,
         needs=(UDP_ECHO, "media.call-udp"),
+        uses=("media.call-tcp", "media.call-relay"),  # a longer call that has the path to itself comes after all others
         vantages=CALLERS,
         nothing_to_do=no_link,
         targets=lambda site: [m.target(Transport.UDP) for m in site.media],

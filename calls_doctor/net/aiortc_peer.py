@@ -28,6 +28,8 @@ from aiortc.mediastreams import MediaStreamError
 from calls_doctor.errors import NetworkError
 from calls_doctor.model.check import Evidence
 from calls_doctor.model.flow import AddressClass, address_class
+from calls_doctor.net import pace
+from calls_doctor.net.call import PACKET_BYTES, PACKETS_PER_S
 from calls_doctor.net.paired import PairedHost
 
 CONNECT_S = 5.0
@@ -51,6 +53,15 @@ async def call(paired: PairedHost, media_time_s: float) -> Evidence:
 
     A call that does not come up is in the counts; nothing is raised.
     """
+    try:
+        address = await paired.address()
+        async with paired.path_lock.shared(), pace.stream(address, PACKETS_PER_S, of_bytes=PACKET_BYTES):
+            return await _held(paired, media_time_s)
+    except NetworkError as error:
+        return {"connected": False, "state": str(error), "sent": 0, "received": 0, "frames": 0}
+
+
+async def _held(paired: PairedHost, media_time_s: float) -> Evidence:
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))  # without the argument it would ask Google's STUN server
     track = AudioStreamTrack()
     frames = _Frames()
@@ -68,8 +79,6 @@ async def call(paired: PairedHost, media_time_s: float) -> Evidence:
         counts = await _settled(transceiver)
         evidence |= {"sent": counts.sent, "received": counts.received, "frames": frames.count}
         return evidence | await _far_counts(paired, session)
-    except NetworkError as error:
-        return {"connected": False, "state": str(error), "sent": 0, "received": 0, "frames": 0}
     finally:
         await frames.stop()
         with contextlib.suppress(TimeoutError):

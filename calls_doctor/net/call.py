@@ -16,6 +16,7 @@ from typing import Any  # what a coroutine yields and is sent is asyncio's own
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.books import SessionBooks, StreamBooks
 from calls_doctor.model.check import Evidence
+from calls_doctor.net import pace
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.peer import CallFailed, Peer
 from calls_doctor.net.sockets import ChannelOpener
@@ -26,6 +27,8 @@ SLOW_CONNECT_S = 10.0
 """As long as one may take that is being answered."""
 PACKETS_PER_S = 50
 """Of one voice: 20 ms of speech in each."""
+PACKET_BYTES = 128
+"""Of each as it is sent: RTP's header, the speech (net/peer.py) and SRTP's tag."""
 DRAIN_S = 0.2
 """How long the last packets may take, plus two round trips; on a path that loses none the wait ends with the last."""
 BOOKS_AFTER_FAILURE_S = 0.4
@@ -171,7 +174,7 @@ async def _held(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, 
     call = paired.new_call()
     peers = [Peer(paired.session_settings(leg, call), secrets.token_bytes) for _ in openers]
     try:
-        failure = await _ended(peers, openers, media_time_s)
+        failure = await _within_budget(paired, peers, openers, media_time_s)
         far = await _far_books(paired, peers, None if failure is None else BOOKS_AFTER_FAILURE_S)
         return CallOutcome(
             near=[peer.books for peer in peers],
@@ -184,6 +187,18 @@ async def _held(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, 
     finally:
         for peer in peers:
             await peer.close()
+
+
+async def _within_budget(
+    paired: PairedHost, peers: Sequence[Peer], openers: Sequence[ChannelOpener], media_time_s: float
+) -> CallFailed | None:
+    """The whole call, once its media has its share of what the host may be sent. A relayed one comes there too."""
+    try:
+        address = await paired.address()
+    except NetworkError as error:
+        return CallFailed("ice", str(error), error)
+    async with pace.stream(address, len(peers) * PACKETS_PER_S, of_bytes=PACKET_BYTES):
+        return await _ended(peers, openers, media_time_s)
 
 
 async def _ended(peers: Sequence[Peer], openers: Sequence[ChannelOpener], media_time_s: float) -> CallFailed | None:

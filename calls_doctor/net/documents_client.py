@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from calls_doctor.errors import BooksError
 from calls_doctor.model.flow import Transport
+from calls_doctor.net import pace
 from calls_doctor.net.exchange import Answer, Exchange
 from calls_doctor.wire import documents, stun
 from calls_doctor.wire.documents import Document
@@ -71,6 +72,7 @@ async def _asked(exchange: Exchange, attributes: Sequence[tuple[AttributeType[by
     ids = {exchange.new_id(): attribute for attribute in attributes}
     over_tcp = exchange.channel.path.transport is Transport.TCP
     schedule_s = SCHEDULE_S[:1] if over_tcp else SCHEDULE_S
+    await pace.room(exchange.channel.path.remote, len(ids), of_bytes=REQUEST_BYTES)
     began_at = loop.time()
     for _, next_s in pairwise([*schedule_s, SILENCE_S]):
         for transaction_id, attribute in ids.items():

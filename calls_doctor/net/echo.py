@@ -116,8 +116,9 @@ class _Probes:
         over_tcp = self._path.transport is Transport.TCP  # which sends again by itself (RFC 8489 section 6.2.2)
         schedule_s = stun.PROBE_SCHEDULE_S[:1] if over_tcp else stun.PROBE_SCHEDULE_S
         for next_s in (*schedule_s[1:], stun.PROBE_DECIDED_S):
-            pace.count(self._path.remote)
-            self._send(1 + self._packets % len(self._sizes_bytes))
+            number = 1 + self._packets % len(self._sizes_bytes)
+            pace.count(self._path.remote, of_bytes=self._sizes_bytes[number - 1])
+            self._send(number)
             if await self._exchange.answered(self._numbers, began_at + next_s, enough=1):
                 return True
             if self._exchange.dead:
@@ -133,7 +134,7 @@ class _Probes:
         for number in range(self._sent + 1, len(self._sizes_bytes) + 1):
             await asyncio.sleep(due_at - self._loop.time())
             asked_at = self._loop.time()
-            await pace.room(self._path.remote)
+            await pace.room(self._path.remote, of_bytes=self._sizes_bytes[number - 1])
             if self._exchange.dead:
                 return
             self._send(number)

@@ -42,11 +42,13 @@ async def run(exchange: Exchange, sizes_bytes: Sequence[int], session: str) -> S
     asked: dict[bytes, int] = {}
     left = list(sizes_bytes)
     assert exchange.channel is not None, "sizes are tried over an open channel"
-    pace_s = pace.between_s(exchange.channel.path.remote)
+    remote = exchange.channel.path.remote
+    pace_s = pace.between_s(remote)
     slowest_s = 0.0
     for _ in range(ROUNDS):
         this_round = []
         for size in left:
+            await pace.room(remote, of_bytes=size)
             this_round.append(transaction_id := exchange.new_id())
             asked[transaction_id] = size
             exchange.ask(transaction_id, (stun.PROBE_NUMBER, len(asked)), size)

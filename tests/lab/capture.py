@@ -96,6 +96,16 @@ def busiest(packets: Sequence[Packet], window_s: float = 1.0) -> dict[str, list[
     return found
 
 
+def most_bytes(packets: Sequence[Packet], window_s: float = 1.0) -> dict[str, int]:
+    """For each host the bytes of the window in which it was sent the most of them."""
+    found: dict[str, int] = {}
+    for host in {one.to for one in packets}:
+        sent = sorted((one for one in packets if one.to == host), key=lambda one: one.at_s)
+        ends = [bisect_left(sent, one.at_s + window_s, key=lambda other: other.at_s) for one in sent]
+        found[host] = max(sum(one.size_bytes for one in sent[place:end]) for place, end in enumerate(ends))
+    return found
+
+
 @contextlib.contextmanager
 def capturing(machine: Machine, directory: Path, interface: str = "eth0") -> Iterator[list[Packet]]:
     """The packets that leave by this interface meanwhile; the list is filled at the end."""

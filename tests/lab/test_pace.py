@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.capture import busiest, capturing, without_media
+from calls_doctor.net.pace import BYTES_MAX
+from tests.lab.capture import busiest, capturing, most_bytes, without_media
 from tests.lab.namespaces import why_not
 from tests.lab.network import Network, draw_seed, network
 from tests.lab.two_hosts import HERE, READY_S, checking, serving
@@ -85,7 +86,9 @@ def relaying(net: Network, directory: Path) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("rule", ["", EVERYTHING], ids=["healthy", "all dropped"])
-def test_no_host_is_sent_more_than_a_hundred_packets_in_a_second(rule: str, tmp_path: Path) -> None:
+def test_no_host_is_sent_more_than_a_hundred_packets_in_a_second_nor_more_bytes_than_its_budget(
+    rule: str, tmp_path: Path
+) -> None:
     with network(SEED) as net:
         public = net.addresses.public
         if rule:
@@ -93,6 +96,7 @@ def test_no_host_is_sent_more_than_a_hundred_packets_in_a_second(rule: str, tmp_
         stands = ("--host", public, "--as", "media", "--as", "api", "--as", "turn")
         with serving(net, tmp_path, stands) as stand, capturing(net.caller, tmp_path) as packets:
             checking(tmp_path, [(net.caller, stand.link_to(public), ("--stun", f"stun:{public}:3478"))])
+    assert max(most_bytes(packets).values()) <= BYTES_MAX
     counted = busiest(without_media(packets))
     kinds = {
         host: Counter((one.transport, one.port, bool(one.payload)) for one in sent) for host, sent in counted.items()
@@ -113,6 +117,7 @@ def test_nor_is_one_that_relays_too(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ):
             (report,) = checking(tmp_path, [(net.caller, stand.link_to(public), turn)])
     assert next(one["status"] for one in report["checks"] if one["id"] == "media.call-relay") == "pass"
+    assert max(most_bytes(packets).values()) <= BYTES_MAX
     counted = busiest(without_media(packets))
     kinds = {
         host: Counter((one.transport, one.port, bool(one.payload)) for one in sent) for host, sent in counted.items()
