@@ -87,12 +87,11 @@ def _in_part(outcome: EchoOutcome) -> bool:
 
 
 def _before(first: EchoOutcome) -> Evidence:
-    """What stays true of an echo that was repeated alone: only the faster one tells what a full link carries."""
-    return {
-        "repeated_alone": True,
-        "returned_before": len(first.returned),
-        "rate_bits_per_s": _rate_bits_per_s(first),
-    }
+    """What stays true of an echo that was repeated alone: the faster one tells best what a full link carries, but for
+    one so thin that hardly any of it came back."""
+    evidence: Evidence = {"repeated_alone": True, "returned_before": len(first.returned)}
+    rate_bits_per_s = _rate_bits_per_s(first)
+    return evidence if rate_bits_per_s is None else evidence | {"rate_bits_per_s": rate_bits_per_s}
 
 
 class Witnesses(NamedTuple):

@@ -7,6 +7,7 @@ tell together (`callers`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import sqrt
 
 from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, works_outside
 from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, outcomes
@@ -33,6 +34,8 @@ CONVINCING = 4
 CHANCE = 0.01
 USABLE_BITS_PER_S = 100_000
 """Contract section 6."""
+Z_95 = 1.645
+"""One-sided 95 % quantile of the normal distribution."""
 QUEUE_S = 0.1
 """A round trip that grew by more was waited out in a queue."""
 ENOUGH_RATIO = 0.8
@@ -180,9 +183,27 @@ def strayed(result: CheckResult) -> bool:
 def is_full(echo: CheckResult) -> bool:
     """Fewer bits a second came back than a call needs, behind a queue that grew meanwhile: the link is full."""
     rate = echo.evidence.get("rate_bits_per_s")
-    if rate is None or rate >= USABLE_BITS_PER_S:
+    return rate is not None and rate < USABLE_BITS_PER_S and _queued(echo)
+
+
+def may_be_full(echo: CheckResult) -> bool:
+    """It is, or the few that came back had waited in a queue and are too few to tell at what rate they came."""
+    return is_full(echo) or (echo.evidence.get("rate_bits_per_s") is None and _queued(echo))
+
+
+def _queued(echo: CheckResult) -> bool:
+    slowest_s, fastest_s = echo.evidence.get("rtt_p95_s", 0.0), echo.evidence.get("rtt_min_s")
+    return fastest_s is not None and slowest_s - fastest_s > QUEUE_S
+
+
+def fewer_at_speed(echo: CheckResult) -> bool:
+    """More came back of an echo that was repeated slowly than of the first, and chance hardly makes so much of it: what
+    loses probes there counts them."""
+    sent, returned, before = (echo.evidence.get(name) for name in ("sent", "returned", "returned_before"))
+    if not sent or returned is None or before is None:
         return False
-    return bool(echo.evidence["rtt_p95_s"] - echo.evidence["rtt_min_s"] > QUEUE_S)
+    ratio = (returned + before) / (2 * sent)
+    return bool((returned - before) / sent > Z_95 * sqrt(2 * ratio * (1 - ratio) / sent))
 
 
 def echo_lost_way(result: CheckResult) -> Lost | None:
@@ -246,5 +267,11 @@ def by_chance(evidence: Evidence, result: CheckResult) -> bool:
     sent, came = near.get("dtls_out", CONVINCING), near.get("dtls_in", 0)
     echo = evidence.at(UDP_ECHO if result.id in UDP_CALLS else TCP_ECHO, result.vantage)
     probes = int(echo.evidence.get("sent") or 0) if echo else 0
-    lost = (probes - int(echo.evidence.get("returned") or 0)) / probes if echo and probes else 0.0
+    lost = (probes - _fewest_returned(echo)) / probes if echo and probes else 0.0
     return bool(sent < CONVINCING or lost ** (1 if came else sent) > CHANCE)
+
+
+def _fewest_returned(echo: CheckResult) -> int:
+    """Of its probes, or of those before it was repeated alone: a handshake has the path to itself no more than they."""
+    returned = int(echo.evidence.get("returned") or 0)
+    return min(returned, int(echo.evidence.get("returned_before", returned)))

@@ -23,14 +23,15 @@ from calls_doctor.diagnosis.media_evidence import (
     by_chance,
     comes_up,
     echo_lost_way,
+    fewer_at_speed,
     found,
     host,
     inside_too,
-    is_full,
     is_shut,
     is_unusable,
     listens,
     lost_way,
+    may_be_full,
     never_opened,
     possibly,
     protocol_of,
@@ -121,30 +122,46 @@ def udp_rejected(evidence: Evidence) -> Prediction | None:
 def udp_rate_limited(evidence: Evidence) -> Prediction | None:
     """Single probes passed, and then a media-rate stream did not."""
     works = answers(evidence, UDP_ECHO)
-    thin = {r.vantage for r in evidence.of(UDP_ECHO) if is_full(r)}
+    thin = {r.vantage for r in evidence.of(UDP_ECHO) if may_be_full(r)}
     calls = [r for r in bad(evidence, *UDP_CALLS) if works(r.vantage) and r.vantage not in thin]
     shown = [r for r in calls if stage(r) == "media" and trouble(r) not in GONE and is_unusable(r)]
     if not shown:
-        return _probes_only(evidence, [r for r in calls if stage(r) == "ice" and trouble(r) not in GONE])
+        unheard = [r for r in calls if stage(r) == "ice" and trouble(r) not in GONE]
+        return _probes_only(evidence, unheard) if unheard else _too_fast(evidence, thin)
     lost = lost_way(shown[0])
     way = {Lost.REQUEST: " to the media host", Lost.REPLY: " back from the media host", Lost.BOTH: " both ways"}
     relayed = [r for r in evidence.bad_at(vantages_of(shown), RELAY_CALL) if is_unusable(r)]
-    # Several callers share a limit at the servers', and then an echo is too fast for it as well.
+    # Several callers share a limit at the servers': then an echo is too fast for it as well, and a handshake starves.
+    starved = [r for r in calls if stage(r) == "dtls" and trouble(r) not in GONE]
     some = [r for r in bad(evidence, UDP_ECHO) if r.evidence.get("returned") and r.vantage not in thin]
     echoes = [r for r in some if trouble(r) in ("", "silent") and echo_lost_way(r) in (lost, None)]
     summary = f"single datagrams pass, but a stream at voice rate is lost{way[lost] if lost else ''}"
-    place = blamed_somewhere(evidence, shown, comes_up(evidence, *UDP_CALLS))
-    return found(evidence, shown, place, "udp", lost, summary, [*relayed, *echoes])
+    place = blamed_somewhere(evidence, [*shown, *starved], comes_up(evidence, *UDP_CALLS))
+    return found(evidence, shown, place, "udp", lost, summary, [*relayed, *echoes, *starved])
 
 
 def _probes_only(evidence: Evidence, shown: list[CheckResult]) -> Prediction | None:
     """Probes were answered, and a call's connectivity checks, packets of the same kind, were not: at most possible."""
-    if not shown:
-        return None
     summary = f"single datagrams to {shown[0].target} pass, the connectivity checks of a call right after them do not"
     relayed = [r for r in evidence.bad_at(vantages_of(shown), RELAY_CALL) if stage(r) == "ice"]
     place = possibly(blamed(evidence, shown, comes_up(evidence, *UDP_CALLS)))
     return found(evidence, shown, place, "udp", Lost.BOTH, summary, relayed)
+
+
+def _too_fast(evidence: Evidence, thin: set[str]) -> Prediction | None:
+    """So many probes are lost that no call was tried, and fewer when they came slowly: at most possible, as other
+    probes were on the path when they came fast."""
+    echoes = [r for r in evidence.of(UDP_ECHO, Status.FAIL) if r.vantage not in thin and trouble(r) in ("", "silent")]
+    shown = [r for r in echoes if fewer_at_speed(r)]
+    if not shown:
+        return None
+    first = shown[0]
+    before, returned, sent = (first.evidence[name] for name in ("returned_before", "returned", "sent"))
+    summary = f"{before} of {sent} probes to {first.target} came back at full speed, and {returned} when sent slowly"
+    place = possibly(blamed(evidence, shown, comes_up(evidence, *UDP_CALLS)))
+    return found(
+        evidence, shown, place, "udp", echo_lost_way(first), summary, evidence.bad_at(vantages_of(shown), RELAY)
+    )
 
 
 def tcp_blocked(evidence: Evidence) -> Prediction | None:

@@ -17,9 +17,11 @@ from calls_doctor.diagnosis.media_evidence import (
     bad,
     by_chance,
     echo_lost_way,
+    fewer_at_speed,
     is_full,
     is_lossy,
     loss_ratio,
+    may_be_full,
     stage,
 )
 from calls_doctor.diagnosis.place import at_the_far_end, flow_of, on_the_path, vantages_of
@@ -68,7 +70,7 @@ def loss(evidence: Evidence) -> Prediction | None:
     """Packets are lost at voice rate, or so many probes are that no call was tried."""
     measured = [r for r in evidence.bad(QUALITY) if _directions(r, "loss")]
     echoes = [r for r in evidence.bad(UDP_ECHO) if _proves_loss(evidence, r)]
-    thin = {r.vantage for r in evidence.of(UDP_ECHO) if is_full(r)}
+    thin = {r.vantage for r in evidence.of(UDP_ECHO) if may_be_full(r)}
     calls = [r for r in bad(evidence, *UDP_CALLS, RELAY_CALL) if r.vantage not in thin and is_lossy(r)]
     shown = [*measured, *echoes, *calls]
     if not shown:
@@ -104,9 +106,10 @@ def _way(shown: CheckResult) -> Lost | None:
 
 def _proves_loss(evidence: Evidence, echo: CheckResult) -> bool:
     """So many probes are lost that no call was tried, or enough of them (whose lower 99 % bound is over 2 %, contract
-    section 6) beside a call that failed too. A link that is full loses as well, which is another cause."""
+    section 6) beside a call that failed too. A link that is full loses as well, which is another cause, and so does a
+    limit on packets, which lets the more through the slower they come."""
     sent, returned = int(echo.evidence.get("sent") or 0), int(echo.evidence.get("returned") or 0)
-    if not returned or echo.evidence.get("trouble", "silent") != "silent" or is_full(echo):
+    if not returned or echo.evidence.get("trouble", "silent") != "silent" or may_be_full(echo) or fewer_at_speed(echo):
         return False
     calls = [r for r in evidence.bad_at({echo.vantage}, *UDP_CALLS, RELAY_CALL) if _may_be_loss(evidence, r)]
     return echo.status is Status.FAIL or (sent - returned >= PROVEN and bool(calls))

@@ -255,6 +255,14 @@ async def test_what_a_link_is_too_thin_for_at_full_speed_is_repeated_alone_and_t
     assert "repeated_alone" not in tcp.evidence
 
 
+async def test_of_a_link_too_thin_for_the_faster_echo_the_slower_one_tells_what_it_carries() -> None:
+    async with behind(thin(64_000, 3_000)) as host:
+        finding = await UDP(context(host))
+    evidence = finding.evidence
+    assert evidence["returned_before"] < ports.RATE_PROBES_MIN <= evidence["returned"] < 20
+    assert 20_000 < evidence["rate_bits_per_s"] < 64_000
+
+
 @pytest.mark.parametrize("rules", [(), (drop(),)], ids=["all", "nothing"])
 @pytest.mark.usefixtures("quick")
 async def test_where_all_or_nothing_comes_back_nothing_is_repeated(rules: tuple[Rule, ...]) -> None:

@@ -40,14 +40,18 @@ def passed(*checks: str, at: str = CLIENT) -> list[CheckResult]:
 
 
 def echo(
-    check: str, returned: int, trouble: str = "", arrived: int | None = None, sent: int = SENT, at: str = CLIENT
-) -> CheckResult:
-    """An echo in the self-test or over UDP: below 80 % it fails, below 95 % it warns."""
+    check: str, returned: int, trouble: str = "", arrived: int | None = None, sent: int = SENT, at: str = CLIENT,
+    before: int | None = None,
+) -> CheckResult:  # fmt: skip
+    """An echo in the self-test or over UDP: below 80 % it fails, below 95 % it warns. `before`: what came back of one
+    before it was repeated alone."""
     ratio = returned / sent if sent else 0.0
     status = Status.FAIL if ratio < 0.8 else Status.WARN if ratio < 0.95 else Status.PASS
     evidence: dict[str, Any] = {"sent": sent, "returned": returned, "arrived": arrived}
     if returned:
         evidence |= {"rtt_p50_s": 0.01, "rtt_p95_s": 0.02}
+    if before is not None:
+        evidence["returned_before"] = before
     if trouble:
         evidence["trouble"] = trouble
     target = UDP if check == "port.rtc-udp-echo" else TCP

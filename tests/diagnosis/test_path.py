@@ -82,6 +82,30 @@ def test_a_thin_link_is_no_lossy_one_and_explains_delay() -> None:
     assert f.causes(enough) == ["path.loss"]
 
 
+def test_a_link_so_thin_that_its_rate_is_unknown_is_not_said_to_lose_packets() -> None:
+    """Four came back, ever later: a queue was full, and of which link nobody can tell."""
+    few = f.thin_link(returned=4)
+    few.evidence["rate_bits_per_s"] = None
+    lossy = f.call("media.call-udp", "media", "", (100, 60), (60, 60))
+    assert f.causes(few) == f.causes(few, lossy) == []
+    few.evidence["rtt_p95_s"] = few.evidence["rtt_min_s"] + 0.01
+    assert f.causes(few) == ["path.loss"]
+
+
+@pytest.mark.parametrize(
+    ("before", "returned", "causes"),
+    [(9, 16, ["media.udp-rate-limited"]), (13, 15, ["path.loss"]), (17, 15, ["path.loss"])],
+)
+def test_what_loses_the_less_the_slower_probes_come_counts_packets(
+    before: int, returned: int, causes: list[str]
+) -> None:
+    echo = f.echo("port.rtc-udp-echo", returned, arrived=returned, before=before)
+    (found,) = f.diagnosed(echo, f.tcp(24, arrived=24))
+    assert [found.cause] == causes
+    doubt = Confidence.POSSIBLE if causes == ["media.udp-rate-limited"] else Confidence.LIKELY
+    assert (found.confidence, found.flow.lost) == (doubt, Lost.REQUEST)
+
+
 @pytest.mark.parametrize(
     ("echo", "near", "blocked"),
     [
@@ -90,6 +114,7 @@ def test_a_thin_link_is_no_lossy_one_and_explains_delay() -> None:
         (f.udp(24, arrived=24), {"dtls_out": 6, "dtls_in": 3}, True),
         (f.udp(20, "silent", 22), {"dtls_out": 6, "dtls_in": 0}, True),
         (f.udp(20, "silent", 22), {"dtls_out": 6, "dtls_in": 3}, False),
+        (f.echo("port.rtc-udp-echo", 24, arrived=24, before=18), {"dtls_out": 6, "dtls_in": 3}, False),
     ],
 )
 def test_a_handshake_that_fails_by_chance_is_not_blocked(

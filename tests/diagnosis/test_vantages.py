@@ -281,6 +281,14 @@ def test_callers_share_a_limit_at_the_servers_and_an_echo_may_be_too_fast_for_it
     assert set(told(*limited, other_way)) == {"media.udp-rate-limited", "path.loss"}
 
 
+def test_where_callers_share_a_limit_the_handshake_of_one_starves_and_is_not_blocked() -> None:
+    stream = f.call("media.call-udp", "media", to_far=(300, 100), from_far=(100, 100), at=BERLIN)
+    starved = f.call("media.call-udp", "dtls", at=LONDON)
+    starved.evidence["near"] = {"dtls_out": 8, "dtls_in": 0}
+    (one,) = found(*well(BERLIN), stream, *well(LONDON), starved)
+    assert (one.cause, one.party) == ("media.udp-rate-limited", Party.SERVER_NETWORK)
+
+
 def test_a_route_that_the_callers_machine_lacks_is_nobody_elses_fault() -> None:
     lacking = [f.udp(0, "no-route", at=BERLIN), f.tcp(0, "no-route", sent=0, at=BERLIN)]
     lacking[0].evidence["sent"] = 0

@@ -185,6 +185,18 @@ SCENARIOS = {
     "the way back is small, and ICMP says so": Scenario(
         (("firewall", "ip", "route change default via {gateway} mtu 1280"),), (said(),), said()
     ),
+    "udp is limited to so many packets a second on the way in": at_the_servers(
+        "udp dport {port} limit rate over 40/second drop",
+        one("media.udp-rate-limited", UNDECIDED),
+        merged=one("media.udp-rate-limited", SERVERS),
+        lost="request",
+    ),
+    "udp is limited to so many packets a second on the way back": at_the_servers(
+        "udp sport {port} limit rate over 40/second drop",
+        one("media.udp-rate-limited", UNDECIDED),
+        merged=one("media.udp-rate-limited", SERVERS),
+        lost="reply",
+    ),
     "a fifth is lost on the way in": at_the_servers(
         "udp dport {port} numgen inc mod 5 == 0 drop",
         one("path.loss", PATH),
