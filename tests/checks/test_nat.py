@@ -170,6 +170,12 @@ async def test_a_server_with_one_address_tells_of_ports_alone(free_port: Ports) 
     assert evidence["filtering"] == "address-and-port-dependent"
 
 
+def test_the_other_address_is_named_among_what_is_sent_to() -> None:
+    spec = next(one for one in nat.CHECKS if one.id == "nat.type")
+    site = Site(stun=(ServerUri(scheme="stun", host="192.0.2.1", port=3478),))
+    assert spec.targets(site) == ["stun:192.0.2.1:3478", "the other address that one of them names"]
+
+
 async def test_an_address_that_was_asked_before_is_no_test_of_filters(free_port: Ports) -> None:
     async with two_addresses(free_port) as server:
         finding = await type_of(server.server, server.other)

@@ -16,6 +16,7 @@ import pytest
 
 from calls_doctor.net.pace import PACKETS_MAX
 from tests.lab.capture import busiest, capturing
+from tests.lab.delay import delaying
 from tests.lab.namespaces import why_not
 from tests.lab.network import Machine, Nat, Network, draw_seed, network
 from tests.lab.two_hosts import CHECK_S, COMMAND, HERE, READY_S
@@ -44,8 +45,11 @@ pidfile={directory}/turn.pid
 userdb={directory}/turn.db
 """
 SILENCE_S = 2.55
-REST_S = 1.0
-"""For all but the silence that proves a filter: a network without delay."""
+REST_S = 0.6
+"""For all but round trips and the silence that proves a filter."""
+DELAY_S = 0.1
+ROUND_TRIPS = 5
+"""Asked plainly, for an answer from elsewhere, elsewhere; and the mapping at two addresses after another."""
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +130,17 @@ def test_each_kind_of_nat_is_known(nat: Nat, mapping: str, filtering: str, tmp_p
     assert (told(check), check["status"]) == ((mapping, filtering), "pass"), check
     assert check["duration_s"] < SILENCE_S + REST_S
     assert all(len(sent) <= PACKETS_MAX for sent in busiest(packets).values())
+
+
+def test_a_slow_path_takes_round_trips_and_one_silence(tmp_path: Path) -> None:
+    with (
+        network(SEED, Nat.ADDRESS_RESTRICTED) as net,
+        two_addresses(net, tmp_path),
+        delaying(net.router, DELAY_S, ("access", "servers")),
+    ):
+        check = nat_type(net, net.caller, tmp_path)
+    assert told(check) == ("endpoint-independent", "address-dependent"), check
+    assert check["duration_s"] < ROUND_TRIPS * 2 * DELAY_S + SILENCE_S + REST_S
 
 
 def test_a_firewall_without_a_nat_filters_too(tmp_path: Path) -> None:
