@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calls_doctor.spec import CheckSpec
-from checks import api, environment, exposure, media, mtu, nat, ports, quality, stun, turn
+from checks import api, environment, exposure, media, mtu, nat, ports, quality, relay, stun, turn
 
 CHECKS: tuple[CheckSpec, ...] = (
     *environment.CHECKS,
@@ -11,6 +11,7 @@ CHECKS: tuple[CheckSpec, ...] = (
     *api.CHECKS,
     *stun.CHECKS,
     *turn.CHECKS,
+    *relay.CHECKS,
     *nat.CHECKS,
     *exposure.CHECKS,
     *media.CHECKS,

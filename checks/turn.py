@@ -1,4 +1,4 @@
-"""turn.*: does the relay ask for credentials, take ours, allow the media host as a peer, and carry data?
+"""turn.*: does the server ask for credentials, take ours, and allow the media host as a peer? (Data: checks/relay.py.)
 
 Each check looks at every TURN URI by itself: one that works is enough for calls, one that does not is still named.
 """
@@ -8,37 +8,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any  # evidence is JSON
+from typing import Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
-from calls_doctor.model.check import UDP_ECHO, CheckResult, Evidence, Finding, Status
+from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import address_class
 from calls_doctor.model.site import Phase, ServerUri
-from calls_doctor.net import echo, relay, resolver, turn_client
+from calls_doctor.net import relay, resolver, turn_client
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import (
     CheckSpec,
     Context,
     TurnServers,
     no_turn,
-    nothing_behind,
     nothing_to_do,
     turn_by_stand_in,
     turn_targets,
 )
 from calls_doctor.wire.turn_stream import CARRIES_TLS
 
-if TYPE_CHECKING:
-    from calls_doctor.net.paired import PairedHost
-
-RELAY_PORTS_SAMPLED = 8
-STAND_IN_PORTS_SAMPLED = 2
-"""Of a TURN server that stands on the media host itself: no firewall is between its relay ports and the media port."""
-DATAGRAMS = 10
-ENOUGH_DATAGRAMS = 5
-"""Each way: the way to the server may lose some, and whether it relays at all is the question."""
-EXCHANGE_S = 1.0
-"""How long datagrams may take from one allocation to another."""
 FIRST_EXPIRY_S = 1_000_000_000
 """September 2001."""
 
@@ -205,121 +193,6 @@ async def _permissions(
     return rows
 
 
-async def relay_range_probe(context: Context) -> Finding:
-    """Data through the relay and back: to the media host's echo, or between two allocations on the same server."""
-    if context.paired is not None:
-        return await _through_to(context, context.paired)
-    uri = relay.usable((await context.turn()).uris, context.results)
-    try:
-        there, back = await _between_two(context, uri)
-    except (NetworkError, ProtocolError, FarEndError) as error:
-        evidence: Evidence = {"between": "two allocations", "detail": str(error)}
-        return Finding(
-            status=Status.UNKNOWN, summary=f"could not be tried: {error}", target=str(uri), evidence=evidence
-        )
-    evidence = {"between": "two allocations", "sent": 2 * DATAGRAMS, "arrived": there + back}
-    summary = f"{there + back} of {2 * DATAGRAMS} datagrams went between two allocations"
-    if min(there, back) >= ENOUGH_DATAGRAMS:
-        return Finding(status=Status.PASS, summary=summary, target=str(uri), evidence=evidence)
-    summary = f"{summary}; the server may deny its own range"
-    return Finding(status=Status.UNKNOWN, summary=summary, target=str(uri), evidence=evidence)
-
-
-async def _through_to(context: Context, paired: PairedHost) -> Finding:
-    """Samples several relay ports by repeated allocations, an echo through each."""
-    servers = await context.turn()
-    uri = relay.usable(servers.uris, context.results)
-    target = str(uri)
-    ports = STAND_IN_PORTS_SAMPLED if servers.stands_in else RELAY_PORTS_SAMPLED
-    rows = await asyncio.gather(*(_one_port(context, uri, paired) for _ in range(ports)))
-    # What a quota did not give is not sampled: that the user has fewer relays than we ask for at once breaks no call.
-    # Nor is what a stand-in that is full refused: it came there through the relay, and its refusal came back.
-    rows = [row for row in rows if row["code"] != relay.ALLOCATION_QUOTA_REACHED and not row["full"]] or rows
-    if all(row["full"] for row in rows):
-        summary = "the stand-in had no room for one session more; try again when fewer check at once"
-        return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence={"ports": rows})
-    good = [row for row in rows if row["returned"]]
-    if not good and (word := context.link_trouble):
-        return nothing_behind(word, UDP_ECHO)
-    evidence: Evidence = {"between": "relay and media host", "ports": rows, "sampled": len(rows), "carried": len(good)}
-    evidence |= {"stands_in": True} if servers.stands_in else {}
-    evidence["sent"] = sum(row["sent"] for row in rows)
-    evidence["returned"] = sum(row["returned"] for row in rows)
-    if len(good) == len(rows):
-        summary = f"data went to the media host and back through {len(rows)} relay ports"
-        return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
-    if not evidence["sent"]:  # the server gave relays before, and now refuses them, or is gone
-        evidence |= {"stage": "allocate", "arrived": None}
-        summary = f"no relay port could be tried: {rows[0]['detail']}"
-        return Finding(status=Status.FAIL, summary=summary, target=target, evidence=evidence)
-    books = await paired.books()
-    sessions = {s.session: len(s.probes) for s in books.sessions} if books else {}
-    evidence["arrived"] = sum(sessions.get(row["session"], 0) for row in rows) if books else None
-    status = Status.WARN if good else Status.FAIL
-    return Finding(status=status, summary=through_summary(evidence), target=target, evidence=evidence)
-
-
-def through_summary(evidence: Evidence) -> str:
-    """Through how many relay ports data came back, and how much arrived where that is known."""
-    lost = {None: "", 0: ", none arrived at the media host"}.get(
-        evidence["arrived"], f", {evidence['arrived']} arrived"
-    )
-    return f"data came back through {evidence['carried']} of {evidence['sampled']} relay ports{lost}"
-
-
-async def _one_port(context: Context, uri: ServerUri, paired: PairedHost) -> dict[str, Any]:
-    row: dict[str, Any] = {"relayed": None, "sent": 0, "returned": 0, "session": "", "detail": "", "code": None}
-    row["full"] = False
-    try:
-        async with await relay.opened(uri, await context.turn_credentials()) as allocation:
-            row["relayed"] = list(allocation.relayed)
-            try:
-                outcome = await paired.echo(paired.through(allocation), (200, 1200))
-            except FarEndError as error:
-                row |= {"full": error.what == echo.WHAT, "code": error.code, "detail": str(error)}
-                return row
-            row |= {"sent": outcome.sent, "returned": len(outcome.returned), "session": outcome.session}
-            row["detail"] = str(outcome.trouble or "")
-    except (NetworkError, ProtocolError, FarEndError) as error:
-        row["detail"] = str(error)
-        row["code"] = error.code if isinstance(error, FarEndError) else None
-    return row
-
-
-class _Counter:
-    """Receives datagrams and counts those that are expected."""
-
-    def __init__(self, expected: set[bytes]) -> None:
-        self.left, self.complete = set(expected), asyncio.Event()
-
-    def packet(self, data: bytes) -> None:
-        self.left.discard(data)
-        if not self.left:
-            self.complete.set()
-
-    def trouble(self, error: NetworkError) -> None:
-        """An ICMP error says nothing here that the count does not."""
-
-
-async def _between_two(context: Context, uri: ServerUri) -> tuple[int, int]:
-    """How many of DATAGRAMS arrive each way between two allocations of the same server."""
-    payloads = {f"calls-doctor {n}".encode() for n in range(DATAGRAMS)}
-    given = await context.turn_credentials()
-    async with await relay.opened(uri, given) as one, await relay.opened(uri, given) as other:
-        at_one, at_other = _Counter(payloads), _Counter(payloads)
-        there = await one.channel(other.relayed, at_one)
-        back = await other.channel(one.relayed, at_other)
-        for payload in sorted(payloads):
-            there.send(payload)
-            back.send(payload)
-        try:
-            async with asyncio.timeout(EXCHANGE_S):
-                await asyncio.gather(at_one.complete.wait(), at_other.complete.wait())
-        except TimeoutError:
-            pass  # what is missing is counted below
-        return DATAGRAMS - len(at_other.left), DATAGRAMS - len(at_one.left)
-
-
 def _every_stage_counts(context: Context) -> bool:
     """The self-test is about this program and this machine: there is no fallback to be content with."""
     return context.site.phase is Phase.SELF_TEST
@@ -381,20 +254,5 @@ CHECKS = (
         packets_max=12,
         timeout_s=10.0,
         fails_when="403: the server's denied-peer-ip covers the address that calls announce.",
-    ),
-    CheckSpec(
-        id="turn.relay-range",
-        title="Data goes through the relay and back",
-        probe=relay_range_probe,
-        about_host=True,
-        needs=("turn.allocate", "turn.permission"),
-        nothing_to_do=no_turn,
-        targets=turn_targets,
-        guide_steps=("1.6.12",),
-        packets_max=120,
-        reworded=through_summary,
-        timeout_s=12.0,
-        fails_when="Allocations succeed and data does not arrive: a firewall between the TURN server's relay ports and "
-        "the media host. Between two allocations of one server a failure decides nothing.",
     ),
 )

@@ -18,37 +18,21 @@ from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net import relay
 from calls_doctor.net.turn_client import Allocation
-from calls_doctor.standin.turn_server import TurnServer
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 from calls_doctor.wire.turn import rest_credentials
 from calls_doctor.wire.turn_requests import Limits
 from calls_doctor.wire.turn_server import Faults
+from checks import relay as relay_checks
 from checks import turn
 from tests.servers.media_host import media_host, paired
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp
-from tests.servers.turn_checks import PASSWORD, USER, Checked, checked
+from tests.servers.turn_checks import ALL_PASS, OTHER_HOST, PASSWORD, SECRET, USER, Checked, checked, server, uri
 from tests.servers.turn_script import ALLOCATED
 from tests.servers.turn_servers import server_tls, tcp_listener
 
-SECRET = Secret("north")
-OTHER_HOST = "127.0.0.2"
-ALL_PASS = dict.fromkeys(("challenge", "allocate", "permission", "relay-range"), "pass")
 Ports = Callable[[], int]
-
-
-def uri(port: int, transport: str = "udp", host: str = HOST) -> ServerUri:
-    return ServerUri(scheme="turns" if transport == "tls" else "turn", host=host, port=port, transport=transport)
-
-
-def server(
-    host: str = HOST,
-    *,
-    may_relay: Callable[[str], bool] = {HOST, OTHER_HOST}.__contains__,
-    limits: Limits | None = None,
-) -> TurnServer:
-    return TurnServer([host], users={USER: Secret(PASSWORD)}, secret=SECRET, may_relay=may_relay, limits=limits)
 
 
 @asynccontextmanager
@@ -87,7 +71,7 @@ async def test_over_udp_and_tcp_everything_passes_and_nothing_is_left_behind() -
     async with server() as turn_server:
         began = time.monotonic()
         found = await checked(uri(turn_server.port), uri(turn_server.port, "tcp"))
-        assert time.monotonic() - began < turn.EXCHANGE_S, "what has come is not waited for"
+        assert time.monotonic() - began < relay_checks.EXCHANGE_S, "what has come is not waited for"
         assert found.statuses == ALL_PASS and found.causes == []
         assert turn_server.allocations == 0
     challenge, allocate = found.rows("challenge"), found.rows("allocate")
@@ -97,16 +81,6 @@ async def test_over_udp_and_tcp_everything_passes_and_nothing_is_left_behind() -
     assert [row["peer"] for row in found.rows("permission")] == [HOST], "one server, asked once"
     evidence = found.results["turn.relay-range"].evidence
     assert (evidence["between"], evidence["sent"], evidence["arrived"]) == ("two allocations", 20, 20)
-
-
-async def test_through_to_the_media_host() -> None:
-    async with server() as turn_server, media_host() as stand_in:
-        found = await checked(uri(turn_server.port), host=paired(stand_in.ready))
-    assert found.statuses == ALL_PASS and found.causes == []
-    evidence = found.results["turn.relay-range"].evidence
-    assert evidence["carried"] == evidence["sampled"] == turn.RELAY_PORTS_SAMPLED
-    assert evidence["sent"] == evidence["returned"] == 2 * turn.RELAY_PORTS_SAMPLED
-    assert len({tuple(row["relayed"]) for row in evidence["ports"]}) == turn.RELAY_PORTS_SAMPLED
 
 
 # The listener
@@ -310,67 +284,3 @@ async def test_a_media_host_without_an_address_is_no_fault_of_the_server() -> No
     async with server() as turn_server:
         found = await checked(uri(turn_server.port), media=["nobody.invalid"])
     assert found.statuses["permission"] == "unknown" and found.causes == []
-
-
-# Data
-
-
-@pytest.mark.parametrize("faults", [Faults(lose_to_peers=True), Faults(lose_from_peers=True)])
-async def test_data_that_two_allocations_do_not_exchange_decides_nothing(
-    faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turn, "EXCHANGE_S", 0.1)
-    async with server() as turn_server:
-        turn_server.faults = faults
-        found = await checked(uri(turn_server.port))
-    assert found.statuses["relay-range"] == "unknown" and found.causes == []
-    assert found.results["turn.relay-range"].evidence["arrived"] == 0
-
-
-async def test_data_that_goes_one_way_only_is_not_taken_for_data_that_goes_both(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def one_way(*_: object) -> tuple[int, int]:
-        return turn.DATAGRAMS, 0
-
-    monkeypatch.setattr(turn, "_between_two", one_way)
-    async with server() as turn_server:
-        found = await checked(uri(turn_server.port))
-    assert found.statuses["relay-range"] == "unknown"
-
-
-@pytest.mark.parametrize(
-    ("faults", "arrived"), [(Faults(lose_to_peers=True), False), (Faults(lose_from_peers=True), True)]
-)
-async def test_data_that_the_media_host_does_not_exchange_is_a_failure_with_its_way(
-    faults: Faults, arrived: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stun, "PROBE_SCHEDULE_S", (0.0, 0.05, 0.1))
-    monkeypatch.setattr(stun, "PROBE_DECIDED_S", 0.3)
-    async with server() as turn_server, media_host() as stand_in:
-        turn_server.faults = faults
-        found = await checked(uri(turn_server.port), host=paired(stand_in.ready))
-    assert found.statuses["relay-range"] == "fail" and found.causes == ["turn.relay-blocked"]
-    evidence = found.results["turn.relay-range"].evidence
-    assert (evidence["returned"], evidence["arrived"] > 0) == (0, arrived)
-
-
-async def test_a_server_that_gives_no_relay_any_more_is_not_said_to_lose_data() -> None:
-    def from_now_on_no_more(_peer: str) -> bool:
-        turn_server.faults = Faults(refuse={Method.ALLOCATE: 500})
-        return True
-
-    async with server(may_relay=from_now_on_no_more) as turn_server, media_host() as stand_in:
-        found = await checked(uri(turn_server.port), host=paired(stand_in.ready))
-    assert found.statuses == ALL_PASS | {"relay-range": "fail"} and found.causes == ["turn.not-allocating"]
-    relay_range = found.results["turn.relay-range"]
-    assert (relay_range.evidence["sent"], relay_range.evidence["arrived"]) == (0, None)
-    assert "refused with 500" in relay_range.summary
-
-
-async def test_a_quota_that_gives_fewer_ports_than_are_sampled_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "FREED_AFTER_S", 0.01)
-    async with server(limits=Limits(allocations_per_user=3)) as turn_server, media_host() as stand_in:
-        found = await checked(uri(turn_server.port), host=paired(stand_in.ready))
-    assert found.statuses == ALL_PASS and found.causes == []
-    assert 3 <= found.results["turn.relay-range"].evidence["sampled"] < turn.RELAY_PORTS_SAMPLED

@@ -20,7 +20,8 @@ from calls_doctor.net import relay, stun_client, turn_client
 from calls_doctor.net.filtering import filtering_tests
 from calls_doctor.wire.filtering import Change, Outcome
 from calls_doctor.wire.turn import rest_credentials
-from checks import media, turn
+from checks import media
+from checks import relay as relay_checks
 from tests.servers import turn_checks
 from tests.servers.media_host import context, media_host, paired
 from tests.servers.middlebox import HOST
@@ -65,7 +66,7 @@ async def test_healthy_over_udp_tcp_and_tls(tmp_path: Path, free_port: Ports, au
         for transport in TRANSPORTS:  # data goes through each of them by itself
             alone = await checked(server.uri(transport))
             assert alone.statuses == ALL_PASS and alone.causes == []
-            assert alone.results["turn.relay-range"].evidence["arrived"] == 2 * turn.DATAGRAMS
+            assert alone.results["turn.relay-range"].evidence["arrived"] == 2 * relay_checks.DATAGRAMS
 
 
 async def test_a_call_goes_through_it(tmp_path: Path, free_port: Ports, authority: trustme.CA) -> None:
@@ -79,7 +80,7 @@ async def test_a_call_goes_through_it(tmp_path: Path, free_port: Ports, authorit
             uri = server.uri(transport)
             found = await checked(uri, host=host)
             assert found.statuses == ALL_PASS and found.causes == []
-            assert found.results["turn.relay-range"].evidence["carried"] == turn.RELAY_PORTS_SAMPLED
+            assert found.results["turn.relay-range"].evidence["carried"] == relay_checks.RELAY_PORTS_SAMPLED
             given = context(host, results=found.results, turn=(uri,), credentials=turn_checks.GIVEN)
             call = await media.call_relay_probe(given)
             assert call.status is Status.PASS, call.summary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -16,13 +16,34 @@ from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.spec import Context
-from checks import turn
+from calls_doctor.standin.turn_server import TurnServer
+from calls_doctor.wire.turn_requests import Limits
+from checks import relay, turn
 from tests.servers.media_host import result
 from tests.servers.middlebox import HOST
 
 USER, PASSWORD = "alice", "wonderland"
 GIVEN = Credentials(turn=TurnCredentials(USER, Secret(PASSWORD)))
-CHECKS = tuple(spec.id for spec in turn.CHECKS)
+SPECS = (*turn.CHECKS, *relay.CHECKS)
+CHECKS = tuple(spec.id for spec in SPECS)
+SECRET = Secret("north")
+OTHER_HOST = "127.0.0.2"
+ALL_PASS = dict.fromkeys(("challenge", "allocate", "permission", "relay-range"), "pass")
+
+
+def uri(port: int, transport: str = "udp", host: str = HOST) -> ServerUri:
+    """Of a TURN server here."""
+    return ServerUri(scheme="turns" if transport == "tls" else "turn", host=host, port=port, transport=transport)
+
+
+def server(
+    host: str = HOST,
+    *,
+    may_relay: Callable[[str], bool] = {HOST, OTHER_HOST}.__contains__,
+    limits: Limits | None = None,
+) -> TurnServer:
+    """One that knows USER with PASSWORD, and SECRET."""
+    return TurnServer([host], users={USER: Secret(PASSWORD)}, secret=SECRET, may_relay=may_relay, limits=limits)
 
 
 @dataclass(frozen=True)
@@ -55,7 +76,7 @@ async def checked(
     hosts = tuple(MediaAddress(host=name) for name in media or ([HOST] if host else []))
     site = Site(phase=phase, turn=uris, media=hosts)
     results: dict[str, CheckResult] = {}
-    for spec in turn.CHECKS:
+    for spec in SPECS:
         needed = [results.get(need) for need in spec.needs if need in CHECKS]
         if spec.id not in only or any(need is None or need.status in BLOCKING for need in needed):
             continue
