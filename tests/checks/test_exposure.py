@@ -20,6 +20,7 @@ from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options
 from calls_doctor.standin.server import StandIn
 from calls_doctor.standin.stun_server import StunServer
+from calls_doctor.wire import stun
 from checks import exposure, ports
 from checks import stun as stun_checks
 from tests.servers.media_host import behind, context, media_host, paired, result
@@ -151,6 +152,12 @@ async def test_a_refusal_is_an_answer(free_port: Callable[[], int]) -> None:
     assert (await exposure.udp_egress_probe(context(None, results=echo))).status is Status.PASS
 
 
+async def test_what_was_not_asked_is_no_sign() -> None:
+    skipped = found("stun.reach", {"servers": [{"answered": 1}]}, Status.SKIP)
+    finding = await exposure.udp_egress_probe(context(None, results=skipped))
+    assert (finding.status, finding.evidence["asked"]) == (Status.UNKNOWN, [])
+
+
 async def test_servers_over_tcp_say_nothing_of_udp() -> None:
     rows = [{"transport": "tcp", "ok": True}, {"transport": "udp", "ok": False, "detail": "silent"}]
     results = found("port.turn-listener", {"servers": rows}) | found("turn.challenge", {"servers": rows[:1]})
@@ -160,9 +167,9 @@ async def test_servers_over_tcp_say_nothing_of_udp() -> None:
 
 @pytest.mark.parametrize("word", ["no-route", "forbidden", "not-sent"])
 async def test_what_left_nowhere_asked_nobody(word: str) -> None:
-    stun = found("stun.reach", {"servers": [{"answered": 0, "trouble": word}]})
+    reach = found("stun.reach", {"servers": [{"answered": 0, "trouble": word}]})
     echo = found("port.rtc-udp-echo", {"returned": 0, "trouble": word})
-    finding = await exposure.udp_egress_probe(context(None, results=stun | echo))
+    finding = await exposure.udp_egress_probe(context(None, results=reach | echo))
     assert (finding.status, finding.evidence["asked"]) == (Status.UNKNOWN, [])
 
 
@@ -261,6 +268,21 @@ async def test_silence_and_something_else_that_listens_fail() -> None:
         finding = await exposure.turn_listener_probe(turn((mute.address[1], "udp"), (port, "tcp")))
     assert finding.status is Status.FAIL
     assert all(not row["ok"] and row["detail"] for row in finding.evidence["servers"])
+
+
+async def test_a_listener_that_refuses_is_there() -> None:
+    async def refuse(sock: PlainUdp) -> None:
+        request, sender = await sock.receive()
+        error = [(stun.ERROR_CODE, stun.ErrorCode(420, "Unknown Attribute"))]
+        answer = stun.Message(1, stun.MessageClass.ERROR, stun.parse(request).transaction_id, error)
+        await sock.send(answer.encode(), sender)
+
+    async with PlainUdp() as server:
+        refusing = asyncio.create_task(refuse(server))
+        finding = await exposure.turn_listener_probe(turn((server.address[1], "udp")))
+        await refusing
+    (row,) = finding.evidence["servers"]
+    assert (finding.status, row["ok"]) == (Status.PASS, True) and "420" in row["detail"]
 
 
 async def test_without_a_turn_server_the_listener_check_has_nothing_to_do() -> None:

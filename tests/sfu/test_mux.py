@@ -135,6 +135,28 @@ async def test_a_way_that_is_gone_loses_what_is_sent() -> None:
             service.mux.send(gone, GOOD)
 
 
+async def test_who_is_not_admitted_in_time_is_closed_and_who_is_stays() -> None:
+    async with serving() as service:
+        service.mux.unadmitted_s = 0.1
+        async with connected(service) as (reader, writer), connected(service) as (idle, _):
+            writer.write(frame(GOOD))
+            assert await next_frame(reader) == GOOD
+            assert await rest_of(idle) == b""
+            writer.write(frame(GOOD))
+            assert await next_frame(reader) == GOOD
+            assert len(service.mux.streams) == 1 and len(service.lost) == 1
+
+
+async def test_one_connection_too_many_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mux_module, "CONNECTIONS_MAX", 1)
+    async with serving() as service, connected(service) as (reader, writer):
+        writer.write(frame(GOOD))
+        assert await next_frame(reader) == GOOD
+        async with connected(service) as (late, _):
+            assert await rest_of(late) == b""
+        assert len(service.mux.streams) == 1 and service.lost == []
+
+
 async def test_strangers_are_limited_by_source_and_in_all_and_leave_room_for_the_admitted() -> None:
     def open_for(source: str) -> int:
         return sum(path.remote[0] == source for path in service.mux.streams)

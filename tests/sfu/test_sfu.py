@@ -231,10 +231,13 @@ async def test_a_session_that_is_silent_is_forgotten_with_its_connection_and_its
         await udp.ask(check(ready), (HOST, ready.media_port))
         heard = Heard()
         channel = await open_tcp((HOST, ready.media_port), heard, 2.0)
-        channel.send(check(ready))
+        in_a_call = compose(ready.pairing.keys.run, "T", nonce(secrets.token_bytes(6)), NO_CERTIFICATE)
+        channel.send(check(ready, fragment=str(in_a_call)))
         await eventually(lambda: len(sfu._by_path) == sfu.sessions == 2)
+        assert len(sfu._forwarder._calls) == 1
         await eventually(lambda: not sfu.sessions)
         assert sfu._sessions == {} and sfu._by_path == {} and sfu._timer is None
+        assert sfu._forwarder._calls == {}, "nothing is forwarded to who is gone"
         assert len(sfu.books()) == 2
         await eventually(lambda: bool(heard.troubles))
         assert not sfu._mux.streams, "who was admitted once would hold its connection for ever"

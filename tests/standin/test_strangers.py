@@ -12,10 +12,12 @@ def test_the_first_is_told_at_once_and_later_ones_together() -> None:
     for number in range(2, 50):
         watch.saw(Strangers(foreign_runs=number, bad_integrity=number), "192.0.2.2", 5.0 + number / 10)
     watch.saw(Strangers(foreign_runs=51, bad_integrity=60), "192.0.2.3", 5.0 + TOLD_EVERY_S)
+    watch.saw(Strangers(foreign_runs=51, bad_integrity=61), "192.0.2.4", 5.0 + 2 * TOLD_EVERY_S)
     assert said == [
         "requests that open nothing here, the last from 192.0.2.1: 1 with the link of another `serve`",
         "requests that open nothing here, the last from 192.0.2.3: 50 with the link of another `serve`, 60 with a "
         "wrong key",
+        "requests that open nothing here, the last from 192.0.2.4: 1 with a wrong key",
     ]
 
 

@@ -250,6 +250,31 @@ def test_a_send_indication_with_what_must_be_understood_is_dropped() -> None:
     assert len(bench.server.datagrams_to_relay()) == 1
 
 
+def test_only_an_indication_sends_and_only_with_a_peer_and_data() -> None:
+    bench = Bench()
+    bench.allocated()
+    bench.ask(Method.CREATE_PERMISSION, [(stun.XOR_PEER_ADDRESS, PEER)])
+    whole: stun.Attributes = [(stun.XOR_PEER_ADDRESS, PEER), (stun.DATA, b"x")]
+    for kind, attributes in (
+        (MessageClass.SUCCESS, whole), (MessageClass.ERROR, whole), (MessageClass.INDICATION, whole[:1]),
+        (MessageClass.INDICATION, whole[1:]),
+    ):  # fmt: skip
+        assert bench.send(Message(Method.SEND, kind, bytes(12), attributes).encode(), client()) == []
+    assert bench.server.datagrams_to_relay() == []
+
+
+def test_what_comes_after_an_allocations_end_is_not_relayed_however_late_the_timer_is() -> None:
+    bench = Bench()
+    relayed = bench.allocated()
+    bench.ask(Method.CREATE_PERMISSION, [(stun.XOR_PEER_ADDRESS, PEER)])
+    bench.now += 599
+    bench.ask(Method.CREATE_PERMISSION, [(stun.XOR_PEER_ADDRESS, PEER)])
+    bench.now += 1
+    bench.server.receive_from_peer(relayed, PEER, b"late", bench.now)
+    send = Message(Method.SEND, MessageClass.INDICATION, bytes(12), [(stun.XOR_PEER_ADDRESS, PEER), (stun.DATA, b"x")])
+    assert bench.send(send.encode(), client()) == [] and bench.server.datagrams_to_relay() == []
+
+
 def test_whoever_has_no_credentials_is_answered_so_often_and_no_more() -> None:
     bench = Bench(answers=RateLimit(1.0, 3.0))
     allocate = Message(Method.ALLOCATE, MessageClass.REQUEST, bytes(12), ALLOCATE).encode()
