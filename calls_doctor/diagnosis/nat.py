@@ -69,10 +69,7 @@ def _handed_in_vain(evidence: Evidence, inside: set[str], shown: list[CheckResul
 def _turn_inside(evidence: Evidence, inside: set[str]) -> frozenset[Outcome]:
     """A TURN server that callers outside reach and the servers do not stands behind the same firewall."""
     outcomes_of_rows = {
-        outcome_of(r, row): str(row.get("uri", ""))
-        for r in evidence.bad_at(inside, *LISTENERS)
-        for row in bad_rows(r)
-        if not row["ok"]
+        outcome_of(r, row): str(row.get("uri", "")) for r in evidence.bad_at(inside, *LISTENERS) for row in bad_rows(r)
     }
     return frozenset(one for one, uri in outcomes_of_rows.items() if answers_outside(evidence, uri))
 

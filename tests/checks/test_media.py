@@ -34,7 +34,7 @@ PACKETS = 15
 
 
 @pytest.fixture
-def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def books_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A far end whose books do not come in a fifth of a second has none."""
     monkeypatch.setattr(documents_client, "SILENCE_S", 0.2)
     monkeypatch.setattr(documents_client, "SCHEDULE_S", (0.0, 0.1))
@@ -196,7 +196,7 @@ async def test_a_stand_in_without_media_is_refused_at_once(free_port: Callable[[
             assert finding.evidence["trouble"] == "refused"
 
 
-@pytest.mark.usefixtures("short_silence")
+@pytest.mark.usefixtures("books_given_up_soon")
 @pytest.mark.parametrize("name", ["udp", "tcp"])
 async def test_another_certificate_than_the_links_is_named_and_is_no_blocked_handshake(name: str) -> None:
     async with media_host() as stand_in:
@@ -254,7 +254,7 @@ async def test_a_far_end_that_is_killed_in_the_middle_is_named_at_once(name: str
     assert took_s < 1.0
 
 
-@pytest.mark.usefixtures("short_silence")
+@pytest.mark.usefixtures("books_given_up_soon")
 async def test_a_far_end_that_freezes_in_the_middle_is_seen_by_what_does_not_come() -> None:
     async with far_process() as (process, ready):
         given = context(paired(ready), media_time_s=0.6)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import pytest
 
 from calls_doctor.model.check import Status
 from calls_doctor.model.site import Phase
-from calls_doctor.net import paired
-from checks import mtu
-from tests.servers.media_host import behind, context
+from calls_doctor.net import documents_client, paired, payload_size
+from checks import mtu, ports
+from tests.servers.media_host import behind, context, media_host, stranger
 from tests.servers.middlebox import Rule, Way, lose
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps datagrams whole for a program")
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keep
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mtu, "AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr(payload_size, "ROUND_S", 0.1)
 
 
 def vanish(over_bytes: int, way: Way, first: int | None = None) -> Rule:
@@ -40,6 +42,7 @@ async def test_a_path_that_carries_all_sizes_passes() -> None:
         found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
     assert found.status is Status.PASS
     assert found.evidence["payload_max_bytes"] == found.evidence["payload_max_to_far_bytes"] == max(mtu.SIZES_BYTES)
+    assert found.evidence["tried_max_bytes"] == max(mtu.SIZES_BYTES)
     assert found.evidence["stage"] == ""
 
 
@@ -81,6 +84,16 @@ async def test_a_limit_that_could_not_be_measured_again_alone_is_undecided(monke
         found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
     assert (found.status, found.evidence["payload_max_bytes"]) == (Status.UNKNOWN, 1172)
     assert found.summary.endswith("the path was never free to measure that again alone")
+
+
+@pytest.mark.usefixtures("short_silence")
+async def test_behind_a_link_of_another_run_there_is_nothing_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents_client, "SILENCE_S", 0.1)
+    async with media_host() as stand_in:
+        given = context(stranger(stand_in.ready), phase=Phase.PRE)
+        await asyncio.gather(ports.rtc_udp_echo_probe(given), ports.rtc_tcp_echo_probe(given))
+        found = await mtu.mtu_probe(given)
+    assert (found.status, found.blocked_by) == (Status.SKIP, "port.rtc-udp-echo")
 
 
 async def test_loss_is_not_taken_for_a_limit() -> None:

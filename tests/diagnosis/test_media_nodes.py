@@ -140,3 +140,38 @@ def test_a_cause_beside_a_host_that_is_gone_names_its_own_host_or_none() -> None
     }  # fmt: skip
     both = diagnosed(refuses, *at(A, stalled), *at(B, f.good_echoes()))
     assert {(one.cause, one.host) for one in both} == {("media.tcp-blocked", A), ("turn.not-running", "")}
+
+
+TCP_SHUT = f.tcp(trouble="silent", sent=0)
+
+
+@pytest.mark.parametrize(("echoes", "is_gone"), [
+    ([f.udp(trouble="silent", arrived=0), TCP_SHUT], True), ([f.udp(trouble="silent", arrived=0)], True),
+    ([f.udp(trouble="silent", arrived=6), TCP_SHUT], False), ([f.udp(3, "silent"), TCP_SHUT], False),
+    ([TCP_SHUT], False), ([f.result("port.rtc-udp-echo", Status.UNKNOWN, f.UDP, trouble="silent"), TCP_SHUT], False),
+], ids=["silent", "UDP alone", "its probes arrived", "some came back", "TCP alone", "undecided"])  # fmt: skip
+def test_a_host_is_gone_where_every_echo_failed_and_nothing_of_any_was_heard(
+    echoes: list[CheckResult], is_gone: bool
+) -> None:
+    beside = f.result("env.platform", Status.PASS)
+    results = [*at(A, f.good_echoes()), *at(B, [*echoes, beside])]
+    assert unreachable(by_host(results)) == ({B: at(B, echoes)} if is_gone else {})
+
+
+def test_a_relay_that_carries_is_no_echo_that_another_host_answered() -> None:
+    relay = f.result("turn.relay-range", Status.PASS, returned=4)
+    assert unreachable(by_host([*at(A, [*shut(), relay]), *at(B, shut())])) == {}
+
+
+def test_it_explains_what_failed_at_that_host_and_a_refusal_is_its_word_where_every_protocol_is_refused() -> None:
+    failed = f.call("media.call-udp", "ice", "silent")
+    results = [*at(A, [*f.good_echoes(), failed]), *at(B, [*shut("refused"), failed])]
+    gone = node_unreachable(Evidence(Phase.PRE, [structs.replace(one, vantage=one.host) for one in results]))
+    assert gone is None, "whoever asked this host asked no other"
+    gone = node_unreachable(Evidence(Phase.PRE, results))
+    assert gone is not None and gone.summary.startswith(f"{B} refuses UDP and TCP")
+    assert len(gone.explains) == 3
+    half = [f.udp(trouble="refused"), TCP_SHUT]
+    gone = node_unreachable(Evidence(Phase.PRE, [*at(A, f.good_echoes()), *at(B, half), *at(A, [failed], "London")]))
+    assert gone is not None and (gone.party, gone.summary.split(",")[0]) == (Party.UNDECIDED, f"{B} is never answered")
+    assert {vantage for _, vantage, _ in gone.explains} == {f.CLIENT}
