@@ -45,7 +45,7 @@ def firewall(evidence: Evidence) -> Prediction | None:
         explains=outcomes([*shown, *_unsaid(evidence, shown)]) | {outcome_of(r, row) for r, row in rows},
         flow=flow_of(evidence, first, FAR_ENDS.get(first.category, Role.MEDIA), "udp", MEDIA_PORT, Lost.REQUEST),
         summary=str(said.get("trouble_detail") or said.get("detail") or first.summary),
-        subject=first.vantage,
+        subject=first.target,
         party=own.party if own else OWNERS.get(role_of(evidence, first.vantage)),
     )
 
