@@ -136,7 +136,7 @@ def udp_rate_limited(evidence: Evidence) -> Prediction | None:
     some = [r for r in bad(evidence, UDP_ECHO) if r.evidence.get("returned") and r.vantage not in thin]
     echoes = [r for r in some if trouble(r) in ("", "silent") and echo_lost_way(r) in (lost, None)]
     summary = f"single datagrams pass, but a stream at voice rate is lost{way[lost] if lost else ''}"
-    place = blamed_somewhere(evidence, [*shown, *starved], comes_up(evidence, *UDP_CALLS))
+    place = blamed_somewhere(evidence, [*shown, *starved, *echoes], comes_up(evidence, *UDP_CALLS))
     return found(evidence, shown, place, "udp", lost, summary, [*relayed, *echoes, *starved])
 
 

@@ -277,6 +277,7 @@ def test_callers_share_a_limit_at_the_servers_and_an_echo_may_be_too_fast_for_it
     echo = f.udp(18, "silent", 18, at=LONDON)
     (one,) = found(*limited, echo)
     assert (one.cause, one.because) == ("media.udp-rate-limited", ["media.call-udp", "port.rtc-udp-echo"])
+    assert one.party is Party.SERVER_NETWORK, "both meet it"
     other_way = f.udp(18, "silent", 24, at=LONDON)
     assert set(told(*limited, other_way)) == {"media.udp-rate-limited", "path.loss"}
 
