@@ -93,6 +93,8 @@ def test_a_network_that_lets_no_udp_out_is_a_witness_of_tcp_alone(check: str, ex
     shown = [f.result(check, Status.FAIL, at=one) for one in (BERLIN, LONDON)]
     evidence = f.evidence([*shown, f.egress(works=False, at=LONDON), f.egress(works=True, at=BERLIN)], places=PLACES)
     assert blamed(evidence, shown, nowhere) == expected
+    both_let_it_out = [f.egress(works=True, at=one) for one in (BERLIN, LONDON)]
+    assert blamed(f.evidence([*shown, *both_let_it_out], places=PLACES), shown, nowhere) == SERVERS
 
 
 def test_servers_and_callers_of_whom_nothing_is_known_are_no_networks() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from calls_doctor.diagnosis.cause import Evidence
-from calls_doctor.diagnosis.client import only_443, port_blocked, udp_blocked
-from calls_doctor.model.check import CheckResult
+from calls_doctor.diagnosis.client import only_443, port_blocked, proxied, udp_blocked
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.flow import Party
+from calls_doctor.model.report import Confidence
 from tests.diagnosis import findings as f
 
 BERLIN, LONDON = "Berlin", "London"
@@ -63,3 +65,20 @@ def test_the_port_is_shut_from_here_by_the_protocols_that_were_never_answered(
     assert (found is not None) is (says != "")
     if found is not None:
         assert f" {f.MEDIA_HOST}:8443 is shut from {BERLIN}" in found.summary
+
+
+def test_what_opens_connections_in_the_hosts_name_explains_what_stalls_on_them() -> None:
+    opened = f.result("env.control", Status.FAIL, f.TCP, BERLIN)
+    never = f.evidence([opened, f.tcp(trouble="silent", sent=0, at=BERLIN)], places=PLACES)
+    stuck = f.evidence([opened, f.tcp(trouble="silent", at=BERLIN), f.call("media.call-tcp", "ice", at=BERLIN)])
+    checks = [{check for check, _, _ in found.explains} for one in (never, stuck) if (found := proxied(one))]
+    assert checks == [{"env.control"}, {"env.control", "port.rtc-tcp-echo", "media.call-tcp"}]
+
+
+def test_it_is_the_callers_network_where_another_caller_meets_no_such_thing() -> None:
+    opened, closed = (f.result("env.control", status, f.TCP, at) for status, at in (
+        (Status.FAIL, BERLIN), (Status.PASS, LONDON),
+    ))  # fmt: skip
+    alone, beside = proxied(given(opened)), proxied(given(opened, closed))
+    assert alone is not None and (alone.party, alone.confidence) == (Party.UNDECIDED, Confidence.LIKELY)
+    assert beside is not None and (beside.party, beside.confidence) == (None, Confidence.CERTAIN)

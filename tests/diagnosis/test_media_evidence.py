@@ -22,6 +22,12 @@ def test_what_shows_that_a_service_runs(echo: CheckResult, is_known: bool) -> No
     assert said.listens(f.evidence([echo]), f.CLIENT) is is_known
 
 
+def test_one_call_that_came_up_is_enough() -> None:
+    evidence = f.evidence(f.passed("media.self"))
+    assert said.comes_up(evidence, *said.UDP_CALLS)(f.CLIENT)
+    assert not said.comes_up(evidence, said.TCP_CALL)(f.CLIENT)
+
+
 @pytest.mark.parametrize(("direct", "udp", "tcp", "answers"), [
     (["10.0.1.20"], 0, 0, True), ([], 3, 0, True), ([], 0, 3, True), ([], 0, 0, False),
 ])  # fmt: skip

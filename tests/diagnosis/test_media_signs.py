@@ -69,6 +69,20 @@ def test_a_tcp_call_that_ended_in_the_middle_stalled_however_little_it_lost(trou
     assert causes(*f.good_echoes(), cut) == {"media.tcp-stalled"}
 
 
+@pytest.mark.parametrize(("returned", "stalled"), [(19, True), (20, False)])
+def test_tcp_stalls_where_fewer_than_four_of_five_probes_come_back(returned: int, stalled: bool) -> None:
+    assert (media_signs.tcp_stalled(f.evidence([f.udp(24), f.tcp(returned, "silent", 24)])) is not None) is stalled
+
+
+def test_a_host_is_alive_where_every_caller_has_a_sign_of_it() -> None:
+    shut = [echo for one in (BERLIN, LONDON) for echo in (
+        f.udp(trouble="silent", at=one), f.tcp(trouble="silent", sent=0, at=one),
+    )]  # fmt: skip
+    api = f.result("port.api-tcp", Status.PASS, f.API, BERLIN)
+    blocked = media_signs.blocked(f.evidence([*shut, api], places=PLACES))
+    assert blocked is not None and blocked.confidence is Confidence.POSSIBLE
+
+
 def test_a_call_over_tcp_alone_that_hangs_in_dtls_is_tcps() -> None:
     hung = f.evidence([*f.good_echoes(), f.call("media.call-tcp", "dtls"), f.call("media.call-udp", "media")])
     blocked = media_signs.dtls_blocked(hung)

@@ -68,6 +68,15 @@ def test_turn_over_udp_on_the_same_port_is_silent_for_the_same_reason_and_nothin
     assert no_udp is not None and {part for _, _, part in no_udp.explains} == {""}, "UDP as a whole is another fault"
 
 
+@pytest.mark.parametrize(("uri", "port"), [("stun:s.example.com:19302", 19302), ("stun:s.example.com", 3478)])
+def test_the_same_port_is_the_servers_own_or_the_standards(uri: str, port: int) -> None:
+    turns = [f"turn:t.example.com:{one}?transport=udp" for one in (19302, 3478)]
+    turn = f.turn("turn.challenge", *(f.turn_row(one, "silent") for one in turns))
+    found = stun.blocked_client(f.evidence([silent(uri=uri), turn, f.udp(24)]))
+    assert found is not None
+    assert {part for _, _, part in found.explains} == {"", f"turn:t.example.com:{port}?transport=udp"}
+
+
 def test_a_server_that_answers_once_is_not_silent_and_a_warning_counts_where_none_did() -> None:
     assert stun.blocked_client(f.evidence([silent(answered=1)])) is None
     assert stun.blocked_client(f.evidence([silent(status=Status.WARN)])) is not None
