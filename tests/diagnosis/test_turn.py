@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from calls_doctor.model.check import Status
+from calls_doctor.diagnosis import turn_signs
+from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party
 from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
@@ -83,6 +84,24 @@ def test_a_server_that_refuses_every_transport_is_surely_down_and_one_that_is_ha
     assert (down.confidence, down.party) == (Confidence.CERTAIN, Party.TURN_HOST)
     (half,) = f.diagnosed(f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "silent"), rows[1]))
     assert (half.confidence, half.party) == (Confidence.LIKELY, Party.UNDECIDED)
+
+
+def test_a_server_that_is_shut_is_named_by_its_host() -> None:
+    (shut,) = f.diagnosed(f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "silent"), f.turn_row(f.TURN_TCP, "silent")))
+    assert shut.summary == "the TURN server at turn.example.com answers neither over UDP nor over TCP"
+
+
+def test_a_relayed_call_that_was_hardly_tried_is_no_relay_that_loses() -> None:
+    """Through a relay that carried all else; any other call, or a handshake of some packets, is."""
+
+    def lost(check: str, dtls_out: int, *others: CheckResult) -> bool:
+        call = f.call(check, "dtls")
+        call.evidence["near"] = {"dtls_out": dtls_out}
+        return turn_signs.relay_blocked(f.evidence([call, *others])) is not None
+
+    carried = f.result("turn.relay-range", Status.PASS)
+    assert [lost("media.call-relay", sent, carried) for sent in (3, 4)] == [False, True]
+    assert lost("media.call-relay", 3), "nothing says that the relay carries"
 
 
 def test_the_flow_is_the_rows_own() -> None:
