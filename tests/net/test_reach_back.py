@@ -12,6 +12,7 @@ from calls_doctor.net.exchange import Exchange
 from calls_doctor.sfu import sfu
 from calls_doctor.wire import stun
 from calls_doctor.wire.framing import PacketKind
+from calls_doctor.wire.stun import Message, MessageClass, Method
 from tests.servers.media_host import box_before, media_host, paired
 from tests.servers.middlebox import Tcp, Way, drop
 from tests.servers.plain_sockets import PlainUdp
@@ -78,3 +79,23 @@ async def test_no_port_is_no_wish_and_a_stand_in_ends_in_the_middle_of_one() -> 
         await mine.receive()
         await exchange.close()
     assert not stand_in._sfu._reaching
+
+
+async def test_who_does_not_hold_the_key_has_nothing_sent_though_his_connection_was_let_in() -> None:
+    async with media_host() as stand_in, PlainUdp() as mine:
+        host = paired(stand_in.ready)
+        exchange = Exchange(secrets.token_bytes)
+        credentials = host._witness_credentials(Transport.TCP)
+        exchange.begin(await host.opener(Transport.TCP)(exchange), credentials)
+        exchange.ask(one := exchange.new_id(), (stun.PROBE_NUMBER, 1), SIZE_BYTES)
+        assert await exchange.answered([one], asyncio.get_running_loop().time() + 1.0)
+        forged = Message(Method.BINDING, MessageClass.REQUEST, exchange.new_id(), [
+            (stun.USERNAME, credentials.username_out), (stun.PRIORITY, 1), (stun.ICE_CONTROLLING, 1),
+            (stun.REACH_BACK, mine.address[1]),
+        ]).encode(b"another key", fingerprint=True)  # fmt: skip
+        assert exchange.channel is not None
+        exchange.channel.send(forged)
+        exchange.ask(again := exchange.new_id(), (stun.PROBE_NUMBER, 2), SIZE_BYTES)
+        assert await exchange.answered([again], asyncio.get_running_loop().time() + 1.0), "the forgery was read by then"
+        assert not stand_in._sfu._reaching
+        await exchange.close()

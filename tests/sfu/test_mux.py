@@ -147,6 +147,15 @@ async def test_who_is_not_admitted_in_time_is_closed_and_who_is_stays() -> None:
             assert len(service.mux.streams) == 1 and len(service.lost) == 1
 
 
+async def test_a_connection_that_is_gone_leaves_no_timer() -> None:
+    async with serving() as service:
+        async with connected(service):
+            await eventually(lambda: bool(service.mux.streams))
+            (stream,) = service.mux.streams.values()
+        await eventually(lambda: bool(service.lost))
+        assert stream._deadline is not None and stream._deadline.cancelled()
+
+
 async def test_one_connection_too_many_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mux_module, "CONNECTIONS_MAX", 1)
     async with serving() as service, connected(service) as (reader, writer):
