@@ -123,3 +123,8 @@ async def test_a_host_is_sent_no_more_in_a_second_than_the_budget_by_all_probes_
         await asyncio.gather(*calls, *echoes, *sizes, host.facts(), host.books())
     assert [call.to_far(one.result()).loss_ratio for one in calls] == [0.0, 0.0]
     assert BYTES_MAX / 2 < busiest(sent, 1.0) <= BYTES_MAX
+
+
+def test_a_row_of_probes_is_slow_on_a_network_and_quick_where_none_carries_it() -> None:
+    assert pace.between_s(("192.0.2.1", 1)) == 0.025 and 2 / pace.between_s(("192.0.2.1", 1)) < 100
+    assert pace.between_s(("127.0.0.1", 1)) == pace.between_s(("::1", 1)) == 0.002

@@ -89,6 +89,27 @@ def test_only_a_stand_ins_own_books_tell_that_nothing_arrived() -> None:
     assert echo_of(another.checks, "Berlin").evidence["arrived"] is None, "another run's stand-in"
 
 
+def test_what_the_near_end_counted_tells_nothing_of_what_arrived() -> None:
+    near = book(BERLIN_UDP, 6) | {"end": "near"}
+    whole = {"run_id": RUN, "end": "near", "session": "", "flow": ""}
+    for books in ([near], [whole]):
+        found = merge([report("Berlin", silent(BERLIN_UDP)), report("London", [], books=books)])
+        assert echo_of(found.checks, "Berlin").evidence["arrived"] is None
+
+
+def test_what_each_vantage_found_stays_its_own() -> None:
+    both = merged([report("Berlin", silent(BERLIN_UDP)), report("London", f.good_echoes())])
+    found = merge([both])
+    assert [(one.id, one.vantage) for one in found.checks] == [(one.id, one.vantage) for one in both.checks]
+    assert len(found.checks) == 4
+
+
+def test_of_two_copies_of_a_sessions_books_the_one_that_counted_more_packets_stands() -> None:
+    reports = [report(f"caller {n}", [], books=[book(BERLIN_UDP, 3, packets=n)]) for n in (2, 9, 4)]
+    (only,) = merge(reports).books
+    assert only["paths"][0]["stun_in"] == 9
+
+
 def test_what_a_check_found_itself_is_not_overwritten() -> None:
     known = silent(BERLIN_UDP)
     known[0].evidence["arrived"] = 3
