@@ -104,7 +104,7 @@ def test_no_host_is_sent_more_than_a_hundred_packets_in_a_second_nor_more_bytes_
     assert max(len(sent) for sent in counted.values()) <= PACKETS_MAX, kinds
 
 
-@pytest.mark.skipif(shutil.which("turnserver") is None, reason="coturn is not installed")
+@pytest.mark.skipif(shutil.which("turnserver") is None, reason="no lab here: coturn is not installed")
 def test_nor_is_one_that_relays_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HERE, "CALLS_DOCTOR_TURN_USERNAME", "caller")
     monkeypatch.setitem(HERE, "CALLS_DOCTOR_TURN_CREDENTIAL", "secret")
