@@ -9,8 +9,7 @@ import pytest
 
 from tests.lab.namespaces import why_not
 from tests.lab.network import draw_seed, network
-from tests.lab.test_two_hosts import EVERY_SCENARIO
-from tests.lab.two_hosts import checking, diagnosed, serving
+from tests.lab.two_hosts import EVERY_SCENARIO, checking, diagnosed, serving
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}")
 

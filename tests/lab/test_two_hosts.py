@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 
 from tests.lab.namespaces import why_not
 from tests.lab.network import Behind, Nat, Network, draw_seed, network
-from tests.lab.two_hosts import Vantage, checking, diagnosed, merging, serving
+from tests.lab.two_hosts import EVERY_SCENARIO, Vantage, checking, diagnosed, merging, serving
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}")
 
@@ -210,8 +209,6 @@ SCENARIOS = {
         lost="reply",
     ),
 }
-EVERY_SCENARIO = os.environ.get("CALLS_DOCTOR_LAB") == "all"
-"""They take minutes: .ci/evidence wants them all. At every stop .ci/run plays one of each family in the fault lab."""
 AT_EVERY_STOP = (
     "udp rejected at the caller",
     "udp dropped by the caller's own machine",

@@ -21,6 +21,8 @@ READY_S = 10.0
 CHECK_S = 25.0
 Vantage = tuple[Machine, str, Sequence[str]]
 """Who checks, with which link and which options beside it."""
+EVERY_SCENARIO = os.environ.get("CALLS_DOCTOR_LAB") == "all"
+"""They take minutes: .ci/evidence wants them all. At every stop .ci/run plays one of each family in the fault lab."""
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "NO_COLOR": "1"}
 
 
