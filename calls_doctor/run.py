@@ -24,6 +24,7 @@ from calls_doctor.model.check import UDP_ECHO, CheckResult, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.report import NotTested, Report, Tool, Vantage
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
+from calls_doctor.net.relay import Relays
 from calls_doctor.net.told import Told
 from calls_doctor.saved.rows import book_row, rfc_3339
 from calls_doctor.site import secrecy
@@ -252,7 +253,7 @@ class _Run:
         self, site: Site, credentials: Credentials, paired: PairedHost | None, others: Sequence[PairedHost]
     ) -> None:
         """The checks that are about a media host; with the first host those too that are about none."""
-        told = Told(None if site.phase is Phase.SELF_TEST else paired)
+        told, relays = Told(None if site.phase is Phase.SELF_TEST else paired), Relays()
         self._told.append(told)
 
         def context_for(results: Mapping[str, CheckResult]) -> Context:
@@ -263,6 +264,7 @@ class _Run:
                 paired=paired,
                 others=others,
                 told=told.facts,
+                relays=relays,
                 media_time_s=media_time_s(self._request, self._site.phase),
                 thorough=self._request.thorough,
                 near_books=self._near_books,
@@ -278,6 +280,7 @@ class _Run:
         try:
             await runner.run()
         finally:
+            await relays.close()
             await told.end()
 
     def _with_time_for_media(self, planned: CheckPlan) -> CheckPlan:

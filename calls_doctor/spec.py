@@ -15,6 +15,7 @@ from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Phase, ServerUri, Site
+from calls_doctor.net.relay import Relays
 
 if TYPE_CHECKING:  # its import costs 90 ms of OpenSSL, which `explain` and `--list` do without
     from calls_doctor.net.paired import PairedHost
@@ -68,6 +69,8 @@ class Context:
     """The stand-ins of the other media hosts, where several are tested."""
     told: Callable[[], Awaitable[Facts | None]] = nothing_told
     """Asks the stand-in what it tells of its machine, once for the whole run; None where it cannot be asked."""
+    relays: Relays = field(default_factory=Relays)
+    """What the run has open at TURN servers; whoever made it closes it."""
     near_books: list[SessionBooks] = field(default_factory=list)
     """A check adds its own books of each session it had."""
 

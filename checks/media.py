@@ -16,7 +16,8 @@ import msgspec
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
-from calls_doctor.model.site import Phase, ServerUri
+from calls_doctor.model.site import Phase
+from calls_doctor.net import relay
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import (
     CALL_RTP,
@@ -32,10 +33,8 @@ from calls_doctor.spec import (
 )
 
 if TYPE_CHECKING:
-    from calls_doctor.model.credentials import Credentials
     from calls_doctor.net.call import CallOutcome
     from calls_doctor.net.paired import ChannelOpener, PairedHost
-    from calls_doctor.net.turn_client import Allocation
 
 SINGLE_PROBES = ("quality.mtu",)
 """They come before any stream over UDP, with the echo that they follow: on a thin link it would disturb large ones. A
@@ -84,15 +83,13 @@ async def call_tcp_probe(context: Context) -> Finding:
 
 async def call_relay_probe(context: Context) -> Finding:
     """The same with every packet going through the TURN relay."""
-    from calls_doctor.net import relay
-
     servers, given = await context.turn(), await context.turn_credentials()
     uri = relay.usable(servers.uris, context.results)
     paired = _paired(context)
     try:
         async with AsyncExitStack() as stack:
             # Two sessions through one allocation would reach the far end from one address: one each.
-            opening = (_opened(stack, uri, given) for _ in range(SESSIONS))
+            opening = (stack.enter_async_context(context.relays.lent(uri, given)) for _ in range(SESSIONS))
             # All are waited for, so that each that was opened is given back.
             opened = await asyncio.gather(*opening, return_exceptions=True)
             if failed := next((one for one in opened if isinstance(one, BaseException)), None):
@@ -107,12 +104,6 @@ async def call_relay_probe(context: Context) -> Finding:
     if servers.stands_in:
         finding = msgspec.structs.replace(finding, evidence=finding.evidence | {"stands_in": True})
     return finding if context.site.phase is Phase.SELF_TEST else _as_fallback(finding)
-
-
-async def _opened(stack: AsyncExitStack, uri: ServerUri, credentials: Credentials) -> Allocation:
-    from calls_doctor.net import relay
-
-    return await stack.enter_async_context(await relay.opened(uri, credentials))
 
 
 def _paired(context: Context) -> PairedHost:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 RELAY_PORTS_SAMPLED = 8
 STAND_IN_PORTS_SAMPLED = 2
 """Of a TURN server that stands on the media host itself: no firewall is between its relay ports and the media port."""
+KEPT = 2
+"""For the call through the relay, which has two sessions."""
 DATAGRAMS = 10
 ENOUGH_DATAGRAMS = 5
 """Each way: the way to the server may lose some, and whether it relays at all is the question."""
@@ -50,7 +52,7 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
     uri = relay.usable(servers.uris, context.results)
     target = str(uri)
     ports = STAND_IN_PORTS_SAMPLED if servers.stands_in else RELAY_PORTS_SAMPLED
-    rows = await asyncio.gather(*(_one_port(context, uri, paired) for _ in range(ports)))
+    rows = await asyncio.gather(*(_one_port(context, uri, paired, keep=n < KEPT) for n in range(ports)))
     # What a quota did not give is not sampled: that the user has fewer relays than we ask for at once breaks no call.
     # Nor is what a stand-in that is full refused: it came there through the relay, and its refusal came back.
     rows = [row for row in rows if row["code"] != relay.ALLOCATION_QUOTA_REACHED and not row["full"]] or rows
@@ -67,14 +69,15 @@ async def _through_to(context: Context, paired: PairedHost) -> Finding:
     if len(good) == len(rows):
         summary = f"data went to the media host and back through {len(rows)} relay ports"
         return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
-    if not evidence["sent"]:  # the server gave relays before, and now refuses them, or is gone
+    status = Status.WARN if good else Status.FAIL
+    bad = [row for row in rows if not row["returned"]]
+    if not any(row["sent"] for row in bad):  # the server gave relays before, and now refuses them, or is gone
         evidence |= {"stage": "allocate", "arrived": None}
-        summary = f"no relay port could be tried: {rows[0]['detail']}"
-        return Finding(status=Status.FAIL, summary=summary, target=target, evidence=evidence)
+        summary = f"no{' other' if good else ''} relay port could be tried: {bad[0]['detail']}"
+        return Finding(status=status, summary=summary, target=target, evidence=evidence)
     books = await paired.books()
     sessions = {s.session: len(s.probes) for s in books.sessions} if books else {}
     evidence["arrived"] = sum(sessions.get(row["session"], 0) for row in rows) if books else None
-    status = Status.WARN if good else Status.FAIL
     return Finding(status=status, summary=through_summary(evidence), target=target, evidence=evidence)
 
 
@@ -86,11 +89,11 @@ def through_summary(evidence: Evidence) -> str:
     return f"data came back through {evidence['carried']} of {evidence['sampled']} relay ports{lost}"
 
 
-async def _one_port(context: Context, uri: ServerUri, paired: PairedHost) -> dict[str, Any]:
+async def _one_port(context: Context, uri: ServerUri, paired: PairedHost, *, keep: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"relayed": None, "sent": 0, "returned": 0, "session": "", "detail": "", "code": None}
     row["full"] = False
     try:
-        async with await relay.opened(uri, await context.turn_credentials()) as allocation:
+        async with context.relays.lent(uri, await context.turn_credentials(), keep=keep) as allocation:
             row["relayed"] = list(allocation.relayed)
             try:
                 outcome = await paired.echo(paired.through(allocation), (200, 1200))
@@ -124,7 +127,7 @@ async def _between_two(context: Context, uri: ServerUri) -> tuple[int, int]:
     """How many of DATAGRAMS arrive each way between two allocations of the same server."""
     payloads = {f"calls-doctor {n}".encode() for n in range(DATAGRAMS)}
     given = await context.turn_credentials()
-    async with await relay.opened(uri, given) as one, await relay.opened(uri, given) as other:
+    async with context.relays.lent(uri, given) as one, context.relays.lent(uri, given) as other:
         at_one, at_other = _Counter(payloads), _Counter(payloads)
         there = await one.channel(other.relayed, at_one)
         back = await other.channel(one.relayed, at_other)

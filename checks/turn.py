@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import address_class
 from calls_doctor.model.site import Phase, ServerUri
-from calls_doctor.net import relay, resolver, turn_client
+from calls_doctor.net import relay, resolver
 from calls_doctor.net.sockets import trouble_word
+from calls_doctor.net.turn_client import Allocation
 from calls_doctor.spec import (
     CheckSpec,
     Context,
@@ -56,7 +56,7 @@ async def challenge_probe(context: Context) -> Finding:
     async def one(uri: ServerUri) -> dict[str, Any]:
         row = _row(uri, servers)
         try:
-            answer = await turn_client.challenge(uri, await relay.address_of(uri), timeout_s=relay.TIMEOUT_S)
+            answer = await context.relays.challenge(uri)
         except (NetworkError, ProtocolError, FarEndError) as error:
             _blame(row, error)
             return row
@@ -74,42 +74,47 @@ async def challenge_probe(context: Context) -> Finding:
 
 
 async def allocate_probe(context: Context) -> Finding:
-    """An allocation with the credentials at hand, over every URI that asked for them."""
+    """An allocation with the credentials at hand, over every URI that asked for them, all at once; the first at each
+    host is kept for the checks that come next."""
     servers, given = await context.turn(), await context.turn_credentials()
     credentials = relay.credentials_of(given, time.time())
     if credentials is None:
         return Finding(status=Status.SKIP, summary="no TURN credentials were given (CALLS_DOCTOR_TURN_SECRET, or "
                        "CALLS_DOCTOR_TURN_USERNAME and _CREDENTIAL)")  # fmt: skip
 
-    async def one(uri: ServerUri) -> dict[str, Any]:
+    uris = _answering(context, servers)
+    kept = set({uri.host: uri for uri in reversed(uris)}.values())
+
+    async def one(uri: ServerUri, *, alone: bool = False) -> dict[str, Any]:
         row = _row(uri, servers)
         try:
-            async with await relay.opened(uri, given) as allocation:
+            async with context.relays.lent(uri, given, keep=uri in kept and not alone, patient=alone) as allocation:
                 row |= _allocated(allocation)
         except (NetworkError, ProtocolError, FarEndError) as error:
             _blame(row, error)
             row["expired_s"] = expired_s(credentials.username, time.time())
         return row
 
-    rows = await _one_after_the_other_at_each_host(_answering(context, servers), one)
+    rows = {uri: row for uri, row in zip(uris, await asyncio.gather(*map(one, uris)), strict=True)}
+
+    async def again(host: str) -> None:
+        """One after the other: a quota that allows one relay must not be used up by ourselves."""
+        refused = [uri for uri in uris if uri.host == host and rows[uri]["code"] == relay.ALLOCATION_QUOTA_REACHED]
+        if refused:
+            await context.relays.end_all(host)
+        for uri in refused:
+            rows[uri] = await one(uri, alone=True)
+
+    await asyncio.gather(*map(again, {uri.host for uri in uris}))
+    return _judge_allocations(context, list(rows.values()))
+
+
+def _judge_allocations(context: Context, rows: list[dict[str, Any]]) -> Finding:
     relay_private = [row for row in rows if row["ok"] and row["relayed_private"]]
     return _judge(rows, "allocates a relay", strict=bool(relay_private) or _every_stage_counts(context))
 
 
-async def _one_after_the_other_at_each_host(
-    uris: list[ServerUri], one: Callable[[ServerUri], Awaitable[dict[str, Any]]]
-) -> list[dict[str, Any]]:
-    """A row for each URI, in their order. A quota that allows one relay must not be used up by ourselves."""
-
-    async def at_host(host: str) -> dict[str, dict[str, Any]]:
-        return {str(uri): await one(uri) for uri in uris if uri.host == host}
-
-    found = await asyncio.gather(*(at_host(host) for host in dict.fromkeys(uri.host for uri in uris)))
-    rows = {uri: row for of_host in found for uri, row in of_host.items()}
-    return [rows[str(uri)] for uri in uris]
-
-
-def _allocated(allocation: turn_client.Allocation) -> dict[str, Any]:
+def _allocated(allocation: Allocation) -> dict[str, Any]:
     relayed_class, server_class = address_class(allocation.relayed[0]), address_class(allocation.server[0])
     return {
         "ok": True,
@@ -178,7 +183,9 @@ async def _permissions(
     """A row for each peer that the relay's address can reach, or one for what came before."""
     rows: list[dict[str, Any]] = []
     try:
-        async with await relay.opened(uri, await context.turn_credentials()) as allocation:
+        given = await context.turn_credentials()
+        async with context.relays.lent(uri, given, keep=True) as allocation:
+            context.relays.open_ahead(uri, given)  # data between two, and a call, need one more
             ours = allocation.relayed[0]
             for peer in [ip for ip in peers if (":" in ip) == (":" in ours)] or peers or [ours]:
                 rows.append(_row(uri, servers) | {"peer": peer})

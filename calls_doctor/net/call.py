@@ -175,7 +175,7 @@ async def _held(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, 
     peers = [Peer(paired.session_settings(leg, call), secrets.token_bytes) for _ in openers]
     try:
         failure = await _within_budget(paired, peers, openers, media_time_s)
-        far = await _far_books(paired, peers, None if failure is None else BOOKS_AFTER_FAILURE_S)
+        far = await (_far_books(paired, peers, BOOKS_AFTER_FAILURE_S) if failure else _counted(paired, peers))
         return CallOutcome(
             near=[peer.books for peer in peers],
             far=far,
@@ -206,7 +206,6 @@ async def _ended(peers: Sequence[Peer], openers: Sequence[ChannelOpener], media_
     try:
         await _together(_connect(peer, opener) for peer, opener in zip(peers, openers, strict=True))
         await _together(peer.talk(media_time_s, PACKETS_PER_S) for peer in peers)
-        await _drain(peers)
     except CallFailed as error:
         return error
     return None
@@ -240,6 +239,26 @@ async def _connect(peer: Peer, opener: ChannelOpener) -> None:
     except ProtocolError as error:
         raise CallFailed("permit", str(error)) from None
     await peer.connect(channel, CONNECT_S, SLOW_CONNECT_S)
+
+
+async def _counted(paired: PairedHost, peers: Sequence[Peer]) -> list[SessionBooks] | None:
+    """The far end's books once the last packets have had their time. They are asked for while those travel; what is
+    missing in them may only have been overtaken, so then they are asked for once more."""
+    asking = asyncio.create_task(_books_behind_the_last(paired, peers))
+    try:
+        await _drain(peers)
+        far = await asking
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    if far is None or not _direction(sum(peer.books.sent_rtp for peer in peers), far).loss_ratio:
+        return far
+    return await _far_books(paired, peers, None) or far
+
+
+async def _books_behind_the_last(paired: PairedHost, peers: Sequence[Peer]) -> list[SessionBooks] | None:
+    await asyncio.sleep(1 / PACKETS_PER_S)
+    return await _far_books(paired, peers, None)
 
 
 async def _drain(peers: Sequence[Peer]) -> None:

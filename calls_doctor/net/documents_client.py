@@ -26,25 +26,27 @@ SILENCE_S = 1.0
 """When silence is decided."""
 WINDOW = 8
 """Pages asked for at once."""
-ATTEMPTS = 2
-"""A new page 0 makes a new snapshot; pages that do not fit together are worth one more."""
 
 
-async def fetch(exchange: Exchange, document: Document) -> bytes | None:
-    """The whole document; None where a page stays out for SILENCE_S, or there is none."""
-    for _ in range(ATTEMPTS):
+async def fetch(exchange: Exchange, document: Document, likely_pages: int = 1) -> bytes | None:
+    """The whole document; None where a page stays out for SILENCE_S, or there is none. `likely_pages` are asked for
+    before the first has told how many there are, which saves a round trip."""
+    for pages in (min(likely_pages, WINDOW), 1):
         reader = PageReader()
+        asked = list(range(pages))
         try:
-            while missing := reader.missing():
-                wanted = [(stun.DOCUMENT_REQUEST, documents.pack_request(document, page)) for page in missing[:WINDOW]]
+            while asked:
+                wanted = [(stun.DOCUMENT_REQUEST, documents.pack_request(document, page)) for page in asked]
                 answers = await _asked(exchange, wanted)
                 if answers is None:
                     return None
-                for answer in answers:
-                    reader.feed(answer.message.get(stun.BOOKS) or b"")
+                values = [answer.message.get(stun.BOOKS) or b"" for answer in answers]
+                for value in values[:1] + [one for one in values[1:] if one]:  # there may be fewer than was likely
+                    reader.feed(value)
+                asked = reader.missing()[:WINDOW]
             return reader.whole()
         except BooksError:
-            continue
+            continue  # a new page 0 makes a new snapshot; pages that do not fit together are worth one more
     return None
 
 

@@ -37,6 +37,7 @@ from calls_doctor.wire.direct import Link
 from calls_doctor.wire.documents import Document
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceCredentials, IceRole
+from calls_doctor.wire.pages import CHUNK_BYTES
 from calls_doctor.wire.seal import NONCE_BYTES
 
 if TYPE_CHECKING:
@@ -47,15 +48,12 @@ __all__ = ["ChannelOpener", "Echo", "EchoOutcome", "PairedHost"]
 TCP_CONNECT_S = stun.PROBE_DECIDED_S
 """As long as UDP has to answer; the system sends a second SYN after a second."""
 BOOKS_HEAD_START_S = 0.1
-"""Books are asked for over TCP too where UDP has brought none by then."""
+"""Books are asked for over TCP too where UDP has brought none by then, a round trip aside."""
 SILENCE_KEPT_S = 10.0
 """How long a transport that was silent is not asked for books again."""
-ONCE_SIZES_BYTES = (200, 400, 600)
-BOOKS_WAYS = (Transport.UDP, Transport.TCP)
+ONCE_SIZES_BYTES, BOOKS_WAYS = (200, 400, 600), (Transport.UDP, Transport.TCP)
 ECHO_LEGS = {Transport.UDP: "u", Transport.TCP: "t", Transport.RELAY: "r"}
 LOCAL_FRAGMENT_BYTES, LOCAL_PASSWORD_BYTES = 6, 18
-
-
 T = TypeVar("T")
 
 
@@ -68,6 +66,8 @@ class PairedHost:
         """Sessions that nobody fetches books with just now: a run has a limited number of them."""
         self._unjudged_sessions: set[str] = set()
         """By name: those, and what looks on beside an echo. They are in the far end's books, and of no interest."""
+        self._udp_rtt_s, self._books_pages = 0.0, 0
+        """Of the last echo that UDP brought back, and of the books when they were fetched last: they grow."""
         self._address = ""
         self._silent_since: dict[Transport, float] = {}
         """Transport -> when it was first asked without an answer since."""
@@ -127,13 +127,10 @@ class PairedHost:
         return open_channel
 
     def through(self, allocation: Allocation) -> ChannelOpener:
-        """Opens channels to the media port through a relay."""
+        """Opens channels to the media port through a relay; where one was bound before, without asking again."""
 
         async def open_channel(receiver: Receiver) -> Channel:
-            address = await self.address()
-            await allocation.permit([address])
-            listening = self._listening(receiver, Transport.RELAY)
-            return await allocation.channel((address, self._media.udp_port), listening)
+            return await allocation.channel(await self._udp_address(), self._listening(receiver, Transport.RELAY))
 
         return open_channel
 
@@ -256,7 +253,10 @@ class PairedHost:
         session = self._new_session(ECHO_LEGS[channel.path.transport], direct.NO_CERTIFICATE)
         exchange.begin(channel, session.credentials)
         try:
-            return await echo.run(exchange, sizes_bytes, session.name, witnesses, thin=thin)
+            outcome = await echo.run(exchange, sizes_bytes, session.name, witnesses, thin=thin)
+            if channel.path.transport is Transport.UDP:
+                self._udp_rtt_s = min((one.rtt_s for one in outcome.returned), default=0.0)
+            return outcome
         finally:
             await exchange.close()
 
@@ -269,8 +269,7 @@ class PairedHost:
 
     async def _sizes(self, sizes_bytes: Sequence[int]) -> SizesSeen:
         exchange = Exchange(secrets.token_bytes)
-        listening = self._listening(exchange, Transport.UDP)
-        channel = await open_whole_udp(await self._udp_address(), listening)
+        channel = await open_whole_udp(await self._udp_address(), self._listening(exchange, Transport.UDP))
         session = self._new_session(ECHO_LEGS[Transport.UDP], direct.NO_CERTIFICATE)
         exchange.begin(channel, session.credentials)
         try:
@@ -282,7 +281,9 @@ class PairedHost:
     async def books(self) -> RunBooks | None:
         """The run's books as the stand-in keeps them, by whichever way brings them first; None where none does within
         a second of silence, or all have been silent that long already."""
-        encoded = await self._by_any_way(lambda exchange: documents_client.fetch(exchange, Document.BOOKS))
+        likely = self._books_pages + 1
+        encoded = await self._by_any_way(lambda exchange: documents_client.fetch(exchange, Document.BOOKS, likely))
+        self._books_pages = -(-len(encoded or b"") // CHUNK_BYTES)
         try:
             books = wire_books.decode(encoded) if encoded else None
         except BooksError:
@@ -315,7 +316,8 @@ class PairedHost:
         try:
             for way in ways:
                 tasks.append(asyncio.create_task(self._by(way, work)))
-                await asyncio.wait(tasks, timeout=BOOKS_HEAD_START_S, return_when=asyncio.FIRST_COMPLETED)
+                head_start_s = BOOKS_HEAD_START_S + self._udp_rtt_s
+                await asyncio.wait(tasks, timeout=head_start_s, return_when=asyncio.FIRST_COMPLETED)
                 if tasks[0].done() and tasks[0].result() is not None:
                     break
             for task in asyncio.as_completed(tasks):

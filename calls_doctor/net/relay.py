@@ -1,19 +1,21 @@
-"""The TURN relay as checks use it: which credentials, which server, an allocation that is given back."""
+"""The TURN relay as checks use it: which credentials, which server, and the allocations of one run."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any  # rows of evidence are JSON
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any  # rows of evidence are JSON; nothing is sent to a coroutine
 
-from calls_doctor.errors import FarEndError
+from calls_doctor.errors import Cut, FarEndError
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.credentials import Credentials, TurnCredentials
 from calls_doctor.model.flow import Address
 from calls_doctor.model.site import ServerUri
 from calls_doctor.net import resolver, turn_client
-from calls_doctor.wire.turn import rest_credentials
+from calls_doctor.net.turn_client import Allocation, Challenge, Conversation
+from calls_doctor.wire.turn import ALLOCATION_MISMATCH, rest_credentials
 
 TIMEOUT_S = 2.6
 """For one conversation with a server; the silence schedule of the STUN codec ends just before."""
@@ -52,19 +54,126 @@ def usable(uris: Sequence[ServerUri], results: Mapping[str, CheckResult]) -> Ser
     raise ValueError("no TURN server gave a relay")
 
 
-async def opened(uri: ServerUri, given: Credentials) -> turn_client.Allocation:
-    """An allocation with the credentials at hand; the caller closes it. Raises what `turn_client.allocate` raises.
+class Relays:
+    """The allocations of one run: what one check has opened, and the next can go on with, is opened once.
 
-    A quota that is reached is asked once more: coturn frees what was given back only a second later (measured), and
-    an allocation of this very run is no finding.
+    What nobody needs any more is given back beside whatever goes on, and all that is left when it is closed.
     """
-    credentials = credentials_of(given, time.time())
-    assert credentials is not None, "asked for only where credentials are there"
-    address = await address_of(uri)
-    try:
-        return await turn_client.allocate(uri, address, credentials, timeout_s=TIMEOUT_S)
-    except FarEndError as error:
-        if error.code != ALLOCATION_QUOTA_REACHED:
+
+    def __init__(self) -> None:
+        self._challenged: dict[ServerUri, Conversation] = {}
+        self._kept: list[tuple[ServerUri, Allocation]] = []
+        self._ahead: list[tuple[ServerUri, asyncio.Task[Allocation]]] = []
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def challenge(self, uri: ServerUri) -> Challenge:
+        """How the server answers an Allocate without credentials; the next allocation goes on from there. Raises what
+        `turn_client.begin` raises."""
+        conversation = await turn_client.begin(uri, await address_of(uri), timeout_s=TIMEOUT_S)
+        if conversation.challenge.has_nonce and uri not in self._challenged:
+            self._challenged[uri] = conversation
+        else:
+            await conversation.close()
+        return conversation.challenge
+
+    @asynccontextmanager
+    async def lent(
+        self, uri: ServerUri, given: Credentials, *, keep: bool = False, patient: bool = True
+    ) -> AsyncIterator[Allocation]:
+        """An allocation with the credentials at hand: one that was kept, or a new one. At the end it is given back, or
+        with `keep` kept for who comes next. Raises what `turn_client.allocate` raises.
+
+        Who is `patient` asks once more where a quota is reached: coturn frees what was given back only a second later
+        (measured), and an allocation of this very run is no finding.
+        """
+        allocation = self._taken(uri) or await (self._coming(uri) or self._opened(uri, given, patient))
+        try:
+            yield allocation
+        finally:
+            if keep and not allocation.lost:
+                self._kept.append((uri, allocation))
+            else:
+                self._end(allocation.close())
+
+    def open_ahead(self, uri: ServerUri, given: Credentials) -> None:
+        """Opens one more beside what goes on, for who comes next; what comes of it is theirs to hear."""
+        self._ahead.append((uri, asyncio.create_task(self._opened(uri, given, patient=True))))
+
+    async def end_all(self, host: str) -> None:
+        """Gives back what is kept of this server; returns when the server has been told of all that nobody uses."""
+        for uri, allocation in [one for one in self._kept if one[0].host == host]:
+            self._kept.remove((uri, allocation))
+            self._end(allocation.close())
+        await self._all_told()
+
+    async def close(self) -> None:
+        """Gives everything back."""
+        for conversation in self._challenged.values():
+            self._end(conversation.close())
+        for _, allocation in self._kept:
+            self._end(allocation.close())
+        for _, coming in self._ahead:
+            self._end(_given_back(coming))
+        self._challenged, self._kept, self._ahead = {}, [], []
+        await self._all_told()
+
+    def _taken(self, uri: ServerUri) -> Allocation | None:
+        for kept in [one for one in self._kept if one[0] == uri]:
+            self._kept.remove(kept)
+            if not kept[1].lost:
+                return kept[1]
+            self._end(kept[1].close())
+        return None
+
+    def _coming(self, uri: ServerUri) -> asyncio.Task[Allocation] | None:
+        for one in self._ahead:
+            if one[0] == uri:
+                self._ahead.remove(one)
+                return one[1]
+        return None
+
+    async def _opened(self, uri: ServerUri, given: Credentials, patient: bool) -> Allocation:
+        credentials = credentials_of(given, time.time())
+        assert credentials is not None, "asked for only where credentials are there"
+        try:
+            return await self._allocated(uri, credentials)
+        except FarEndError as error:
+            if error.code != ALLOCATION_QUOTA_REACHED or not patient:
+                raise
+        await asyncio.sleep(FREED_AFTER_S)
+        return await self._allocated(uri, credentials)
+
+    async def _allocated(self, uri: ServerUri, credentials: TurnCredentials) -> Allocation:
+        conversation = self._challenged.pop(uri, None)
+        if conversation is not None:
+            try:
+                return await conversation.allocate(credentials, timeout_s=TIMEOUT_S)
+            except Cut:
+                pass  # it has waited too long for the server's taste
+            except FarEndError as error:
+                if error.code != ALLOCATION_MISMATCH:
+                    raise
+        return await turn_client.allocate(uri, await address_of(uri), credentials, timeout_s=TIMEOUT_S)
+
+    async def _all_told(self) -> None:
+        ending = list(self._ending)
+        if not ending:
+            return
+        try:
+            await asyncio.wait(ending)
+        except asyncio.CancelledError:
+            await asyncio.wait(ending)
             raise
-    await asyncio.sleep(FREED_AFTER_S)
-    return await turn_client.allocate(uri, address, credentials, timeout_s=TIMEOUT_S)
+
+    def _end(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(closing)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+async def _given_back(opening: asyncio.Task[Allocation]) -> None:
+    """For what nobody waits for any more."""
+    opening.cancel()
+    await asyncio.wait([opening])
+    if not opening.cancelled() and opening.exception() is None:
+        await opening.result().close()

@@ -26,7 +26,15 @@ from calls_doctor.net.turn_driver import Subject, TurnDriver
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import Method
 from calls_doctor.wire.turn import ALLOCATION_MISMATCH, TurnClient
-from calls_doctor.wire.turn_events import Allocated, Challenged, ChannelBound, PermissionCreated, Refused, Released
+from calls_doctor.wire.turn_events import (
+    Allocated,
+    Challenged,
+    ChannelBound,
+    Event,
+    PermissionCreated,
+    Refused,
+    Released,
+)
 
 RELEASE_S = 0.3
 """How long a release may take on the way out; one datagram has left by then in any case."""
@@ -40,6 +48,8 @@ _OTHER_WAY = {
 ALLOCATE: Subject = (Method.ALLOCATE, ())
 ALLOCATE_PACKETS = 3
 """Without credentials, with them, and the release."""
+GO_ON_PACKETS = 2
+"""Where the challenge has come already."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,33 @@ class Challenge:
     rtt_s: float
 
 
+class Conversation:
+    """One that a server has answered with a challenge; it can go on to an allocation. Who has it ends it either way."""
+
+    def __init__(self, driver: TurnDriver, uri: ServerUri, server: Address, challenge: Challenge) -> None:
+        self._driver, self._uri, self._server = driver, uri, server
+        self.challenge = challenge
+
+    async def allocate(self, credentials: TurnCredentials, *, timeout_s: float) -> Allocation:
+        """A relay with these credentials, without asking to be challenged again. Raises as `allocate` does."""
+        pace.count(self._server, _packets(self._uri, GO_ON_PACKETS))
+        self._driver.client.log_in(credentials)
+        until = asyncio.get_running_loop().time() + timeout_s
+        return await _relayed(self._driver, self._server, until, self.challenge.rtt_s)
+
+    async def close(self) -> None:
+        """Leaves nothing behind, where the server gave a relay without credentials too."""
+        await _release(self._driver)
+
+
 async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Challenge:
+    """How the server answers a `begin`, and that is all. Raises as that does."""
+    conversation = await begin(uri, address, timeout_s=timeout_s)
+    await conversation.close()
+    return conversation.challenge
+
+
+async def begin(uri: ServerUri, address: Address, *, timeout_s: float) -> Conversation:
     """Asks for a relay without credentials. Raises NetworkError, ProtocolError, or FarEndError for 300.
 
     A server that waits for TLS takes plain TURN for the head of a long record, and coturn without TLS takes a handshake
@@ -64,7 +100,7 @@ async def challenge(uri: ServerUri, address: Address, *, timeout_s: float) -> Ch
     await pace.room(address, _packets(uri, 1))
     other_way_s = min(OTHER_WAY_S, timeout_s / 2) if uri.transport != "udp" else 0.0
     try:
-        return await _challenge(uri, address, timeout_s - other_way_s)
+        return await _begin(uri, address, timeout_s - other_way_s)
     except (Silence, TlsError) as error:
         undecided = isinstance(error, Silence) or str(error).endswith(CUT_IN_TLS)
         if undecided and other_way_s and await _answers_the_other_way(uri, address, other_way_s):
@@ -85,15 +121,16 @@ async def _answers_the_other_way(uri: ServerUri, address: Address, timeout_s: fl
         return await speaks_tls(address, timeout_s)
     plain = msgspec.structs.replace(uri, scheme="turn", transport="tcp")
     try:
-        await _challenge(plain, address, timeout_s)
+        conversation = await _begin(plain, address, timeout_s)
     except (NetworkError, ProtocolError):
         return False
     except FarEndError:
-        pass  # it is a TURN server, whatever else it says
+        return True  # it is a TURN server, whatever else it says
+    await conversation.close()
     return True
 
 
-async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Challenge:
+async def _begin(uri: ServerUri, address: Address, timeout_s: float) -> Conversation:
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s
     driver = await _open(uri, address, None, timeout_s)
@@ -102,19 +139,21 @@ async def _challenge(uri: ServerUri, address: Address, timeout_s: float) -> Chal
         event = await driver.ask(
             driver.client.start_allocate, ALLOCATE, Challenged, Allocated, Refused, timeout_s=until - began
         )
-        rtt_s = loop.time() - began
-        if isinstance(event, Challenged):
-            return Challenge(401, event.realm or "", event.nonce is not None, event.software, rtt_s)
-        if isinstance(event, Refused):
-            return Challenge(event.code, "", False, event.software, rtt_s)
-        assert isinstance(event, Allocated), "one of those that were waited for"
-        return Challenge(0, "", False, event.software, rtt_s)
-    except Silence as error:
-        if driver.client.stream:  # so the port is open, and what listens there hangs
+    except BaseException as error:
+        await _release(driver)
+        if isinstance(error, Silence) and driver.client.stream:  # so the port is open, and what listens there hangs
             raise Silence(error.what, error.after_s, "the connection was accepted") from None
         raise
-    finally:
-        await _release(driver)
+    return Conversation(driver, uri, address, _answer(event, loop.time() - began))
+
+
+def _answer(event: Event, rtt_s: float) -> Challenge:
+    if isinstance(event, Challenged):
+        return Challenge(401, event.realm or "", event.nonce is not None, event.software, rtt_s)
+    if isinstance(event, Refused):
+        return Challenge(event.code, "", False, event.software, rtt_s)
+    assert isinstance(event, Allocated), "one of those that were waited for"
+    return Challenge(0, "", False, event.software, rtt_s)
 
 
 async def allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, *, timeout_s: float) -> Allocation:
@@ -136,7 +175,11 @@ async def allocate(uri: ServerUri, address: Address, credentials: TurnCredential
 
 async def _allocate(uri: ServerUri, address: Address, credentials: TurnCredentials, until: float) -> Allocation:
     loop = asyncio.get_running_loop()
-    driver = await _open(uri, address, credentials, until - loop.time())
+    return await _relayed(await _open(uri, address, credentials, until - loop.time()), address, until)
+
+
+async def _relayed(driver: TurnDriver, address: Address, until: float, before_s: float = 0.0) -> Allocation:
+    loop = asyncio.get_running_loop()
     began = loop.time()
     try:
         event = await driver.ask(driver.client.start_allocate, ALLOCATE, Allocated, timeout_s=until - began)
@@ -144,7 +187,7 @@ async def _allocate(uri: ServerUri, address: Address, credentials: TurnCredentia
         await _release(driver)
         raise
     assert isinstance(event, Allocated), "what was waited for"
-    return Allocation(driver, address, event, loop.time() - began)
+    return Allocation(driver, address, event, before_s + loop.time() - began)
 
 
 class Allocation:
@@ -164,7 +207,16 @@ class Allocation:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Gives it back, whatever happens meanwhile."""
         await _release(self._driver)
+
+    @property
+    def lost(self) -> bool:
+        """True where the server is gone, or has forgotten it."""
+        return self._driver.ended is not None
 
     async def permit(self, ips: Sequence[str]) -> None:
         """Lets data pass from and to these addresses. Raises FarEndError (403: denied), NetworkError."""
@@ -175,12 +227,16 @@ class Allocation:
         )
 
     async def channel(self, peer: Address, receiver: Receiver) -> Channel:
-        """Binds a channel to the peer; what it sends goes to the receiver. Raises as `permit` does."""
-        await pace.room(self.server)
+        """Binds a channel to the peer, which lets its data pass (RFC 8656 section 12) and lasts as long as the
+        allocation; what it sends goes to the receiver. Raises as `permit` does."""
         client, about = self._driver.client, (Method.CHANNEL_BIND, (peer,))
         self._driver.receivers[peer] = receiver
         try:
-            await self._driver.ask(lambda now: client.bind_channel(peer, now), about, ChannelBound, timeout_s=ANSWER_S)
+            if not client.is_bound(peer) or self.lost:
+                await pace.room(self.server)
+                await self._driver.ask(
+                    lambda now: client.bind_channel(peer, now), about, ChannelBound, timeout_s=ANSWER_S
+                )
         except BaseException:
             self._driver.receivers.pop(peer, None)
             raise

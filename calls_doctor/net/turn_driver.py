@@ -63,6 +63,11 @@ class TurnDriver:
         self._closed = False
         self._ended: NetworkError | ProtocolError | None = None
 
+    @property
+    def ended(self) -> NetworkError | ProtocolError | None:
+        """Why nothing can be asked any more; None while it can."""
+        return self._ended
+
     def attach(self, channel: Channel) -> None:
         """What it talks over from now on."""
         self._channel = channel

@@ -96,13 +96,11 @@ class TurnClient:
         schedule_s: Sequence[float] = stun.RFC8489_SCHEDULE_S,
         decided_s: float = stun.RFC8489_DECIDED_S,
     ) -> None:
-        self._credentials = credentials
-        self._random = random
+        self._credentials, self._random = credentials, random
         self.stream = stream
         self._schedule_s = (0.0,) if stream else tuple(schedule_s)
         self._decided_s = decided_s
-        self._realm = ""
-        self._nonce = b""
+        self._realm, self._nonce = "", b""
         self._key: bytes | None = None
         self._requests: dict[bytes, _Request] = {}
         self._peers = _Peers()
@@ -125,6 +123,12 @@ class TurnClient:
             attributes.append((stun.REQUESTED_ADDRESS_FAMILY, family))
         self._start(Method.ALLOCATE, attributes, (), now)
 
+    def log_in(self, credentials: TurnCredentials) -> None:
+        """What follows is signed with these, where the server has challenged already."""
+        self._credentials = credentials
+        if self._nonce:
+            self._sign_with(credentials, self._realm, self._nonce)
+
     def create_permission(self, peer_ips: Sequence[str], now: float) -> None:
         """Lets data pass from and to these addresses, all or none."""
         peers = tuple((ip, 0) for ip in peer_ips)
@@ -144,6 +148,10 @@ class TurnClient:
             self._peers.by_number[number] = peer
         self._start(Method.CHANNEL_BIND, [(stun.CHANNEL_NUMBER, number), (stun.XOR_PEER_ADDRESS, peer)], (peer,), now)
         return number
+
+    def is_bound(self, peer: Address) -> bool:
+        """True where the server has confirmed a channel to this peer, which is refreshed from then on."""
+        return peer in self._peers.bound
 
     def send(self, peer: Address, data: bytes) -> None:
         """Sends data to the peer, by its channel where one is bound, else by a Send indication."""
@@ -354,10 +362,12 @@ class TurnClient:
         software = message.get(stun.SOFTWARE)
         if error.code == UNAUTHENTICATED and not request.with_credentials:
             self._events.append(Challenged(realm, nonce, software))
-            if self._credentials is not None and realm is not None and nonce is not None:
-                self._sign_with(self._credentials, realm, nonce)
-                self._start(request.method, request.attributes, request.peers, now)
-                return
+            if realm is not None and nonce is not None:
+                self._realm, self._nonce = realm, nonce
+                if self._credentials is not None:
+                    self.log_in(self._credentials)
+                    self._start(request.method, request.attributes, request.peers, now)
+                    return
         if error.code == STALE_NONCE and nonce is not None and request.stale_nonces < STALE_NONCE_RETRIES:
             if self._credentials is not None:
                 self._sign_with(self._credentials, self._realm if realm is None else realm, nonce)

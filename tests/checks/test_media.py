@@ -17,6 +17,7 @@ from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri
 from calls_doctor.net import aiortc_peer, call, documents_client
 from calls_doctor.net.paired import PairedHost
+from calls_doctor.net.relay import Relays
 from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options, Ready, StandInProcess
 from calls_doctor.standin.server import StandIn
@@ -333,15 +334,20 @@ async def relayed(**options: object) -> AsyncIterator[tuple[StandIn, Context]]:
         uri = ServerUri(scheme="turn", host=HOST, port=ready.turn_port)
         row = {"uri": str(uri), "ok": True}
         allocated = Finding(status=Status.PASS, summary="", evidence={"servers": [row]})
-        yield (
-            stand_in,
-            context(
-                paired(ready),
-                results={"turn.allocate": result("turn.allocate", allocated)},
-                turn=(uri,),
-                credentials=Credentials(turn=TurnCredentials(ready.turn_username, Secret(ready.turn_password))),
-            ),
-        )
+        relays = Relays()
+        try:
+            yield (
+                stand_in,
+                context(
+                    paired(ready),
+                    results={"turn.allocate": result("turn.allocate", allocated)},
+                    turn=(uri,),
+                    credentials=Credentials(turn=TurnCredentials(ready.turn_username, Secret(ready.turn_password))),
+                    relays=relays,
+                ),
+            )
+        finally:
+            await relays.close()
 
 
 async def test_a_relayed_call_goes_through_two_allocations() -> None:
@@ -359,7 +365,7 @@ async def test_a_relay_that_denies_the_media_host_fails_at_permit() -> None:
         assert stand_in.ready is not None
         elsewhere = PairedHost(stand_in.ready.pairing, MediaAddress(host="127.0.0.9"))
         finding = await media.call_relay_probe(context(
-            elsewhere, results=given.results, turn=given.site.turn, credentials=given.credentials
+            elsewhere, results=given.results, turn=given.site.turn, credentials=given.credentials, relays=given.relays
         ))  # fmt: skip
     assert (finding.status, finding.evidence["stage"], finding.evidence["code"]) == (Status.FAIL, "permit", 403)
 
@@ -368,7 +374,8 @@ async def test_a_relay_with_a_wrong_password_fails_at_allocate() -> None:
     async with relayed() as (_, given):
         wrong = Credentials(turn=TurnCredentials("calls-doctor", Secret("wrong")))
         finding = await media.call_relay_probe(context(
-            given.paired, results=given.results, turn=given.site.turn, credentials=wrong, phase=Phase.PRE
+            given.paired, results=given.results, turn=given.site.turn, credentials=wrong, phase=Phase.PRE,
+            relays=given.relays,
         ))  # fmt: skip
     assert (finding.status, finding.evidence["stage"]) == (Status.WARN, "allocate")
     assert finding.evidence["code"] == 401

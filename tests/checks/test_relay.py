@@ -64,17 +64,26 @@ async def test_data_that_the_media_host_does_not_exchange_is_a_failure_with_its_
     assert (evidence["returned"], evidence["arrived"] > 0) == (0, arrived)
 
 
-async def test_a_server_that_gives_no_relay_any_more_is_not_said_to_lose_data() -> None:
+@pytest.mark.parametrize(
+    ("refused", "status", "carried", "said"),
+    [
+        ({Method.ALLOCATE: 500}, "warn", 1, "no other relay port could be tried"),  # the one that the run has open
+        ({Method.ALLOCATE: 500, Method.CHANNEL_BIND: 500}, "fail", 0, "no relay port could be tried"),
+    ],
+)
+async def test_a_server_that_gives_no_relay_any_more_is_not_said_to_lose_data(
+    refused: dict[int, int], status: str, carried: int, said: str
+) -> None:
     def from_now_on_no_more(_peer: str) -> bool:
-        turn_server.faults = Faults(refuse={Method.ALLOCATE: 500})
+        turn_server.faults = Faults(refuse=refused)
         return True
 
     async with server(may_relay=from_now_on_no_more) as turn_server, media_host() as stand_in:
         found = await checked(uri(turn_server.port), host=paired(stand_in.ready))
-    assert found.statuses == ALL_PASS | {"relay-range": "fail"} and found.causes == ["turn.not-allocating"]
+    assert found.statuses == ALL_PASS | {"relay-range": status} and found.causes == ["turn.not-allocating"]
     relay_range = found.results["turn.relay-range"]
-    assert (relay_range.evidence["sent"], relay_range.evidence["arrived"]) == (0, None)
-    assert "refused with 500" in relay_range.summary
+    assert (relay_range.evidence["sent"], relay_range.evidence["arrived"]) == (2 * carried, None)
+    assert said in relay_range.summary and "refused with 500" in relay_range.summary
 
 
 async def test_a_quota_that_gives_fewer_ports_than_are_sampled_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:

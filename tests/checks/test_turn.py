@@ -17,7 +17,7 @@ import trustme
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net import relay
-from calls_doctor.net.turn_client import Allocation
+from calls_doctor.net.turn_client import Allocation, allocate
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 from calls_doctor.wire.turn import rest_credentials
@@ -33,6 +33,7 @@ from tests.servers.turn_script import ALLOCATED
 from tests.servers.turn_servers import server_tls, tcp_listener
 
 Ports = Callable[[], int]
+GOOD = TurnCredentials(USER, Secret(PASSWORD))
 
 
 @asynccontextmanager
@@ -218,7 +219,7 @@ async def test_a_quota_of_one_is_enough_for_a_run_and_one_that_others_use_up_is_
         uris = uri(turn_server.port), uri(turn_server.port, "tcp")
         found = await checked(*uris)
         assert found.statuses == ALL_PASS | {"relay-range": "unknown"} and found.causes == []
-        async with await relay.opened(uris[0], Credentials(turn=TurnCredentials(USER, Secret(PASSWORD)))):
+        async with await allocate(uris[0], (HOST, turn_server.port), GOOD, timeout_s=2.0):
             found = await checked(*uris)
         assert found.statuses["allocate"] == "fail" and found.causes == ["turn.quota"]
         assert [row["code"] for row in found.rows("allocate")] == [486, 486]

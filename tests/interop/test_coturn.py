@@ -18,6 +18,7 @@ from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net import relay, stun_client, turn_client
 from calls_doctor.net.filtering import filtering_tests
+from calls_doctor.net.relay import Relays
 from calls_doctor.wire.filtering import Change, Outcome
 from calls_doctor.wire.turn import rest_credentials
 from checks import media
@@ -81,8 +82,10 @@ async def test_a_call_goes_through_it(tmp_path: Path, free_port: Ports, authorit
             found = await checked(uri, host=host)
             assert found.statuses == ALL_PASS and found.causes == []
             assert found.results["turn.relay-range"].evidence["carried"] == relay_checks.RELAY_PORTS_SAMPLED
-            given = context(host, results=found.results, turn=(uri,), credentials=turn_checks.GIVEN)
+            relays = Relays()
+            given = context(host, results=found.results, turn=(uri,), credentials=turn_checks.GIVEN, relays=relays)
             call = await media.call_relay_probe(given)
+            await relays.close()
             assert call.status is Status.PASS, call.summary
 
 
@@ -124,9 +127,11 @@ async def test_a_quota(tmp_path: Path, free_port: Ports) -> None:
         # a run gives back what it took, and does not take its own for somebody else's
         found = await checked(server.uri(), only=turn_checks.CHECKS[:3])
         assert found.statuses == {"challenge": "pass", "allocate": "pass", "permission": "pass"} and found.causes == []
-        async with await relay.opened(server.uri(), turn_checks.GIVEN):
+        relays = Relays()
+        async with relays.lent(server.uri(), turn_checks.GIVEN):
             found = await checked(server.uri())
             assert found.statuses["allocate"] == "fail" and found.causes == ["turn.quota"]
+        await relays.close()
 
 
 async def test_an_open_relay(tmp_path: Path, free_port: Ports) -> None:

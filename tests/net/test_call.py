@@ -10,7 +10,11 @@ from calls_doctor.model.books import SessionBooks, StreamBooks
 from calls_doctor.model.flow import Transport
 from calls_doctor.net import call
 from calls_doctor.net.call import CallOutcome
-from tests.servers.media_host import media_host, paired
+from calls_doctor.wire import documents, stun
+from calls_doctor.wire.documents import Document
+from calls_doctor.wire.framing import PacketKind, packet_kind
+from tests.servers.media_host import behind, media_host, paired
+from tests.servers.middlebox import Way, delay
 
 
 def session(sent: int, *received: int, jitter_s: float = 0.0) -> SessionBooks:
@@ -58,6 +62,34 @@ async def test_several_calls_at_once_do_not_hear_each_other() -> None:
             assert made.failure is None
             assert [len(books.streams) for books in made.near] == [2, 2, 2]
             assert call.there_and_back(made).received == 3 * 2 * 5
+
+
+def _asks_for_books(data: bytes) -> bool:
+    value = stun.parse(data).get(stun.DOCUMENT_REQUEST)
+    return value is not None and documents.parse_request(value)[0] is Document.BOOKS
+
+
+async def test_books_are_asked_for_while_the_last_packets_travel() -> None:
+    seen: list[str] = []
+
+    def noted(way: Way, data: bytes) -> list[float]:
+        kind = packet_kind(data)
+        if kind is PacketKind.STUN and way is Way.OUT and _asks_for_books(data):
+            seen.append("books")
+        elif kind is PacketKind.RTP and way is Way.BACK:
+            seen.append("media")
+        return [0.05]
+
+    async with behind(noted) as host:
+        made = await call.hold(host, [host.opener(Transport.UDP)] * 2, "U", 0.2)
+    assert call.to_far(made).loss_ratio == call.from_far(made).loss_ratio == 0.0
+    assert "media" in seen[seen.index("books") :]
+
+
+async def test_books_that_have_overtaken_the_last_packets_are_asked_for_once_more() -> None:
+    async with behind(delay(0.1, way=Way.OUT, kind=PacketKind.RTP)) as host:
+        made = await call.hold(host, [host.opener(Transport.UDP)] * 2, "U", 0.2)
+    assert made.failure is None and call.to_far(made).loss_ratio == call.from_far(made).loss_ratio == 0.0
 
 
 async def test_a_call_that_is_cancelled_leaves_nothing_behind() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import pytest
 
 from calls_doctor.model.flow import Transport
 from calls_doctor.net import documents_client
+from calls_doctor.net.exchange import Answer, Exchange
+from calls_doctor.wire.stun import AttributeType
 from tests.servers.media_host import box_before, media_host, paired
 from tests.servers.middlebox import Tcp, delay, drop, lose
 
@@ -43,6 +46,36 @@ async def test_books_may_be_fetched_by_several_checks_at_once() -> None:
         await host.echo(host.opener(Transport.UDP), SIZES)
         for books in await asyncio.gather(*(host.books() for _ in range(8))):
             assert books is not None and [len(one.probes) for one in books.sessions] == [24]
+
+
+async def test_pages_that_were_there_the_last_time_are_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    ask = documents_client._asked
+
+    async def noted(
+        exchange: Exchange, attributes: Sequence[tuple[AttributeType[bytes], bytes]]
+    ) -> list[Answer] | None:
+        asked.append(len(attributes))
+        return await ask(exchange, attributes)
+
+    monkeypatch.setattr(documents_client, "_asked", noted)
+    async with media_host() as stand_in:
+        host = paired(stand_in.ready, tcp_port=0)
+        for _ in range(6):
+            await host.echo(host.opener(Transport.UDP), SIZES)
+        for _ in range(2):
+            books = await host.books()
+            assert books is not None and [len(one.probes) for one in books.sessions] == [24] * 6
+    first, others, at_once = asked
+    assert (first, at_once) == (1, others + 2), "one more than there were: books grow"
+
+
+async def test_tcp_is_not_asked_before_a_round_trip_of_udp_has_had_its_time() -> None:
+    async with media_host() as stand_in, box_before(stand_in, delay(0.15), tcp=Tcp.PASS) as box:
+        host = paired(stand_in.ready, box.port)
+        await host.echo_once(Transport.UDP)
+        assert await host.books() is not None
+        assert Transport.TCP not in host._silent_since and not host._idle_sessions[Transport.TCP]
 
 
 async def test_lost_pages_are_asked_for_again() -> None:

@@ -11,6 +11,7 @@ from calls_doctor.model.credentials import Credentials
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
 from calls_doctor.net.paired import PairedHost
+from calls_doctor.net.relay import Relays
 from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options, Ready
 from calls_doctor.standin.server import StandIn
@@ -70,6 +71,7 @@ def context(
     credentials: Credentials | None = None,
     facts: Facts | None = None,
     site: Site | None = None,
+    relays: Relays | None = None,
 ) -> Context:
     """What a check against this host is given; `site` instead of the one that phase and TURN make."""
 
@@ -82,6 +84,7 @@ def context(
         results=results or {},
         paired=host,
         told=told,
+        relays=relays or Relays(),
         media_time_s=media_time_s,
         thorough=thorough,
     )

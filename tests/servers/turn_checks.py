@@ -15,6 +15,7 @@ from calls_doctor.model.check import CheckResult
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
 from calls_doctor.net.paired import PairedHost
+from calls_doctor.net.relay import Relays
 from calls_doctor.spec import Context
 from calls_doctor.standin.turn_server import TurnServer
 from calls_doctor.wire.turn_requests import Limits
@@ -76,14 +77,19 @@ async def checked(
     hosts = tuple(MediaAddress(host=name) for name in media or ([HOST] if host else []))
     site = Site(phase=phase, turn=uris, media=hosts)
     results: dict[str, CheckResult] = {}
-    for spec in SPECS:
-        needed = [results.get(need) for need in spec.needs if need in CHECKS]
-        if spec.id not in only or any(need is None or need.status in BLOCKING for need in needed):
-            continue
-        context = Context(
-            site=site, credentials=credentials, results=results, paired=host, media_time_s=0.3, thorough=False
-        )
-        finding = await spec.probe(context)
-        results[spec.id] = msgspec.structs.replace(result(spec.id, finding), target=finding.target)
+    relays = Relays()
+    context = Context(
+        site=site, credentials=credentials, results=results, paired=host, media_time_s=0.3, thorough=False,
+        relays=relays,
+    )  # fmt: skip
+    try:
+        for spec in SPECS:
+            needed = [results.get(need) for need in spec.needs if need in CHECKS]
+            if spec.id not in only or any(need is None or need.status in BLOCKING for need in needed):
+                continue
+            finding = await spec.probe(context)
+            results[spec.id] = msgspec.structs.replace(result(spec.id, finding), target=finding.target)
+    finally:
+        await relays.close()
     causes = [one.cause for one in diagnose(Evidence(phase, list(results.values())), CAUSES)]
     return Checked(results, causes)

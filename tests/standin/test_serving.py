@@ -15,20 +15,22 @@ from aiortc.rtcsctptransport import InitChunk, serialize_packet
 from msgspec import structs
 
 from calls_doctor.errors import FarEndError
-from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
+from calls_doctor.model.credentials import Secret, TurnCredentials
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress, ServerUri, Site
-from calls_doctor.net import documents_client, relay, resolver
+from calls_doctor.net import documents_client, resolver
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.local_ports import can_bind
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.sctp import PORT
+from calls_doctor.net.turn_client import allocate
 from calls_doctor.standin import serving as serving_module
 from calls_doctor.standin.desk import ReportDesk
 from calls_doctor.standin.serving import Served, Serving
 from calls_doctor.standin.stun_server import StunServer
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
+from calls_doctor.wire.turn import rest_credentials
 from calls_doctor.wire.turn_auth import rest_password
 from tests.reports.samples import failing_report, healthy_report
 from tests.servers.middlebox import Middlebox, Tcp, drop, lose
@@ -217,9 +219,10 @@ async def test_its_own_turn_server_takes_the_credential_that_it_tells_and_relays
         assert facts.turn_username != told[1].turn_username, "several who check at once share no quota"
         assert 0 < int(facts.turn_username.split(":")[0]) - time.time() <= 86400
         uri = ServerUri(scheme="turn", host=HOST, port=facts.turn_port)
-        given = Credentials(turn=TurnCredentials(facts.turn_username, Secret(facts.turn_credential)))
+        given = TurnCredentials(facts.turn_username, Secret(facts.turn_credential))
         host = client(serving)
-        async with await relay.opened(uri, given) as allocation, PlainUdp() as other:
+        where = HOST, facts.turn_port
+        async with await allocate(uri, where, given, timeout_s=2.0) as allocation, PlainUdp() as other:
             outcome = await host.echo(host.through(allocation), (200,))
             assert len(outcome.returned) == 1
             beside = await allocation.channel(other.address, Exchange(secrets.token_bytes))
@@ -230,7 +233,7 @@ async def test_its_own_turn_server_takes_the_credential_that_it_tells_and_relays
                 async with asyncio.timeout(0.05):
                     await other.receive()
         with pytest.raises(FarEndError):
-            await relay.opened(uri, Credentials(turn_secret=Secret("another")))
+            await allocate(uri, where, rest_credentials(Secret("another"), int(time.time()) + 60, "x"), timeout_s=2.0)
 
 
 async def test_for_the_sites_own_turn_servers_it_makes_a_credential_and_keeps_the_secret() -> None:

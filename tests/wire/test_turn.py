@@ -10,7 +10,7 @@ from calls_doctor.model.flow import Address
 from calls_doctor.wire import stun, turn, turn_events
 from calls_doctor.wire.stun import Message, MessageClass, Method
 from calls_doctor.wire.turn_stream import channel_data
-from tests.servers.turn_script import ALLOCATED, KEY, MAPPED, NONCE, PASSWORD, REALM, RELAYED, USER, Script
+from tests.servers.turn_script import ALLOCATED, CREDENTIALS, KEY, MAPPED, NONCE, PASSWORD, REALM, RELAYED, USER, Script
 
 PEER: Address = ("203.0.113.9", 8443)
 OTHER: Address = ("203.0.113.10", 8443)
@@ -55,6 +55,20 @@ def test_without_credentials_a_challenge_is_all_there_is_and_an_open_relay_is_to
     script.asks()
     script.says(ALLOCATED, key=None)
     assert script.events() == [turn_events.Allocated(RELAYED, MAPPED, 600, "script", False)]
+
+
+def test_a_conversation_that_was_challenged_goes_on_with_credentials_that_come_later() -> None:
+    script = Script(None)
+    script.client.start_allocate(script.now)
+    script.asks()
+    script.challenges()
+    script.client.log_in(CREDENTIALS)
+    script.client.start_allocate(script.now)
+    request = script.asks()
+    assert (request.get(stun.USERNAME), request.get(stun.NONCE)) == (USER, NONCE) and request.integrity_is_valid(KEY)
+    script.events()
+    script.refuses(401)  # to what was signed: the final word
+    assert [type(event) for event in script.events()] == [turn_events.Refused]
 
 
 @pytest.mark.parametrize("lacks", [stun.REALM, stun.NONCE])
@@ -331,9 +345,9 @@ def test_data_goes_by_indication_until_a_channel_is_confirmed() -> None:
     assert number == 0x4000 and request.get(stun.CHANNEL_NUMBER) == number
     assert request.get(stun.XOR_PEER_ADDRESS) == PEER
     script.client.send(PEER, b"two")
-    assert [one.method for one in script.sent()] == [Method.SEND]
+    assert [one.method for one in script.sent()] == [Method.SEND] and not script.client.is_bound(PEER)
     script.says(to=request)
-    assert script.events() == [turn_events.ChannelBound(PEER, number)]
+    assert script.events() == [turn_events.ChannelBound(PEER, number)] and script.client.is_bound(PEER)
     script.client.send(PEER, b"three")
     assert script.client.packets_to_send() == [b"\x40\x00\x00\x05three"]
 
