@@ -31,6 +31,8 @@ PACKET_BYTES = 128
 """Of each as it is sent: RTP's header, the speech (net/peer.py) and SRTP's tag."""
 DRAIN_S = 0.2
 """How long the last packets may take, plus two round trips; on a path that loses none the wait ends with the last."""
+UNDER_WAY_S = 0.1
+"""How old the last packet of a call may be that was heard when the last is sent, plus as long as ICE took."""
 BOOKS_AFTER_FAILURE_S = 0.4
 """For the far end's books where the call has failed: what failed is to be named within three seconds."""
 
@@ -244,6 +246,9 @@ async def _connect(peer: Peer, opener: ChannelOpener) -> None:
 async def _counted(paired: PairedHost, peers: Sequence[Peer]) -> list[SessionBooks] | None:
     """The far end's books once the last packets have had their time. They are asked for while those travel; what is
     missing in them may only have been overtaken, so then they are asked for once more."""
+    if not _come_through([peer.books for peer in peers]):
+        await _drain(peers)
+        return await _far_books(paired, peers, None)
     asking = asyncio.create_task(_books_behind_the_last(paired, peers))
     try:
         await _drain(peers)
@@ -254,6 +259,15 @@ async def _counted(paired: PairedHost, peers: Sequence[Peer]) -> list[SessionBoo
     if far is None or not _direction(sum(peer.books.sent_rtp for peer in peers), far).loss_ratio:
         return far
     return await _far_books(paired, peers, None) or far
+
+
+def _come_through(near: Sequence[SessionBooks]) -> bool:
+    """True where no more is missing than may be under way. A path that loses or holds back more is asked only once."""
+    hearers = max(1, len(near) - 1)
+    sent = hearers * sum(books.sent_rtp for books in near)
+    received = sum(stream.received for books in near for stream in books.streams)
+    under_way_s = UNDER_WAY_S + max(books.timeline.get("ice", 0.0) for books in near)
+    return sent - received <= under_way_s * PACKETS_PER_S * hearers * len(near)
 
 
 async def _books_behind_the_last(paired: PairedHost, peers: Sequence[Peer]) -> list[SessionBooks] | None:

@@ -92,6 +92,12 @@ async def test_books_that_have_overtaken_the_last_packets_are_asked_for_once_mor
     assert made.failure is None and call.to_far(made).loss_ratio == call.from_far(made).loss_ratio == 0.0
 
 
+def test_a_path_that_loses_is_not_asked_before_the_last_packets_have_had_their_time() -> None:
+    assert call._come_through([session(50, 45), session(50, 45)]), "a tenth of a second of each is under way"
+    assert not call._come_through([session(50, 50), session(50, 38)])
+    assert call._come_through([session(50, 46)]) and not call._come_through([session(50)])
+
+
 async def test_a_call_that_is_cancelled_leaves_nothing_behind() -> None:
     async with media_host() as stand_in:
         host = paired(stand_in.ready)
