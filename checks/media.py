@@ -21,7 +21,10 @@ from calls_doctor.net import relay
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import (
     CALL_RTP,
+    NO_ROOM,
     OTHER_CERTIFICATE,
+    ROOM_TRIES,
+    ROOM_WAIT_S,
     WAYS,
     CheckSpec,
     Context,
@@ -40,9 +43,6 @@ SINGLE_PROBES = ("quality.mtu",)
 """They come before any stream over UDP, with the echo that they follow: on a thin link it would disturb large ones. A
 call over TCP follows its own echo, and waits for no silence of UDP's; what is lost beside it is tried again alone."""
 SESSIONS = 2
-NO_ROOM = 508
-"""The stand-in's answer to one session too many (RFC 8656's code)."""
-ROOM_TRIES, ROOM_WAIT_S = 3, 1.5
 ENOUGH_RATIO = 0.95
 """A call passes where this share of the packets arrives in each direction (catalogue, media.call-udp)."""
 UNDISTURBED_LOSS_RATIO = 0.02
@@ -163,7 +163,7 @@ async def _held(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
     for _ in range(ROOM_TRIES):
         if outcome.failure is None or outcome.failure.code != NO_ROOM:
             break
-        await asyncio.sleep(ROOM_WAIT_S)  # other vantages are at it; their sessions end soon
+        await asyncio.sleep(ROOM_WAIT_S)
         outcome = await call.hold(paired, openers, leg, context.media_time_s)
     context.near_books.extend(outcome.near)
     lost = [way(outcome).loss_ratio or 0.0 for way in (call.to_far, call.from_far, call.there_and_back)]

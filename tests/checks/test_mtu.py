@@ -10,6 +10,7 @@ import pytest
 from calls_doctor.model.check import Status
 from calls_doctor.model.site import Phase
 from calls_doctor.net import documents_client, paired, payload_size
+from calls_doctor.sfu import sfu
 from checks import mtu, ports
 from tests.servers.media_host import behind, context, media_host, stranger
 from tests.servers.middlebox import Rule, Way, lose
@@ -44,6 +45,20 @@ async def test_a_path_that_carries_all_sizes_passes() -> None:
     assert found.evidence["payload_max_bytes"] == found.evidence["payload_max_to_far_bytes"] == max(mtu.SIZES_BYTES)
     assert found.evidence["tried_max_bytes"] == max(mtu.SIZES_BYTES)
     assert found.evidence["stage"] == ""
+
+
+async def test_a_stand_in_that_is_full_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mtu, "ROOM_WAIT_S", 0.2)
+    room = sfu.SESSIONS_MAX
+    async with behind(vanish(1260, Way.OUT)) as host:
+        monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
+        asyncio.get_running_loop().call_later(0.1, monkeypatch.setattr, sfu, "SESSIONS_MAX", room)
+        found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
+        assert (found.status, found.evidence["payload_max_bytes"]) == (Status.WARN, 1252)
+        monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
+        monkeypatch.setattr(mtu, "ROOM_WAIT_S", 0.0)
+        found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
+    assert found.status is Status.UNKNOWN and "508" in found.summary
 
 
 @pytest.mark.parametrize(
