@@ -155,7 +155,7 @@ CHECKS = (
         nothing_to_do=no_link,
         targets=lambda site: [m.target(Transport.UDP) for m in site.media],
         packets_max=80,
-        timeout_s=14.0,
+        timeout_s=20.0,
         fails_when="UDP payloads over a size below 1280 bytes vanish in a named direction and no ICMP message says so"
         " (a black hole), or none of 1200 bytes passes: DTLS, video and TCP stall where small packets pass. A limit is"
         " measured twice.",
