@@ -138,11 +138,12 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
     where = vantages_of(shown)
     slow = [r for r in shown if r.status in BAD]
     rows = [outcome_of(r, row) for r in evidence.bad_at(where, QUALITY) for row in bad_rows(r)]
-    if not slow and not rows:
+    suffering = evidence.bad_at(where, *SUFFERING)
+    if not slow and not rows and not evidence.bad_at(where, *UDP_CALLS):
         return None
     rate = shown[0].evidence["rate_bits_per_s"]
     return Prediction(
-        explains=outcomes([*slow, *evidence.bad_at(where, *SUFFERING)]) | frozenset(rows) | _unheard(evidence, shown),
+        explains=outcomes([*slow, *suffering]) | frozenset(rows) | _unheard(evidence, shown),
         flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT),
         summary=f"about {rate / 1000:.0f} kbit/s come through to {shown[0].target} and back; a call needs "
         f"{USABLE_BITS_PER_S / 1000:.0f} at least",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from calls_doctor.diagnosis import path
 from calls_doctor.model.check import CheckResult, Status
@@ -80,6 +81,17 @@ def test_a_thin_link_is_no_lossy_one_and_explains_delay() -> None:
     assert f.causes(f.thin_link(), late, f.tcp(24)) == ["path.bandwidth"]
     enough = f.thin_link(rate_bits_per_s=200_000)
     assert f.causes(enough) == ["path.loss"]
+
+
+def test_a_thin_link_that_lost_no_probe_is_named_by_the_calls_that_it_starves() -> None:
+    starved = f.call("media.call-udp", "media", "", (300, None), (None, 172))
+    starved.evidence["there_and_back"] = f.way(300, 172)
+    tcp = f.call("media.call-tcp", "media", "", (300, None), (None, 123), status=Status.WARN)
+    tcp.evidence["there_and_back"] = f.way(300, 123)
+    link = replace(f.thin_link(returned=24, rate_bits_per_s=26_547), status=Status.PASS)
+    (found,) = f.diagnosed(link, f.tcp(24, arrived=24), starved, tcp)
+    assert (found.cause, found.because) == ("path.bandwidth", ["media.call-tcp", "media.call-udp"])
+    assert f.diagnosed(link, f.tcp(24, arrived=24)) == []
 
 
 def test_a_link_so_thin_that_its_rate_is_unknown_is_not_said_to_lose_packets() -> None:
