@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any  # attributes of a message have values of every type
 
 from calls_doctor.errors import FramingError, StunError
@@ -33,14 +33,11 @@ from calls_doctor.wire.turn_events import (
     TimedOut,
     TryAlternate,
 )
-from calls_doctor.wire.turn_stream import CHANNEL_FIRST, CHANNEL_LAST, channel_data, parse_channel_data
+from calls_doctor.wire.turn_peers import Peers
+from calls_doctor.wire.turn_stream import channel_data, parse_channel_data
 
 TRANSPORT_UDP = 17
 """REQUESTED-TRANSPORT: the protocol number of UDP."""
-PERMISSION_REFRESH_S = 240.0
-"""A permission lasts 300 s and cannot be asked for longer (RFC 8656 section 9)."""
-CHANNEL_REFRESH_S = 240.0
-"""A channel lasts 600 s, the permission that comes with it 300 s."""
 ALLOCATION_REFRESH_BEFORE_S = 60.0
 MIN_REFRESH_S = 1.0
 """However short a lifetime the server grants."""
@@ -68,18 +65,6 @@ class _Request:
     sent: int = 0
 
 
-@dataclass
-class _Peers:
-    """What the server was told about peers, and when it must be told again."""
-
-    permitted: dict[str, float] = field(default_factory=dict)
-    """IP address literal -> when to refresh; infinite while a channel to it is refreshed."""
-    channels: dict[Address, int] = field(default_factory=dict)
-    by_number: dict[int, Address] = field(default_factory=dict)
-    bound: dict[Address, float] = field(default_factory=dict)
-    """Peer -> when to refresh, for the channels that the server confirmed."""
-
-
 class TurnClient:
     """One conversation. `receive` and `handle_timer` never raise on what the far end sends.
 
@@ -96,14 +81,16 @@ class TurnClient:
         schedule_s: Sequence[float] = stun.RFC8489_SCHEDULE_S,
         decided_s: float = stun.RFC8489_DECIDED_S,
     ) -> None:
-        self._credentials, self._random = credentials, random
+        self._credentials = credentials
+        self._random = random
         self.stream = stream
         self._schedule_s = (0.0,) if stream else tuple(schedule_s)
         self._decided_s = decided_s
-        self._realm, self._nonce = "", b""
+        self._realm = ""
+        self._nonce = b""
         self._key: bytes | None = None
         self._requests: dict[bytes, _Request] = {}
-        self._peers = _Peers()
+        self._peers = Peers()
         self._refresh_at: float | None = None
         self._unanswered_allocate = False
         """An Allocate with credentials has had no final answer: the server may have granted it."""
@@ -139,24 +126,18 @@ class TurnClient:
 
         Raises ValueError when all 4096 channels are used.
         """
-        number = self._peers.channels.get(peer)
-        if number is None:
-            number = CHANNEL_FIRST + len(self._peers.channels)
-            if number > CHANNEL_LAST:
-                raise ValueError("this allocation has no channel left")
-            self._peers.channels[peer] = number
-            self._peers.by_number[number] = peer
+        number = self._peers.number_for(peer)
         self._start(Method.CHANNEL_BIND, [(stun.CHANNEL_NUMBER, number), (stun.XOR_PEER_ADDRESS, peer)], (peer,), now)
         return number
 
     def is_bound(self, peer: Address) -> bool:
         """True where the server has confirmed a channel to this peer, which is refreshed from then on."""
-        return peer in self._peers.bound
+        return self._peers.is_bound(peer)
 
     def send(self, peer: Address, data: bytes) -> None:
         """Sends data to the peer, by its channel where one is bound, else by a Send indication."""
-        if peer in self._peers.bound:
-            self._out.append(channel_data(self._peers.channels[peer], data, padded=self.stream))
+        if self._peers.is_bound(peer):
+            self._out.append(channel_data(self._peers.number_for(peer), data, padded=self.stream))
             return
         attributes: Attributes = [(stun.XOR_PEER_ADDRESS, peer), (stun.DATA, data)]
         indication = Message(Method.SEND, MessageClass.INDICATION, self._transaction_id(), attributes)
@@ -172,7 +153,7 @@ class TurnClient:
         allocating = any(request.method == Method.ALLOCATE for request in self._requests.values())
         self._requests.clear()
         self._refresh_at = None
-        self._peers = _Peers()
+        self._peers = Peers()
         if self.relayed is None and not allocating and not self._unanswered_allocate:
             self._events.append(Released())
             return
@@ -213,9 +194,7 @@ class TurnClient:
     def next_timer(self) -> float | None:
         """When `handle_timer` wants to be called next; None while nothing is due."""
         times = [self._next_of(request) for request in self._requests.values()]
-        times += [at for at in (*self._peers.permitted.values(), *self._peers.bound.values()) if at != float("inf")]
-        if self._refresh_at is not None:
-            times.append(self._refresh_at)
+        times += [at for at in (self._refresh_at, self._peers.next_refresh()) if at is not None]
         return min(times, default=None)
 
     def packets_to_send(self) -> list[bytes]:
@@ -253,13 +232,9 @@ class TurnClient:
         self._out.append(packet)
 
     def _refresh_peers(self, now: float) -> None:
-        peers = self._peers
-        due = [ip for ip, at in peers.permitted.items() if now >= at]
-        if due:
-            peers.permitted.update(dict.fromkeys(due, float("inf")))  # until the answer sets the next time
+        if due := self._peers.take_due_permissions(now):
             self.create_permission(due, now)
-        for peer in [peer for peer, at in peers.bound.items() if now >= at]:
-            peers.bound[peer] = float("inf")
+        for peer in self._peers.take_due_channels(now):
             self.bind_channel(peer, now)
 
     def _time_out(self, request: _Request, now: float) -> None:
@@ -269,10 +244,9 @@ class TurnClient:
         if request.method == Method.REFRESH and (stun.LIFETIME, 0) not in request.attributes:
             self._refresh_at = again
         elif request.method == Method.CREATE_PERMISSION:
-            known = [ip for ip, _ in request.peers if ip in self._peers.permitted]
-            self._peers.permitted.update(dict.fromkeys(known, again))
-        elif request.method == Method.CHANNEL_BIND and request.peers[0] in self._peers.bound:
-            self._peers.bound[request.peers[0]] = again
+            self._peers.ask_permissions_again([ip for ip, _ in request.peers], again)
+        elif request.method == Method.CHANNEL_BIND:
+            self._peers.ask_channel_again(request.peers[0], again)
 
     def _receive_channel_data(self, packet: bytes) -> None:
         try:
@@ -280,7 +254,7 @@ class TurnClient:
         except FramingError as error:
             self.unreadable = str(error)
             return
-        peer = self._peers.by_number.get(number)
+        peer = self._peers.peer_of(number)
         if peer is not None:
             self._events.append(Data(peer, data))
 
@@ -288,7 +262,9 @@ class TurnClient:
         peer, data = message.get(stun.XOR_PEER_ADDRESS), message.get(stun.DATA)
         if message.unknown_required():
             return  # RFC 8489 section 6.3.2
-        if message.method == Method.DATA and peer is not None and data is not None and peer[0] in self._peers.permitted:
+        if message.method != Method.DATA or peer is None or data is None:
+            return
+        if self._peers.is_permitted(peer[0]):
             self._events.append(Data(peer, data))
 
     def _receive_answer(self, message: Message, now: float) -> None:
@@ -332,15 +308,11 @@ class TurnClient:
                 lifetime_s = message.get(stun.LIFETIME)
                 self._plan_refresh(DEFAULT_LIFETIME_S if lifetime_s is None else lifetime_s, now)
         elif request.method == Method.CREATE_PERMISSION:
-            for ip, _ in request.peers:
-                channelled = any(peer[0] == ip for peer in self._peers.bound)
-                self._peers.permitted[ip] = float("inf") if channelled else now + PERMISSION_REFRESH_S
+            self._peers.permit([ip for ip, _ in request.peers], now)
             self._events.append(PermissionCreated(request.peers))
         elif request.method == Method.CHANNEL_BIND:
             (peer,) = request.peers
-            self._peers.bound[peer] = now + CHANNEL_REFRESH_S
-            self._peers.permitted[peer[0]] = float("inf")
-            self._events.append(ChannelBound(peer, self._peers.channels[peer]))
+            self._events.append(ChannelBound(peer, self._peers.bind(peer, now)))
         return True
 
     def _receive_allocated(self, message: Message, request: _Request, now: float) -> bool:

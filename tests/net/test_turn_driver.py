@@ -12,7 +12,7 @@ from calls_doctor.errors import Cut, FarEndError, FramingError, NetworkError, Pr
 from calls_doctor.model.flow import Address
 from calls_doctor.net.sockets import open_udp
 from calls_doctor.net.turn_driver import Subject, TurnDriver
-from calls_doctor.wire import stun, turn, turn_events
+from calls_doctor.wire import stun, turn, turn_events, turn_peers
 from calls_doctor.wire.stun import ErrorCode, Message, MessageClass, Method
 from calls_doctor.wire.turn import TurnClient
 from tests.servers.plain_sockets import PlainUdp, eventually
@@ -148,7 +148,7 @@ async def test_a_relay_that_is_lost_is_told_to_those_who_talk_through_it(
 async def test_a_permission_that_is_taken_back_is_told_to_whom_it_concerns(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn, "PERMISSION_REFRESH_S", 0.01)
+    monkeypatch.setattr(turn_peers, "PERMISSION_REFRESH_S", 0.01)
     concerned, other = bench.listen(PEER, OTHER)
     await bench.allocate()
     asking = asyncio.create_task(bench.permit([PEER[0]]))
