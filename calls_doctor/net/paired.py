@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from calls_doctor.errors import BooksError, Cut, NetworkError, Refused, SealError
+from calls_doctor.errors import BooksError, NetworkError, SealError
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.credentials import Secret
 from calls_doctor.model.facts import Facts
@@ -24,6 +24,7 @@ from calls_doctor.net import documents_client, echo, payload_size, resolver
 from calls_doctor.net.echo import Echo, EchoOutcome, Witness
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.hops import HopWatch
+from calls_doctor.net.listening import Listening, Signs
 from calls_doctor.net.local_ports import local_addresses
 from calls_doctor.net.path_lock import ALONE_WAIT_S, PathLock
 from calls_doctor.net.payload_size import SizesSeen
@@ -51,7 +52,8 @@ BOOKS_HEAD_START_S = 0.1
 """Books are asked for over TCP too where UDP has brought none by then, a round trip aside."""
 SILENCE_KEPT_S = 10.0
 """How long a transport that was silent is not asked for books again."""
-ONCE_SIZES_BYTES, BOOKS_WAYS = (200, 400, 600), (Transport.UDP, Transport.TCP)
+ONCE_SIZES_BYTES = (200, 400, 600)
+BOOKS_WAYS = (Transport.UDP, Transport.TCP)
 ECHO_LEGS = {Transport.UDP: "u", Transport.TCP: "t", Transport.RELAY: "r"}
 LOCAL_FRAGMENT_BYTES, LOCAL_PASSWORD_BYTES = 6, 18
 T = TypeVar("T")
@@ -66,12 +68,14 @@ class PairedHost:
         """Sessions that nobody fetches books with just now: a run has a limited number of them."""
         self._unjudged_sessions: set[str] = set()
         """By name: those, and what looks on beside an echo. They are in the far end's books, and of no interest."""
-        self._udp_rtt_s, self._books_pages = 0.0, 0
-        """Of the last echo that UDP brought back, and of the books when they were fetched last: they grow."""
+        self._udp_rtt_s = 0.0
+        """Of the last echo that UDP brought back."""
+        self._books_pages = 0
+        """Of the books when they were fetched last: they grow."""
         self._address = ""
         self._silent_since: dict[Transport, float] = {}
         """Transport -> when it was first asked without an answer since."""
-        self._signs = _Signs()
+        self._signs = Signs()
         self.path_lock = PathLock()
         """Held by what sends more than a few packets: probes that disturb each other are repeated alone."""
 
@@ -189,8 +193,8 @@ class PairedHost:
             leg=leg,
         )
 
-    def _listening(self, receiver: Receiver, transport: Transport) -> _Listening:
-        return _Listening(receiver, transport, self._silent_since, self._signs)
+    def _listening(self, receiver: Receiver, transport: Transport) -> Listening:
+        return Listening(receiver, transport, self._silent_since, self._signs)
 
     def _new_session(self, leg: str, fingerprint: bytes, call: str = "") -> _Session:
         nonce = direct.nonce(secrets.token_bytes(direct.NONCE_BYTES), call)
@@ -367,34 +371,3 @@ class _Session:
 
     name: str
     credentials: IceCredentials
-
-
-@dataclass
-class _Signs:
-    """What was ever heard of the stand-in, by any way."""
-
-    answered: bool = False
-    refused: bool = False
-    connected: bool = False
-    closed: bool = False
-    """A connection was made, and ended by the far end before it brought anything."""
-
-
-class _Listening:
-    """Passes on what a channel brings, and notes when its transport was first asked without an answer since."""
-
-    def __init__(
-        self, receiver: Receiver, transport: Transport, silent_since: dict[Transport, float], signs: _Signs
-    ) -> None:
-        self._receiver, self._transport, self._silent_since, self._signs = receiver, transport, silent_since, signs
-        silent_since.setdefault(transport, asyncio.get_running_loop().time())
-
-    def packet(self, data: bytes) -> None:
-        self._silent_since.pop(self._transport, None)
-        self._signs.answered = True
-        self._receiver.packet(data)
-
-    def trouble(self, error: NetworkError) -> None:
-        self._signs.closed = self._signs.closed or isinstance(error, Cut)
-        self._signs.refused = self._signs.refused or isinstance(error, Refused)
-        self._receiver.trouble(error)
