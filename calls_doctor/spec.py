@@ -28,10 +28,8 @@ PAIRED_PHASES = frozenset({Phase.PRE})
 UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
 UNAUTHORISED, OTHER_CERTIFICATE, OTHER_NETWORK = "unauthorised", "other-certificate", "other-network"
 """Words of trouble that say nothing of the network: the link is not that of whoever listens there."""
-NO_ROOM = 508
-"""The stand-in's answer to one session too many (RFC 8656's code): other vantages are at it, and their sessions end."""
 ROOM_TRIES, ROOM_WAIT_S = 3, 1.5
-"""How often it is asked again, and after how long; by then sessions that only probed have given way."""
+"""How often a stand-in without room is asked again, and after how long: sessions that only probed give way."""
 WAYS = {
     "to_far": "to the far end",
     "from_far": "from the far end",

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
-from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.model.check import NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.model.site import Phase
 from calls_doctor.net import relay
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import (
     CALL_RTP,
-    NO_ROOM,
     OTHER_CERTIFICATE,
     ROOM_TRIES,
     ROOM_WAIT_S,

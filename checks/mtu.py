@@ -10,11 +10,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from calls_doctor.errors import FarEndError, NetworkError
-from calls_doctor.model.check import UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.model.check import NO_ROOM, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.spec import (
     NETWORK_PHASES,
-    NO_ROOM,
     ROOM_TRIES,
     ROOM_WAIT_S,
     CheckSpec,

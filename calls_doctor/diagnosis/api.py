@@ -7,7 +7,7 @@ from collections.abc import Callable
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.media_evidence import API, listens, stage, trouble
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, on_the_path, role_of
-from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import ECHOES, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import API_PORT
@@ -39,7 +39,7 @@ def _when(
 
 def _between_servers(evidence: Evidence, shown: list[CheckResult]) -> Place:
     """Between a Mattermost node and a media host that is known to run, only the servers' own network can be silent."""
-    runs = any(listens(evidence, r.vantage) for check in (UDP_ECHO, TCP_ECHO) for r in evidence.of(check))
+    runs = any(listens(evidence, r.vantage) for check in ECHOES for r in evidence.of(check))
     nodes = all(role_of(evidence, r.vantage) is Role.MATTERMOST for r in shown)
     return at_the_far_end(evidence) if runs and nodes else on_the_path(evidence)
 

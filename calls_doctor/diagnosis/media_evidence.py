@@ -12,7 +12,7 @@ from math import sqrt
 from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, works_outside
 from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, vantages_of
-from calls_doctor.model.check import ECHOES, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult
+from calls_doctor.model.check import ECHOES, NO_ROOM, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
@@ -40,8 +40,6 @@ QUEUE_S = 0.1
 """A round trip that grew by more was waited out in a queue."""
 ENOUGH_RATIO = 0.8
 """The share of probes that must come back over TCP, which loses nothing by itself."""
-NO_ROOM = 508
-"""What a stand-in says that has too many sessions: it is no finding about the network."""
 CLOSED, GONE = ("refused", "unreachable"), ("refused", "cut")
 SERVE_RUNS = (
     "On the media host, see whether `calls-doctor serve` still runs, and whether this link is the one it has printed: "

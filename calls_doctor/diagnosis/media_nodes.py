@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.media_evidence import SERVE_RUNS, trouble
 from calls_doctor.diagnosis.place import flow_of, host_and_port, vantages_of
-from calls_doctor.model.check import NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import ECHOES, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role, bracketed
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
@@ -62,7 +62,7 @@ def unreachable(groups: Groups) -> dict[str, list[CheckResult]]:
     """Hosts that answer nobody, each with the echoes that show it, while every caller who asked reaches another."""
     found = {}
     for host, results in groups.items():
-        echoes = [r for r in results if r.id in (UDP_ECHO, TCP_ECHO) and r.status is not Status.SKIP]
+        echoes = [r for r in results if r.id in ECHOES and r.status is not Status.SKIP]
         silent = all(_is_unheard(r) for r in echoes)
         elsewhere = {r.vantage for name, others in groups.items() if name != host for r in others if _answered(r)}
         if silent and any(r.id == UDP_ECHO for r in echoes) and vantages_of(echoes) <= elsewhere:
@@ -77,7 +77,7 @@ def _is_unheard(echo: CheckResult) -> bool:
 
 
 def _answered(result: CheckResult) -> bool:
-    return result.id in (UDP_ECHO, TCP_ECHO) and bool(result.evidence.get("returned"))
+    return result.id in ECHOES and bool(result.evidence.get("returned"))
 
 
 def node_unreachable(evidence: Evidence) -> Prediction | None:

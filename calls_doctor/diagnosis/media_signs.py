@@ -41,7 +41,7 @@ from calls_doctor.diagnosis.media_evidence import (
     trouble,
 )
 from calls_doctor.diagnosis.place import Place, at_the_far_end, on_the_path, own_machine, role_of, vantages_of
-from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import ECHOES, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact
 
@@ -224,7 +224,7 @@ def blocked(evidence: Evidence) -> Prediction | None:
 
 
 def _reached(evidence: Evidence, vantage: str) -> bool:
-    return any(answers(evidence, check)(vantage) for check in (UDP_ECHO, TCP_ECHO))
+    return any(answers(evidence, check)(vantage) for check in ECHOES)
 
 
 def _host_alive(evidence: Evidence, result: CheckResult) -> bool:
@@ -260,7 +260,7 @@ def not_running(evidence: Evidence) -> Prediction | None:
 
 def _dead(evidence: Evidence, vantage: str) -> bool:
     """One protocol is refused there, and neither was ever answered there or elsewhere."""
-    refused = any(trouble(evidence.at(check, vantage)) == "refused" for check in (UDP_ECHO, TCP_ECHO))
+    refused = any(trouble(evidence.at(check, vantage)) == "refused" for check in ECHOES)
     return refused and not listens(evidence, vantage)
 
 

@@ -16,7 +16,7 @@ from calls_doctor.diagnosis.media_evidence import (
 )
 from calls_doctor.diagnosis.place import flow_of, host_and_port
 from calls_doctor.diagnosis.turn_signs import LISTENERS, answers_outside
-from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import ECHOES, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
@@ -26,7 +26,7 @@ TYPE = "nat.type"
 
 def hairpin_missing(evidence: Evidence) -> Prediction | None:
     """From inside the public address is silent, the private one is not; from outside the public one works."""
-    tried = any(evidence.at(check, one) for one in outside(evidence) for check in (UDP_ECHO, TCP_ECHO))
+    tried = any(evidence.at(check, one) for one in outside(evidence) for check in ECHOES)
     shown = [r for r in evidence.of(HAIRPIN, Status.FAIL) if _works_outside(evidence, r) or not tried]
     if not shown:
         return None

@@ -12,6 +12,9 @@ UDP_ECHO, TCP_ECHO = ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
 NOT_SENT = ("no-route", "forbidden", "not-sent")
 """Words of trouble of the machine that asks: it has no route, its own firewall forbids it, or it lacks something else.
 Nothing left it, so nobody else's firewall is in question."""
+NO_ROOM = 508
+"""What a stand-in answers to one session too many (RFC 8656's code): other vantages are at it, and their sessions end.
+It is no finding about the network."""
 Evidence = dict[str, Any]
 """JSON: names carry their unit (`rtt_p50_s`, `loss_ratio`, `sent`)."""
 
