@@ -7,7 +7,6 @@ import contextlib
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any  # a report is JSON
@@ -16,10 +15,11 @@ import pytest
 
 from calls_doctor.net.pace import PACKETS_MAX
 from tests.lab.capture import busiest, capturing
+from tests.lab.coturn import coturn
 from tests.lab.delay import delaying
 from tests.lab.namespaces import why_not
 from tests.lab.network import Machine, Nat, Network, draw_seed, network
-from tests.lab.two_hosts import CHECK_S, COMMAND, EVERY_SCENARIO, HERE, READY_S
+from tests.lab.two_hosts import CHECK_S, COMMAND, EVERY_SCENARIO, HERE
 
 pytestmark = [
     pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}"),
@@ -36,13 +36,7 @@ alt-listening-port={other_port}
 tls-listening-port=5349
 stun-only
 no-auth
-no-cli
-no-tls
-no-dtls
 no-tcp
-log-file=stdout
-pidfile={directory}/turn.pid
-userdb={directory}/turn.db
 """
 SILENCE_S = 2.55
 REST_S = 0.6
@@ -63,33 +57,10 @@ def two_addresses(net: Network, directory: Path) -> Iterator[None]:
     at = net.addresses
     net.server.ip(f"addr add {at.other}/28 dev eth0\n")
     net.router.ip(f"route add {at.other}/32 via {at.firewall}\n")
-    configuration = directory / "turnserver.conf"
-    configuration.write_text(
-        COTURN.format(server=at.server, other=at.other, port=PORT, other_port=OTHER_PORT, directory=directory)
-    )
-    process = subprocess.Popen(
-        net.server.command(["turnserver", "-c", str(configuration)]),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for_listeners(
-            net.server, [f"{host}:{port}" for host in (at.server, at.other) for port in (PORT, OTHER_PORT)]
-        )
+    lines = COTURN.format(server=at.server, other=at.other, port=PORT, other_port=OTHER_PORT)
+    listeners = [f"{host}:{port}" for host in (at.server, at.other) for port in (PORT, OTHER_PORT)]
+    with coturn(net.server, directory, lines, listeners):
         yield
-    finally:
-        process.terminate()
-        process.wait(READY_S)
-
-
-def _wait_for_listeners(machine: Machine, wanted: list[str]) -> None:
-    until = time.monotonic() + READY_S
-    while True:
-        listening = subprocess.run(machine.command(["ss", "-lunH"]), capture_output=True, text=True, check=True).stdout
-        if all(one in listening for one in wanted):
-            return
-        assert time.monotonic() < until, listening
-        time.sleep(0.02)
 
 
 def nat_type(net: Network, machine: Machine, directory: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ import pytest
 
 from calls_doctor.net.pace import BYTES_MAX
 from tests.lab.capture import busiest, capturing, most_bytes, without_media
+from tests.lab.coturn import coturn
 from tests.lab.namespaces import why_not
 from tests.lab.network import Network, draw_seed, network
-from tests.lab.two_hosts import HERE, READY_S, checking, serving
+from tests.lab.two_hosts import HERE, checking, serving
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}")
 
@@ -55,12 +55,6 @@ lt-cred-mech
 fingerprint
 realm=lab.test
 user=caller:secret
-no-cli
-no-tls
-no-dtls
-log-file=stdout
-pidfile={directory}/turn.pid
-userdb={directory}/turn.db
 listening-ip={server}
 relay-ip={server}
 allow-loopback-peers
@@ -70,19 +64,9 @@ allow-loopback-peers
 @contextlib.contextmanager
 def relaying(net: Network, directory: Path) -> Iterator[tuple[str, ...]]:
     """coturn on the media host too, and the words that name it."""
-    configuration = directory / "turnserver.conf"
-    configuration.write_text(COTURN.format(directory=directory, server=net.addresses.server))
-    process = subprocess.Popen(
-        net.server.command(["turnserver", "-c", str(configuration)]),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        time.sleep(1)
+    server = net.addresses.server
+    with coturn(net.server, directory, COTURN.format(server=server), [f"{server}:3479"]):
         yield ("--turn", f"turn:{net.addresses.public}:3479")
-    finally:
-        process.terminate()
-        process.wait(READY_S)
 
 
 @pytest.mark.parametrize("rule", ["", EVERYTHING], ids=["healthy", "all dropped"])
