@@ -1,4 +1,4 @@
-"""What a run's results add up to: diagnosis, verdict, exit code, what to do next, guide steps. Pure."""
+"""What a run's results add up to: diagnosis, verdict, exit code, guide steps, what is left open. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import ECHOES, CheckResult, Status
 from calls_doctor.model.flow import Role, address_class
-from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NextStep, NotTested, Report, Vantage, Verdict
+from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NotTested, Report, Vantage, Verdict
 from calls_doctor.model.site import Mode, Phase, Site
-from calls_doctor.modes import API_PORT, MODES, WITHOUT_RTCD, Need
-from calls_doctor.spec import LINK_TROUBLES, OTHER_CERTIFICATE, OTHER_NETWORK, UNAUTHORISED, CheckSpec
-
-NEXT_MAX = 3
-RTCD_URL = f"http://HOST:{API_PORT}"
-"""Where nobody said how the Mattermost nodes reach rtcd."""
+from calls_doctor.modes import MODES, Need
+from calls_doctor.next_steps import command_at
+from calls_doctor.spec import CheckSpec
 
 
 def diagnosis(site: Site, results: Sequence[CheckResult], vantages: Sequence[Vantage]) -> list[Diagnosis]:
@@ -95,46 +92,6 @@ def exit_code(report: Report, fail_on: str) -> int:
     if report.verdict is Verdict.WARNINGS and fail_on == "warn":
         return 3
     return codes.get(report.verdict, 0)
-
-
-def next_steps(
-    site: Site,
-    results: Sequence[CheckResult],
-    found: Sequence[Diagnosis],
-    command: str = "calls-doctor check",
-    *,
-    complete: bool = True,
-) -> list[NextStep]:
-    """At most three commands and where to type them; `command` is the one that led here, which was cut short where
-    it is not `complete`."""
-    commands: dict[str, str] = {}
-    words = {r.evidence.get("trouble") for r in results}
-    if words & {UNAUTHORISED, OTHER_CERTIFICATE}:
-        why = "is this the link of the `serve` that runs now? Take the one that it prints, the whole line"
-        commands["calls-doctor check --peer LINK"] = why
-    if OTHER_NETWORK in words:
-        why = f"{LINK_TROUBLES[OTHER_NETWORK]}; then take the link that it prints"
-        commands["calls-doctor serve --host NAME|ADDRESS"] = why
-    for one in found:  # two of one kind are explained once, at the place of the more important
-        commands.setdefault(f"calls-doctor explain {one.cause}", f"how to mend it: {one.summary}")
-    broken = next((r for r in results if r.status is Status.ERROR), None)
-    failed = next((r for r in results if r.status is Status.FAIL), None)
-    if broken:
-        why = f"this program failed in {broken.id}; send its authors that file, which says where"
-        commands[f"{command} -o calls-doctor-report.json"] = why
-    elif failed and not found:
-        commands[f"calls-doctor explain {failed.id}"] = f"{failed.id} did not pass and no known cause explains it"
-    elif not complete:
-        commands[command] = "this run was cut short; let it come to its end"
-    elif site.phase is Phase.SELF_TEST and not found:
-        commands["calls-doctor check --mode rtcd --list"] = "what is tested for your deployment; name your mode there"
-    elif site.over_loopback and not found:
-        why = "this was a trial on one machine, and no network was tested; check from a caller's machine with its link"
-        commands["calls-doctor serve --host NAME|ADDRESS"] = why
-    return [
-        NextStep(command=one, on_host="the media host" if " serve " in one else "this machine", why=why)
-        for one, why in commands.items()
-    ][:NEXT_MAX]
 
 
 def versions(results: Sequence[CheckResult]) -> dict[str, str]:
@@ -219,12 +176,7 @@ def missing(
     for role in wanted_vantages(mode, specs):
         if role in seen:
             continue
-        words = f"calls-doctor check --peer {peer}"
-        if role is not Role.CLIENT:
-            words += f" --from {role}"
-        if role is Role.MATTERMOST and mode not in WITHOUT_RTCD:
-            words += f" --rtcd-url {rtcd_url or RTCD_URL}"
-        rows.append({"vantage": str(role), "command": words})
+        rows.append({"vantage": str(role), "command": command_at(role, mode, peer=peer, rtcd_url=rtcd_url)})
     return rows
 
 

@@ -13,6 +13,7 @@ from calls_doctor.model.books import RunBooks
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.report import Report, Tool, Verdict
 from calls_doctor.model.site import Phase, Site
+from calls_doctor.next_steps import Run, next_steps
 from calls_doctor.saved.merge import BY_MERGED_BOOKS, WHOLE_RUN, merge
 from calls_doctor.saved.rows import book_row, rfc_3339
 from checks import CHECKS
@@ -37,6 +38,8 @@ def merged(
     mode = next((one.mode for one in reports if one.mode), site.mode if site else None)
     concluded = Site(mode=mode, phase=phase)
     diagnosis = conclusion.diagnosis(concluded, found.checks, found.vantages)
+    rtcd_url = _told(reports, site, "rtcd.url")
+    missing = conclusion.missing(mode, found.vantages, CHECKS, peer=peer or _peer(reports), rtcd_url=rtcd_url)
     return Report(
         tool=Tool(version=__version__),
         run_id=books.run if books else "+".join(dict.fromkeys(one.run_id for one in reports)),
@@ -50,14 +53,22 @@ def merged(
         vantages=found.vantages,
         verdict=conclusion.verdict(found.checks, CHECKS, complete=all(one.complete for one in reports)),
         diagnosis=diagnosis,
-        next=conclusion.next_steps(concluded, found.checks, diagnosis),
+        next=next_steps(
+            Run(
+                phase=phase,
+                results=found.checks,
+                found=diagnosis,
+                missing=missing,
+                vantages=found.vantages,
+                mode=mode,
+                rtcd_url=rtcd_url,
+            )
+        ),
         checks=found.checks,
         guide=conclusion.merged_guide(reports),
         versions={key: value for one in reports for key, value in one.versions.items()},
         books=found.books,
-        missing=conclusion.missing(
-            mode, found.vantages, CHECKS, peer=peer or _peer(reports), rtcd_url=_told(reports, site, "rtcd.url")
-        ),
+        missing=missing,
         not_tested=conclusion.merged_not_tested(reports, found.checks),
     )
 

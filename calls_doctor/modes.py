@@ -50,13 +50,18 @@ FIREWALL_ROWS: dict[str, str] = {
     "FW-12": "callers to every rtcd, directly, UDP 8443 in: never through an HTTP proxy or a balancer over several",
     "FW-13": "callers to the media host, TCP 8443 in: the fallback where UDP is blocked",
     "FW-14": "the media host to callers, from source port 8443 out: only where a filter is stateless",
+    "FW-15": "a caller's own network, out to the media host, UDP and TCP 8443: only where it filters what leaves it",
     "FW-20": "every Mattermost node to every rtcd address, TCP 8045 in, and nobody else",
+    "FW-21": "every Mattermost node to rtcd's API through no HTTP proxy: rtcd's host stands in NO_PROXY",
     "FW-40": "callers to the TURN server, UDP 3478 in",
     "FW-41": "callers to the TURN server, TCP 3478 in",
     "FW-42": "callers to the TURN server, TCP 5349 or 443 in: only where turns: is used",
     "FW-43": "the media host to the TURN server's relay ports, UDP 49152-65535 in",
     "FW-44": "the TURN server, from its relay ports, to the media host, UDP 8443 in",
     "FW-50": "the media host to its STUN server, UDP 3478 out, source port 8443: not needed with ICE host override",
+    "FW-51": "every server to its resolvers, UDP and TCP 53 out: names of STUN, TURN, rtcd and the override",
+    "FW-52": "every server to its time servers, UDP 123 out: TURN credentials and certificates are timed",
+    "FW-90": "anybody to the media host and TURN, ICMP 3/4 and ICMPv6 2 in: who sends too large packets must be told",
 }
 """The rows of the firewall request by id, permanent: who opens the conversation, to whom, on which port, seen from who
 must let it in or out. The plugin and rtcd have their own row for media (FW-11, FW-12); one of them is the site's."""

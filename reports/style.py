@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ COLOUR_OF_STATUS = {
     Status.SKIP: "dim",
     Status.ERROR: "red",
 }
+_COMMAND = re.compile(r"`[^`]+`")
+"""A command in a sentence."""
+_GLUE = "\0"
+"""Stands for a space that no line may be broken at; the text itself holds no such character any more."""
+BESIDE_COMMAND_COLUMNS = 4
+"""What may stand to a command without a space: punctuation, a parenthesis."""
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories that move the cursor, hide or reorder text: what a far end wrote must not do that here."""
 
@@ -59,15 +66,21 @@ class Style:
         return 9 if self.unicode else 7
 
     def wrap(self, text: str, indent: str, first: str | None = None) -> list[str]:
-        """Lines of at most `width` columns; words are never broken, so that an address can be copied whole."""
-        return textwrap.wrap(
-            clean(text),
-            width=max(self.width, WIDTH_MIN),
-            initial_indent=indent if first is None else first,
+        """Lines of at most `width` columns; words are never broken, so that an address can be copied whole, and nor is
+        a command between backticks that fits a line."""
+        width, first = max(self.width, WIDTH_MIN), indent if first is None else first
+        room = width - max(len(indent), len(first)) - BESIDE_COMMAND_COLUMNS
+        lines = textwrap.wrap(
+            _COMMAND.sub(
+                lambda found: found[0].replace(" ", _GLUE) if len(found[0]) <= room else found[0], clean(text)
+            ),
+            width=width,
+            initial_indent=first,
             subsequent_indent=indent,
             break_long_words=False,
             break_on_hyphens=False,
         )
+        return [line.replace(_GLUE, " ") for line in lines]
 
 
 def clean(text: str) -> str:

@@ -12,10 +12,10 @@ from calls_doctor.engine.select import CheckPlan, LeftOut
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Role
-from calls_doctor.model.report import Diagnosis, GuideStep, Report, Vantage, Verdict
+from calls_doctor.model.report import GuideStep, Report, Vantage, Verdict
 from calls_doctor.model.site import MediaAddress, Mode, Phase, Site
 from checks import CHECKS
-from tests.reports.samples import cause, healthy_report, result
+from tests.reports.samples import healthy_report, result
 
 REQUIRED = next(spec.id for spec in CHECKS if spec.required)
 OPTIONAL = next(spec.id for spec in CHECKS if not spec.required)
@@ -70,73 +70,6 @@ def test_exit_codes(word: Verdict, code: int, code_on_warn: int) -> None:
     assert conclusion.exit_code(report, "warn") == code_on_warn
 
 
-def named(name: str) -> Diagnosis:
-    return msgspec.structs.replace(cause(), cause=name, summary=f"{name} it is")
-
-
-def commands(
-    site: Site, results: list[CheckResult], found: list[Diagnosis], typed: str = "calls-doctor check"
-) -> list[str]:
-    return [step.command for step in conclusion.next_steps(site, results, found, typed)]
-
-
-def test_the_next_commands_explain_the_causes_the_most_important_first_and_at_most_three() -> None:
-    found = [named("a.x"), named("b.x"), named("a.x"), named("c.x"), named("d.x")]
-    assert commands(CALLER, [], found) == [
-        "calls-doctor explain a.x",
-        "calls-doctor explain b.x",
-        "calls-doctor explain c.x",
-    ]
-
-
-def test_two_of_one_kind_are_explained_once_in_the_words_of_the_more_important() -> None:
-    first = msgspec.structs.replace(named("a.x"), summary="the first")
-    steps = conclusion.next_steps(CALLER, [], [first, named("a.x")])
-    assert [step.why for step in steps] == ["how to mend it: the first"]
-
-
-def test_a_failure_without_a_cause_is_explained_by_itself() -> None:
-    assert commands(SELF_TEST, [result("stun.reach", Status.FAIL, "s")], []) == ["calls-doctor explain stun.reach"]
-
-
-def test_after_a_self_test_in_which_all_is_well_the_readers_own_deployment_comes() -> None:
-    assert commands(SELF_TEST, [result("stun.reach", Status.PASS, "s")], []) == [
-        "calls-doctor check --mode rtcd --list"
-    ]
-
-
-@pytest.mark.parametrize("word", ["unauthorised", "other-certificate"])
-def test_where_the_link_is_not_known_there_the_link_comes_first(word: str) -> None:
-    unknown = msgspec.structs.replace(result("media.call-udp", Status.UNKNOWN, "s"), evidence={"trouble": word})
-    steps = conclusion.next_steps(CALLER, [unknown], [named("a.x")])
-    assert [step.command for step in steps] == ["calls-doctor check --peer LINK", "calls-doctor explain a.x"]
-    assert steps[0].why.startswith("is this the link of the `serve` that runs now?")
-
-
-def test_where_the_link_is_of_another_network_the_public_address_comes_first() -> None:
-    silent = msgspec.structs.replace(
-        result("port.rtc-udp-echo", Status.UNKNOWN, "s"), evidence={"trouble": "other-network"}
-    )
-    (step,) = conclusion.next_steps(CALLER, [silent], [])
-    assert step.command.startswith("calls-doctor serve --host") and step.on_host == "the media host"
-    assert "this machine is on another network" in step.why
-
-
-def test_our_own_fault_asks_for_the_report_of_the_same_command() -> None:
-    broken = [result("stun.reach", Status.ERROR, "s")]
-    assert commands(CALLER, broken, [], "calls-doctor check --stun stun:a") == [
-        "calls-doctor check --stun stun:a -o calls-doctor-report.json"
-    ]
-
-
-def test_a_run_that_was_cut_short_is_to_be_run_again() -> None:
-    typed = "calls-doctor check --timeout 1s"
-    steps = conclusion.next_steps(SELF_TEST, [result("stun.reach", Status.PASS, "s")], [], typed, complete=False)
-    assert [step.command for step in steps] == [typed]
-    found = conclusion.next_steps(CALLER, [], [named("a.x")], typed, complete=False)
-    assert [step.command for step in found] == ["calls-doctor explain a.x", typed]
-
-
 def steps_of(site: Site, *results: CheckResult) -> dict[str, GuideStep]:
     return {step.step: step for step in conclusion.guide(site, list(results))}
 
@@ -171,13 +104,10 @@ def test_the_self_test_passes_no_step_and_fails_none() -> None:
     assert {step.verdict for step in steps_of(SELF_TEST, every).values()} == {"not tested", "manual"}
 
 
-def test_a_trial_over_loopback_passes_no_step_and_says_what_comes_next() -> None:
+def test_a_trial_over_loopback_passes_no_step() -> None:
     every = result("a.b", Status.PASS, "s", guide_steps=[step.number for step in STEPS])
     trial = Site(vantage=Role.CLIENT, phase=Phase.PRE, paired=True, media=(MediaAddress(host="127.0.0.1"),))
     assert {step.verdict for step in steps_of(trial, every).values()} == {"not tested", "manual"}
-    (step,) = conclusion.next_steps(trial, [every], [])
-    assert (step.command, step.on_host) == ("calls-doctor serve --host NAME|ADDRESS", "the media host")
-    assert step.why.startswith("this was a trial on one machine")
 
 
 def test_every_step_stands_in_the_report_and_what_sets_something_is_for_a_person() -> None:

@@ -17,6 +17,8 @@ def test_who_has_not_looked_yet_is_in_the_report() -> None:
     link = {"peers": Setting(value=["rtcd.example.com:8443"], origin="--peer")}
     caller = structs.replace(report("Berlin", f.good_echoes()), site=link)
     (gap,) = merged([caller]).missing
+    (step,) = merged([caller]).next
+    assert (step.command, step.on_host) == (gap["command"], "a Mattermost node")
     assert gap["vantage"] == "mattermost"
     assert "--peer rtcd.example.com:8443 " in gap["command"]
     assert merged([caller, report("", [], role="mattermost")]).missing == []

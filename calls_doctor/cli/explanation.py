@@ -113,10 +113,15 @@ def _cause(cause: Cause, style: Style) -> Iterator[str]:
     yield f"{style.paint(cause.id, 'bold')}, a cause"
     yield from style.wrap(cause.meaning, INDENT)
     yield from _facts(
-        {"whose it is": str(cause.party), "who is hit": str(cause.impact), "to mend it": cause.remedy.summary}, style
+        {
+            "whose it is": str(cause.party),
+            "who is hit": str(cause.impact),
+            "in doubt": cause.deciding_test,
+            "to mend it": cause.remedy.summary,
+        },
+        style,
     )
-    steps = [*([cause.deciding_test] if cause.deciding_test else []), *cause.remedy.steps]
-    for number, step in enumerate(steps, 1):
+    for number, step in enumerate(cause.remedy.steps, 1):
         yield from style.wrap(step, INDENT * 3 + " ", f"{INDENT * 2}{number}. ")
     yield from _facts({row: FIREWALL_ROWS.get(row, "") for row in cause.remedy.firewall_rows}, style)
     yield from _facts({"guide steps": ", ".join(cause.remedy.guide_steps), "read on": cause.remedy.url}, style)

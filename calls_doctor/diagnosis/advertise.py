@@ -81,7 +81,8 @@ CAUSES = (
         remedy=Remedy(
             summary=_OVERRIDE,
             steps=[
-                "RTCD: rtc.ice_host_override; the plugin: ICE Host Override in the System Console",
+                "For rtcd that is rtc.ice_host_override, for the plugin ICE Host Override in the System Console; "
+                "restart it",
                 "Or let the media host ask a STUN server (UDP 3478 outbound), where its public address changes",
             ],
             firewall_rows=["FW-50"],
@@ -94,8 +95,16 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="Callers are handed an address that is not the media host's.",
         predicts=wrong_address,
-        remedy=Remedy(summary=_OVERRIDE, steps=["Compare the override, and what its name gives, with the address that "
-                      "leads to the media host"], guide_steps=["2A.2.3"]),
+        remedy=Remedy(
+            summary=_OVERRIDE,
+            steps=[
+                "Compare the override, and what its name gives, with the address that leads to the media host",
+                "On the media host: `getent ahostsv4 NAME` shows what the override's name gives there; its first "
+                "address "
+                "is what callers are handed",
+            ],
+            guide_steps=["2A.2.3"],
+        ),
     ),
     Cause(
         id="advertise.nothing",
@@ -105,7 +114,13 @@ CAUSES = (
         predicts=_handed(lambda candidates: not candidates, "callers are handed no address at all"),
         remedy=Remedy(
             summary=_OVERRIDE,
-            steps=["Without an override, an address of its own that is not loopback is announced: see that it has one"],
+            steps=[
+                "Leave the RTC server address empty: 0.0.0.0 or an address that it does not have leaves nothing to "
+                "announce",
+                "On the media host: `ip -br address` must show an address that is not loopback: without an override "
+                "that "
+                "is what is announced",
+            ],
             guide_steps=["2A.2.3"],
         ),
     ),

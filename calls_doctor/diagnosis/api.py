@@ -67,7 +67,9 @@ def _status(result: CheckResult, at: str) -> int:
     return int(number) if is_status and stage(result) == at else 0
 
 
-_LOOK = "On a Mattermost node: curl http://RTCD:8045/version"
+_NODE = "On a Mattermost node: "
+_LOOK = _NODE + "`curl http://RTCD:8045/version` must answer JSON with buildVersion"
+_LISTENING = "On the rtcd host: `ss -ltnp 'sport = :8045'` shows what listens there"
 
 CAUSES = (
     Cause(
@@ -84,8 +86,8 @@ CAUSES = (
             firewall_rows=["FW-20"],
             guide_steps=["1.6.5", "2B.2.1"],
         ),
-        deciding_test="On the rtcd host: ss -ltnp 'sport = :8045' says whether it listens, and tcpdump -ni any tcp "
-        "port 8045 whether anything arrives",
+        deciding_test="On the rtcd host: `ss -ltnp 'sport = :8045'` says whether it listens, and `tcpdump -ni any tcp "
+        "port 8045` whether anything arrives",
     ),
     Cause(
         id="api.refused",
@@ -95,7 +97,7 @@ CAUSES = (
         predicts=_when(lambda r: _failed(r, "connect", "refused"), "refuses connections", Lost.REQUEST, answered=True),
         remedy=Remedy(
             summary="Start rtcd, or correct the port",
-            steps=["On the rtcd host: systemctl status rtcd, and ss -ltnp 'sport = :8045'", _LOOK],
+            steps=["On the rtcd host: `systemctl status rtcd` says whether it runs", _LISTENING, _LOOK],
             firewall_rows=["FW-20"],
             guide_steps=["1.6.5", "2B.2.1"],
         ),
@@ -113,7 +115,13 @@ CAUSES = (
         ),
         remedy=Remedy(
             summary="Restart what hangs behind 8045",
-            steps=["Restart rtcd; look at its log and at proxies in between", _LOOK],
+            steps=[
+                "On the rtcd host: `journalctl -u rtcd -n 50` may say why it hangs; `systemctl restart rtcd` ends "
+                "every call",
+                "Look for a proxy between them that accepts in its name",
+                _LOOK,
+            ],
+            firewall_rows=["FW-20", "FW-21"],
             guide_steps=["2B.2.1"],
         ),
     ),
@@ -130,8 +138,9 @@ CAUSES = (
         ),
         remedy=Remedy(
             summary="Point the RTCD service URL at rtcd",
-            steps=["See what listens there: ss -ltnp 'sport = :8045'", _LOOK + " must answer JSON with buildVersion"],
-            guide_steps=["2B.2.1"],
+            steps=[_LISTENING, _LOOK, "Correct the RTCD Service URL (System Console, Plugins, Calls): host and port"],
+            firewall_rows=["FW-20", "FW-21"],
+            guide_steps=["2B.3.4", "2B.2.1"],
         ),
     ),
     Cause(
@@ -150,8 +159,11 @@ CAUSES = (
             steps=[
                 "https only where rtcd's api.http.tls is enabled: the full chain, for the name in the URL, not expired",
                 "Without it write http, and keep 8045 inside the servers' network",
+                _NODE
+                + "`openssl s_client -connect RTCD:8045 -servername RTCD` shows the chain, and whether TLS is spoken",
             ],
-            guide_steps=["2B.2.1"],
+            firewall_rows=["FW-20"],
+            guide_steps=["2B.3.4", "2B.2.1"],
         ),
     ),
     Cause(
@@ -162,7 +174,8 @@ CAUSES = (
         predicts=_when(lambda r: _status(r, "http") >= 500, "is a proxy that cannot reach rtcd", None, answered=True),
         remedy=Remedy(
             summary="Mend the proxy's way to rtcd, or go without a proxy",
-            steps=["rtcd's API is internal: Mattermost nodes should reach it directly", _LOOK],
+            steps=["rtcd's API is internal: Mattermost nodes should reach it directly", _LISTENING, _LOOK],
+            firewall_rows=["FW-20", "FW-21"],
             guide_steps=["2B.2.1"],
         ),
     ),
@@ -179,7 +192,13 @@ CAUSES = (
         ),
         remedy=Remedy(
             summary="Pass the Upgrade and Connection headers to rtcd",
-            steps=["A proxy between Mattermost and rtcd strips them: configure it, or put rtcd's host into NO_PROXY"],
+            steps=[
+                "A proxy between Mattermost and rtcd strips them: configure it, or put rtcd's host into NO_PROXY",
+                _NODE
+                + "`curl -i --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' http://RTCD:8045/ws`: what "
+                "answers names itself in its Server header; rtcd sends none",
+            ],
+            firewall_rows=["FW-20", "FW-21"],
             guide_steps=["2B.2.1"],
         ),
     ),
@@ -194,7 +213,9 @@ CAUSES = (
         remedy=Remedy(
             summary="Give Mattermost the client id and key that rtcd knows",
             steps=[
-                "rtcd answers 200 instead of 101 where they are wrong",
+                "Compare what stands in the RTCD Service URL, or in MM_CALLS_RTCD_CLIENT_ID and "
+                "MM_CALLS_RTCD_AUTH_KEY, "
+                "with what was registered; rtcd answers 200 instead of 101 where they are wrong",
                 "A store on a temporary folder forgets every client at a restart: set store.data_source",
             ],
             guide_steps=["2B.3.4"],
@@ -210,9 +231,12 @@ CAUSES = (
             summary="Let TCP 8045 through from the Mattermost nodes alone",
             steps=[
                 "Close TCP 8045 at the firewall for all but the Mattermost nodes, or bind it to an internal address",
+                "On the rtcd host: `ss -ltn 'sport = :8045'` shows on which address it listens; Docker publishes past "
+                "ufw",
                 "It limits no rate, and serves profiles and metrics without credentials",
             ],
             firewall_rows=["FW-20"],
+            guide_steps=["1.6.5"],
         ),
     ),
 )

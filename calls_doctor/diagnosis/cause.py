@@ -84,8 +84,10 @@ class Cause:
     predicts: Callable[[Evidence], Prediction | None]
     """What it explains in this evidence; None where something contradicts it or nothing speaks for it."""
     remedy: Remedy
+    """What to change. A command in its steps stands as `commands` reads it."""
     deciding_test: str = ""
-    """What tells whose it is, where the vantages at hand cannot: the first step then. "" where they always can."""
+    """What tells whose it is, where the vantages at hand cannot: the first step then, with the command for it (as
+    `commands` reads it). "" where they always can."""
 
 
 def bad_rows(result: CheckResult) -> list[Row]:

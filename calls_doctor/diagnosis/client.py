@@ -146,8 +146,8 @@ def proxied(evidence: Evidence) -> Prediction | None:
 
 
 _ANOTHER_NETWORK = (
-    "Run the same check from another network (a phone's hotspot): where it passes, this network is to blame; where it "
-    "fails alike, the servers' side is"
+    "On a machine in another network, a phone's hotspot say: `calls-doctor check --peer LINK`; where it passes, the "
+    "first network is to blame; where it fails alike, the servers' side is"
 )
 
 CAUSES = (
@@ -161,9 +161,10 @@ CAUSES = (
             summary="Let UDP 8443 out to the media host, or have calls use TCP 8443 or TURN over TCP",
             steps=[
                 "Ask this network's operator to allow UDP to port 8443 of the media host and its answers",
-                "Until then: TCP 8443 of the media host, or a TURN server over TCP or TLS, carries these callers",
+                "Until then TCP 8443 of the media host, or a TURN server over TCP or TLS, carries these callers",
             ],
-            firewall_rows=["FW-11", "FW-12"],
+            firewall_rows=["FW-15"],
+            guide_steps=["1.6.1", "1.6.3"],
         ),
         deciding_test=_ANOTHER_NETWORK,
     ),
@@ -177,9 +178,11 @@ CAUSES = (
             summary="Give these callers a TURN server on port 443",
             steps=[
                 "turns: on TCP 443 passes such networks; it needs an address of its own, beside Mattermost's",
+                "Name it in the ICE servers that callers are handed (System Console, Plugins, Calls)",
                 "Or ask this network's operator to allow UDP and TCP 8443 to the media host",
             ],
-            firewall_rows=["FW-42"],
+            firewall_rows=["FW-42", "FW-15"],
+            guide_steps=["1.6.1", "1.6.2", "1.6.3", "1.6.4", "2A.2.4"],
         ),
         deciding_test=_ANOTHER_NETWORK,
     ),
@@ -193,9 +196,10 @@ CAUSES = (
             summary="Let UDP and TCP 8443 out to the media host from this network",
             steps=[
                 "Ask this network's operator to allow port 8443 of the media host outbound",
-                "Until then: a TURN server on 3478 or 443 carries these callers, where one is configured",
+                "Until then a TURN server on 3478 or 443 carries these callers, where one is configured",
             ],
-            firewall_rows=["FW-11", "FW-12", "FW-13"],
+            firewall_rows=["FW-15"],
+            guide_steps=["1.6.1", "1.6.2", "1.6.3", "1.6.4"],
         ),
     ),
     Cause(
@@ -206,7 +210,12 @@ CAUSES = (
         predicts=proxied,
         remedy=Remedy(
             summary="Take the media host out of the transparent proxy",
-            steps=["Look for a transparent proxy, a SYN proxy or an antivirus that opens connections by itself"],
+            steps=[
+                "Look for a transparent proxy, a SYN proxy or an antivirus that opens connections by itself",
+                "Take the media host's TCP 8443 out of it: what it opens proves nothing, and may carry nothing",
+            ],
+            firewall_rows=["FW-13", "FW-15"],
+            guide_steps=["1.6.2", "1.6.4"],
         ),
         deciding_test=_ANOTHER_NETWORK,
     ),

@@ -21,8 +21,8 @@ from calls_doctor.model.site import Phase
 STEPS_MAX = 20_000
 """The search gives up after so many looks and takes the greedy cover: an answer now, not the best one later."""
 LOOK_HERE = (
-    "Nothing has left this machine: look at its own firewall (nft list ruleset, or iptables-save) and at what inspects "
-    "traffic on it. On a real network:"
+    "On this machine: `nft list ruleset` (or `iptables-save`) shows its own firewall, since nothing has left it; look "
+    "at what inspects traffic on it too. The rest is for a real network"
 )
 """First in the self-test, where the cause's own steps speak of networks that were not touched."""
 _IMPACT_ORDER = list(Impact)
@@ -141,15 +141,14 @@ def _diagnosis(candidate: Candidate, wanted: frozenset[Outcome], *, possible: bo
         subject=prediction.subject,
         summary=prediction.summary,
         because=sorted({check for check, _, _ in prediction.explains & wanted}),
-        remedy=_remedy(cause, prediction, party, own_machine),
+        remedy=_remedy(cause, prediction, undecided=possible or party is Party.UNDECIDED, own_machine=own_machine),
     )
 
 
-def _remedy(cause: Cause, prediction: Prediction, party: Party, own_machine: bool) -> Remedy:
+def _remedy(cause: Cause, prediction: Prediction, *, undecided: bool, own_machine: bool) -> Remedy:
     """The cause's own, after what must be found out first (contract section 6)."""
-    deciding = (cause.deciding_test,) if party is Party.UNDECIDED and cause.deciding_test else ()
-    here = (LOOK_HERE,) if own_machine else ()
-    first = dict.fromkeys((*here, *prediction.steps_first, *deciding))
+    here = (LOOK_HERE,) if own_machine else (cause.deciding_test,) if undecided and cause.deciding_test else ()
+    first = dict.fromkeys((*prediction.steps_first, *here))
     return msgspec.structs.replace(cause.remedy, steps=[*first, *cause.remedy.steps])
 
 

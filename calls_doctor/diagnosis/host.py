@@ -67,7 +67,11 @@ CAUSES = (
         predicts=no_sockets,
         remedy=Remedy(
             summary="Run the doctor where it may open sockets",
-            steps=["Look for a sandbox, a seccomp profile or a container without a network"],
+            steps=[
+                "Look for a sandbox, a seccomp profile or a container without a network",
+                "On this machine: `calls-doctor check --only env.platform` says whether it may now",
+            ],
+            guide_steps=["1.6.1", "1.6.3"],
         ),
     ),
     Cause(
@@ -79,9 +83,12 @@ CAUSES = (
         remedy=Remedy(
             summary="Let this machine send to the media port",
             steps=[
-                "On this machine: nft list ruleset (or iptables -S OUTPUT): which rule drops or rejects what goes out?",
-                "Where nothing does, look for an endpoint protection, and for `table full` of nf_conntrack in dmesg",
+                "On this machine: `nft list ruleset` (or `iptables-save`): which rule drops or rejects what goes out?",
+                "On this machine: where no rule does, look for an endpoint protection, and whether `dmesg` says that "
+                "nf_conntrack's table is full",
             ],
+            firewall_rows=["FW-15"],
+            guide_steps=["1.6.1", "1.6.3"],
         ),
     ),
 )

@@ -42,7 +42,7 @@ ENOUGH_RATIO = 0.8
 """The share of probes that must come back over TCP, which loses nothing by itself."""
 CLOSED, GONE = ("refused", "unreachable"), ("refused", "cut")
 SERVE_RUNS = (
-    "On the media host, see whether `calls-doctor serve` still runs, and whether this link is the one it has printed: "
+    "On the media host: see whether `calls-doctor serve` still runs, and whether this link is the one it has printed: "
     "nothing here was ever answered by it"
 )
 

@@ -117,7 +117,7 @@ CAUSES = (
             firewall_rows=["FW-11", "FW-12", "FW-13"],
             guide_steps=["1.6.1", "1.6.3"],
         ),
-        deciding_test="On that host: ss -lnptu 'sport = :8443' says whether anything listens; where it does, a "
+        deciding_test="On that host: `ss -lnptu 'sport = :8443'` says whether anything listens; where it does, a "
         "firewall or a missing NAT rule stands before it",
     ),
 )

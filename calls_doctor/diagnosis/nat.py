@@ -108,14 +108,16 @@ CAUSES = (
         remedy=Remedy(
             summary="Reflect the public address for those inside, or give them the private one by name",
             steps=[
-                "At the firewall: NAT reflection (hairpin) of UDP and TCP 8443, and of TURN, for the servers' network",
+                "At the firewall, reflect (hairpin NAT) UDP and TCP 8443, and TURN, for the servers' network",
                 "Or split DNS: inside, the name of the media host gives its private address; announce the name's "
                 "address to each side",
                 "A TURN server in the same network must reach the media host by the address that callers are handed",
             ],
             firewall_rows=["FW-11", "FW-12", "FW-13"],
+            guide_steps=["2A.2.3", "1.6.1", "1.6.3"],
         ),
-        deciding_test="Run the same check from a network outside: where it passes there, the firewall does not reflect",
+        deciding_test="On a machine in a network outside: `calls-doctor check --peer LINK`; where it passes there, the "
+        "firewall does not reflect",
     ),
     Cause(
         id="nat.port-not-preserved",
@@ -126,9 +128,10 @@ CAUSES = (
         remedy=Remedy(
             summary="Forward the media port as it is, and announce it as it is",
             steps=[
-                "At the firewall: a static 1:1 forward of UDP and TCP 8443",
+                "At the firewall before the media host, forward UDP and TCP 8443 as they are (static, 1:1)",
                 "Set the ICE host override to the public address (and the port override where the public port differs)",
             ],
+            firewall_rows=["FW-11", "FW-12", "FW-13"],
             guide_steps=["2A.2.3"],
         ),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.media_evidence import (
@@ -185,14 +185,21 @@ def _lost(directions: set[str]) -> Lost | None:
     return {"to_far": Lost.REQUEST, "from_far": Lost.REPLY}.get(next(iter(directions)))
 
 
-def _cause(word: str, meaning: str, predicts: Callable[[Evidence], Prediction | None], *steps: str) -> Cause:
+def _cause(
+    word: str, meaning: str, predicts: Callable[[Evidence], Prediction | None], *steps: str, rows: Sequence[str] = ()
+) -> Cause:
     return Cause(
         id=f"path.{word}",
         party=Party.PATH,
         impact=Impact.DEGRADED,
         meaning=meaning,
         predicts=predicts,
-        remedy=Remedy(summary="Mend the path, or bring the media host nearer", steps=list(steps)),
+        remedy=Remedy(
+            summary="Mend the path, or bring the media host nearer",
+            steps=list(steps),
+            firewall_rows=list(rows),
+            guide_steps=["2A.3.2", "2B.5.2"],
+        ),
     )
 
 
@@ -202,7 +209,7 @@ CAUSES = (
         "More packets are lost than voice can bear.",
         loss,
         "Look for a full link, Wi-Fi, a VPN or a policer on the path; measure again from another network",
-        "On the media host: nstat -az UdpRcvbufErrors (socket buffers too small)",
+        "On the media host: `nstat -az UdpRcvbufErrors` counts what was lost there for want of a buffer",
     ),
     _cause(
         "bandwidth",
@@ -215,6 +222,7 @@ CAUSES = (
         "latency",
         "The round trip is too long for a conversation.",
         _fault("latency"),
+        "On a caller's machine: `traceroute MEDIA` shows the hop behind which it grows",
         "Look for detours (a VPN, a proxy region), and place rtcd nearer to the callers",
     ),
     _cause(
@@ -235,5 +243,7 @@ CAUSES = (
         mtu_blackhole,
         "Allow ICMP 3/4 (fragmentation needed) and ICMPv6 2 (packet too big) at every firewall on the path",
         "Set the MTU of the VPN or tunnel right, or clamp TCP's MSS to it",
+        "On a caller's machine: `tracepath MEDIA` names the hop, where it answers",
+        rows=["FW-90"],
     ),
 )

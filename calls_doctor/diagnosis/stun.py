@@ -112,7 +112,8 @@ def _servers_disagree(result: CheckResult) -> bool:
 _REMEDY = Remedy(
     summary="Let UDP 3478 out to the STUN server, or do without it",
     steps=[
-        "Allow UDP 3478 outbound",
+        "At this network's firewall, allow UDP 3478 outbound, from source port 8443 for the media host, and its "
+        "answers",
         "Where the public address is fixed, set the ICE host override: no STUN is needed then",
     ],
     firewall_rows=["FW-50"],
@@ -120,8 +121,8 @@ _REMEDY = Remedy(
 )
 
 _DECIDES = (
-    "Ask another STUN server, and the same one from a second network: a server that is down answers nobody, a firewall "
-    "keeps every server from answering here"
+    "On a machine in a second network: `calls-doctor check --stun URI`, with the same server; and here with another: "
+    "a server that is down answers nobody, a firewall keeps every server from answering here"
 )
 
 CAUSES = (

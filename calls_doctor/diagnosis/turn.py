@@ -13,20 +13,27 @@ from calls_doctor.model.report import Impact, Remedy
 
 _OPEN_UDP = Remedy(
     summary="Let UDP 3478 through to the TURN server",
-    steps=["Allow UDP 3478 inbound at every firewall before the TURN server"],
+    steps=[
+        "Allow UDP 3478 (the URI's port) inbound at every firewall before the TURN server",
+        "On the TURN host: `nft list ruleset` (or `iptables-save`) shows its own firewall's rules",
+    ],
     firewall_rows=["FW-40"],
     guide_steps=["1.6.10"],
 )
 _OPEN_TCP = Remedy(
     summary="Let TCP 3478 through to the TURN server",
-    steps=["Allow the TCP port of the URI inbound at every firewall before the TURN server"],
+    steps=[
+        "Allow the TCP port of the URI inbound at every firewall before the TURN server",
+        "On the TURN host: `nft list ruleset` (or `iptables-save`) shows its own firewall's rules",
+    ],
     firewall_rows=["FW-41"],
     guide_steps=["1.6.11"],
 )
 
 _WHOSE_FIREWALL = (
-    "Run the same check from a second network, and on the TURN host: ss -lnptu 'sport = :3478'; where it listens and "
-    "fails from both, the block stands before the TURN server"
+    "On the TURN host: `ss -lnptu 'sport = :3478'`, and the same check from a second network; where it listens and "
+    "fails "
+    "from both, the block stands before the TURN server"
 )
 
 CAUSES = (
@@ -38,7 +45,12 @@ CAUSES = (
         predicts=signs.not_running,
         remedy=Remedy(
             summary="Start the TURN server, or correct its address",
-            steps=["On the TURN host: systemctl status coturn, and ss -lnptu 'sport = :3478'"],
+            steps=[
+                "On the TURN host: `systemctl status coturn` says whether it runs, `ss -lnptu 'sport = :3478'` where "
+                "it listens",
+                "Compare the URI's host and port with that",
+            ],
+            firewall_rows=["FW-40", "FW-41"],
             guide_steps=["1.6.10", "1.6.11"],
         ),
         deciding_test=_WHOSE_FIREWALL,
@@ -69,7 +81,10 @@ CAUSES = (
         predicts=signs.blocked,
         remedy=Remedy(
             summary="Let UDP and TCP 3478 through to the TURN server",
-            steps=["Allow UDP and TCP 3478 inbound at every firewall before the TURN server"],
+            steps=[
+                "Allow UDP and TCP 3478 inbound at every firewall before the TURN server",
+                "On the TURN host: `nft list ruleset` (or `iptables-save`) shows its own firewall's rules",
+            ],
             firewall_rows=["FW-40", "FW-41"],
             guide_steps=["1.6.10", "1.6.11"],
         ),
@@ -86,8 +101,11 @@ CAUSES = (
             steps=[
                 "The full chain, for the name in the URI, not expired",
                 "turns: belongs to 5349 (or 443), turn: to 3478",
+                "On a caller's machine: `openssl s_client -connect TURN:5349 -servername TURN` shows the chain and its "
+                "dates",
             ],
             firewall_rows=["FW-42"],
+            guide_steps=["1.6.11", "2A.2.4"],
         ),
     ),
     Cause(
@@ -103,9 +121,11 @@ CAUSES = (
         remedy=Remedy(
             summary="Point the URI at the TURN server's port",
             steps=[
-                "See what listens there: ss -lnptu 'sport = :3478'",
+                "On the TURN host: `ss -lnptu 'sport = :3478'` shows what listens there",
                 "A STUN-only server cannot relay: name a TURN server",
             ],
+            firewall_rows=["FW-40", "FW-41"],
+            guide_steps=["1.6.10", "1.6.11", "2A.2.4"],
         ),
     ),
     Cause(
@@ -118,7 +138,13 @@ CAUSES = (
         ),
         remedy=Remedy(
             summary="Turn authentication on",
-            steps=["coturn: use-auth-secret and static-auth-secret, or lt-cred-mech with users; remove no-auth"],
+            steps=[
+                "In coturn's configuration, set use-auth-secret and static-auth-secret, or lt-cred-mech with users, "
+                "and "
+                "remove no-auth",
+                "On the TURN host: `systemctl restart coturn`, since it reads them at its start",
+            ],
+            guide_steps=["2A.2.4"],
         ),
     ),
     Cause(
@@ -134,7 +160,7 @@ CAUSES = (
         remedy=Remedy(
             summary="Issue credentials that are still valid",
             steps=[
-                "Compare the clocks of the Mattermost server and the TURN server (timedatectl)",
+                "On the Mattermost server and the TURN host: `timedatectl` shows whether their clocks are kept",
                 "Raise the credentials' expiration in the plugin's settings",
             ],
             guide_steps=["2A.2.4"],
@@ -156,6 +182,8 @@ CAUSES = (
             steps=[
                 "Compare coturn's static-auth-secret with the plugin's TURN static auth secret",
                 "Do not mix lt-cred-mech users with use-auth-secret",
+                "On a Mattermost node: `calls-doctor turn-credential` makes one from CALLS_DOCTOR_TURN_SECRET, to try "
+                "it",
             ],
             guide_steps=["2A.2.4"],
         ),
@@ -168,7 +196,13 @@ CAUSES = (
         predicts=signs.quota,
         remedy=Remedy(
             summary="Raise the quota, or widen the relay range",
-            steps=["486: coturn's user-quota and total-quota", "508: min-port and max-port, or an invalid external-ip"],
+            steps=[
+                "486: raise coturn's user-quota and total-quota",
+                "508: widen min-port to max-port, or correct an external-ip that the host does not have",
+                "On the TURN host: `ss -anup` lists its UDP sockets, of which each allocation has one",
+            ],
+            firewall_rows=["FW-43"],
+            guide_steps=["1.6.12", "2A.2.4"],
         ),
     ),
     Cause(
@@ -181,11 +215,12 @@ CAUSES = (
         remedy=Remedy(
             summary="Find the reason in the TURN server's log",
             steps=[
-                "coturn: journalctl -u coturn, at the time of this run",
+                "On the TURN host: `journalctl -u coturn -n 100` at the time of this run",
                 "403: a policy for the user or his address; 437: a broken allocation table (restart it); 438 again and "
                 "again: several servers behind one name that do not share their nonces; 442: relays over TCP only",
                 "300: it sends clients to another server (alternate-server): name that one",
             ],
+            guide_steps=["1.6.12", "2A.2.4"],
         ),
     ),
     Cause(
@@ -200,8 +235,12 @@ CAUSES = (
         ),
         remedy=Remedy(
             summary="Tell the TURN server its public address",
-            steps=["coturn behind NAT: external-ip=PUBLIC/PRIVATE, then restart it"],
+            steps=[
+                "In coturn's configuration, behind a NAT, set external-ip=PUBLIC/PRIVATE",
+                "On the TURN host: `systemctl restart coturn`, since it reads that at its start",
+            ],
             firewall_rows=["FW-43"],
+            guide_steps=["1.6.12"],
         ),
     ),
     Cause(
@@ -216,7 +255,13 @@ CAUSES = (
         ),
         remedy=Remedy(
             summary="Allow the media host as a peer",
-            steps=["coturn: allowed-peer-ip=<the media host's address>, or take it out of denied-peer-ip"],
+            steps=[
+                "In coturn's configuration, set allowed-peer-ip to the media host's address, or take it out of "
+                "denied-peer-ip",
+                "On the TURN host: `systemctl restart coturn`, since it reads that at its start",
+            ],
+            firewall_rows=["FW-44"],
+            guide_steps=["1.6.12"],
         ),
     ),
     Cause(
@@ -234,7 +279,7 @@ CAUSES = (
             firewall_rows=["FW-43", "FW-44"],
             guide_steps=["1.6.12"],
         ),
-        deciding_test="On the media host, while the check runs again: tcpdump -ni any udp port 8443 shows whether what "
-        "the TURN server relays arrives, and whether the answers leave",
+        deciding_test="On the media host: `tcpdump -ni any udp port 8443`, while the check runs again, shows whether "
+        "what the TURN server relays arrives, and whether the answers leave",
     ),
 )

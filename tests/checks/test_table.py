@@ -15,7 +15,6 @@ from calls_doctor.guide import STEP_BY_NUMBER
 from calls_doctor.model import check
 from calls_doctor.model.check import ECHOES
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
-from calls_doctor.modes import FIREWALL_ROWS
 from calls_doctor.spec import CheckSpec
 from checks import CHECKS
 
@@ -114,16 +113,6 @@ def test_a_check_that_goes_somewhere_says_where_and_how_many_packets_at_most(spe
 def test_a_cause_is_the_contracts_or_has_its_reason_here(cause: object) -> None:
     identity = getattr(cause, "id", "")
     assert (identity in CONTRACT_CAUSES.split()) is not (identity in OURS_TOO)
-
-
-@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
-def test_a_remedy_names_steps_and_rows_that_exist_and_something_to_do(cause: object) -> None:
-    remedy = getattr(cause, "remedy", None)
-    assert remedy
-    assert remedy.summary
-    assert remedy.steps
-    assert [step for step in remedy.guide_steps if step not in STEP_BY_NUMBER] == []
-    assert [row for row in remedy.firewall_rows if row not in FIREWALL_ROWS] == []
 
 
 def read_by_causes() -> set[str]:

@@ -67,7 +67,8 @@ def test_a_failure_is_told_with_its_cause_and_its_remedy_at_the_end() -> None:
     checks, _, end = told.stdout.partition("what is wrong (1)")
     assert checks.count("fail    turn.challenge") == 1
     assert end.count("fail    turn.challenge") == 1
-    assert told.lines[-1].strip().startswith("calls-doctor explain ")
+    typed = f"calls-doctor check --turn turn:{CLOSED} --stun stun:{CLOSED}"
+    assert (told.lines[-1].strip(), told.stdout.count("\nNext, on this machine: ")) == (typed, 3)
 
 
 def test_what_was_not_tested_says_why() -> None:

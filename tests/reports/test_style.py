@@ -40,6 +40,16 @@ def test_lines_are_broken_between_words_and_never_in_one() -> None:
     assert all(line.startswith("  ") for line in lines)
 
 
+def test_a_command_that_fits_a_line_is_on_one_and_can_be_copied() -> None:
+    command = "`tcpdump -ni any udp port 8443`"
+    for before in range(1, 20):
+        lines = Style(width=50).wrap("x" * before + f" shows it: {command}, as ever", "  ")
+        assert any(command in line for line in lines)
+        assert all(len(line) <= 50 for line in lines)
+    long = "`" + "a " * 40 + "`"
+    assert all(len(line) <= 50 for line in Style(width=50).wrap(f"type {long}", "  "))
+
+
 def test_a_first_line_may_begin_otherwise() -> None:
     assert Style(width=40).wrap("a " * 30, "    ", "1. ")[0].startswith("1. a")
 
