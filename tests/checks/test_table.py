@@ -104,7 +104,16 @@ def test_a_check_that_goes_somewhere_says_where_and_how_many_packets_at_most(spe
         turn=(uri,), paired=True,
     )  # fmt: skip
     assert spec.nothing_to_do(site) == ""
-    local = {"env.platform", "env.port-free", "stun.public-ip", "nat.advertised-class", "client.udp-egress"}
+    local = {
+        "env.platform",
+        "env.port-free",
+        "env.limits",
+        "env.hostfw",
+        "env.proxy-vars",
+        "stun.public-ip",
+        "nat.advertised-class",
+        "client.udp-egress",
+    }
     assert bool(spec.packets_max) is (spec.id not in local)
     assert spec.id in local or spec.targets(site)
 

@@ -156,6 +156,31 @@ def taken(at: str = "media") -> CheckResult:
     return result("env.port-free", Status.FAIL, at=at, taken=[row])
 
 
+def no_descriptor(at: str = CLIENT) -> CheckResult:
+    """port.rtc-udp-echo of a program that may open no socket more."""
+    echo = udp(trouble="not-sent", at=at)
+    echo.evidence["trouble_detail"] = f"UDP to {UDP} could not be sent: EMFILE, Too many open files"
+    return echo
+
+
+def dropped(datagrams: int, at: str = "media") -> CheckResult:
+    """env.limits on a media host whose socket has dropped so many."""
+    status = Status.WARN if datagrams else Status.PASS
+    return result("env.limits", status, at=at, media_socket_drops=datagrams, open_files_short=False)
+
+
+def lost_there(datagrams: int, at: str = CLIENT) -> CheckResult:
+    """quality.path that misses so many of 300 on the way to the media host."""
+    measured = path(("loss", "to_far"), at=at)
+    measured.evidence["to_far"] |= {"sent": 300, "received": 300 - datagrams}
+    return measured
+
+
+def caught_by_proxy() -> CheckResult:
+    """env.proxy-vars at a Mattermost node whose environment sends requests to rtcd to a proxy."""
+    return result("env.proxy-vars", Status.FAIL, API, "mattermost", variable="HTTP_PROXY", proxy="http://proxy:3128")
+
+
 def egress(works: bool, at: str = CLIENT) -> CheckResult:
     """client.udp-egress."""
     asked = ["stun.reach", "port.rtc-udp-echo"]

@@ -19,7 +19,7 @@ from calls_doctor.model.flow import Party
 from calls_doctor.modes import FIREWALL_ROWS
 
 SHELL = re.compile(
-    r"(?:calls-doctor (?:check|serve|report)|systemctl|journalctl|tcpdump|timedatectl|iptables|nft list|sysctl|ss -|"
+    r"(?:calls-doctor (?:check|serve|report)|systemctl|journalctl|tcpdump|timedatectl|iptables|nft list|sysctl -|ss -|"
     r"curl|openssl s_client|dig )"
 )
 """How commands begin that an administrator types: none stands in a sentence as if it were a word."""

@@ -222,10 +222,13 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
     ],
     "host.firewall": [f.udp(trouble="forbidden")],
     "host.no-sockets": [f.result("env.platform", Status.FAIL)],
+    "host.fd-limit": [f.no_descriptor()],
+    "host.buffers-small": [f.udp(24, arrived=24), f.lost_there(40), f.dropped(60)],
+    "host.proxy-environment": [f.caught_by_proxy()],
 }
 """Cause -> results that show it and nothing else."""
 ONLY_BEFORE_AN_INSTALL = {"media.port-taken"}
-ONLY_AT_SERVERS = {"stun.blocked-server", "media.port-taken"}
+ONLY_AT_SERVERS = {"stun.blocked-server", "media.port-taken", "host.buffers-small", "host.proxy-environment"}
 ONLY_WITH_TWO_HOSTS = {one for one in SHOWN_BY if one.split(".")[0] in ("advertise", "nat")} | {
     "api.exposed",
     "client.port-blocked",

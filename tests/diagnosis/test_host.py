@@ -47,3 +47,38 @@ def test_a_servers_own_firewall_is_that_servers() -> None:
 
 
 ROW = {"uri": "stun:s:3478", "answered": 0, "ok": False, "trouble": "forbidden", "trouble_detail": "STUN is forbidden"}
+
+
+def test_want_of_descriptors_is_this_machines_own_in_the_systems_words() -> None:
+    (found,) = f.diagnosed(f.no_descriptor())
+    assert (found.cause, found.party, found.confidence) == ("host.fd-limit", Party.CALLER_MACHINE, Confidence.CERTAIN)
+    assert "EMFILE" in found.summary
+    (found,) = f.diagnosed(f.no_descriptor(at="media"))
+    assert found.party is Party.MEDIA_HOST
+
+
+def test_what_could_not_be_sent_for_another_reason_is_no_want_of_descriptors() -> None:
+    echo = f.udp(trouble="not-sent")
+    echo.evidence["trouble_detail"] = "UDP to 203.0.113.20:8443 could not be sent: EADDRNOTAVAIL"
+    assert f.causes(echo) == []
+
+
+def test_loss_that_the_media_hosts_own_socket_counts_is_its_buffers_and_no_paths() -> None:
+    (found,) = f.diagnosed(f.udp(24, arrived=24), f.lost_there(40), f.dropped(60))
+    assert (found.cause, found.party, found.confidence) == ("host.buffers-small", Party.MEDIA_HOST, Confidence.LIKELY)
+    assert "dropped 60 datagrams" in found.summary
+    assert set(found.because) == {"env.limits", "quality.path"}
+
+
+def test_drops_without_loss_and_loss_beyond_the_drops_name_no_buffers() -> None:
+    assert f.causes(*f.good_echoes(), f.dropped(60)) == []
+    assert f.causes(f.udp(24, arrived=24), f.lost_there(40), f.dropped(12)) == ["path.loss"]
+    assert f.causes(f.udp(24, arrived=24), f.lost_there(40), f.dropped(0)) == ["path.loss"]
+    back = f.path(("loss", "from_far"))
+    assert f.causes(f.udp(24, arrived=24), back, f.dropped(60)) == ["path.loss"], "lost on the way back"
+
+
+def test_a_proxy_that_mattermost_was_told_of_is_likely_and_the_mattermost_hosts() -> None:
+    (found,) = f.diagnosed(f.caught_by_proxy())
+    assert (found.cause, found.confidence) == ("host.proxy-environment", Confidence.LIKELY)
+    assert (found.party, found.subject) == (Party.MATTERMOST_HOST, "HTTP_PROXY")

@@ -1,0 +1,121 @@
+"""env.limits and env.proxy-vars on this machine, against sockets and processes that these tests make."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from calls_doctor.model.check import Status
+from calls_doctor.model.flow import Role
+from calls_doctor.model.site import MediaAddress, Mode, Phase, Site
+from checks import machine
+from tests.servers.media_host import context
+
+RTCD = "http://rtcd.internal.example.com:8045"
+
+
+def at_media(port: int, phase: Phase = Phase.PRE) -> Site:
+    return Site(phase=phase, vantage=Role.MEDIA, media=(MediaAddress(host="127.0.0.1", udp_port=port),))
+
+
+async def test_limits_are_told_and_are_no_fault_by_themselves(free_port: Callable[[], int]) -> None:
+    finding = await machine.limits_probe(context(None, site=at_media(free_port())))
+    evidence = finding.evidence
+    assert finding.status is Status.PASS
+    assert evidence["media_socket_drops"] is None and evidence["open_files_of"] == ""
+    assert evidence["open_files_wanted"] == 100 * evidence["cpus"] * evidence["addresses"] + 1024
+    assert f"UDP buffers up to {evidence['receive_buffer_max_bytes'] // 1024} KiB" in finding.summary
+
+
+async def test_what_the_media_socket_has_dropped_is_a_warning_with_the_count() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as full, socket.socket(type=socket.SOCK_DGRAM) as sender:
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        full.bind(("127.0.0.1", 0))
+        port = full.getsockname()[1]
+        for _ in range(100):
+            sender.sendto(bytes(1000), ("127.0.0.1", port))
+        finding = await machine.limits_probe(context(None, site=at_media(port)))
+    assert finding.status is Status.WARN and finding.evidence["media_socket_drops"] > 50
+    assert f"the sockets on {port} have dropped" in finding.summary
+
+
+@pytest.mark.parametrize(("phase", "status"), [(Phase.POST, Status.WARN), (Phase.PRE, Status.PASS)])
+async def test_the_limit_of_a_running_service_is_judged_and_that_of_a_stand_in_is_not(
+    phase: Phase, status: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "FILES_BESIDE", 10**9)  # more than any process here may open
+    with socket.socket(type=socket.SOCK_DGRAM) as service:
+        service.bind(("127.0.0.1", 0))
+        finding = await machine.limits_probe(context(None, site=at_media(service.getsockname()[1], phase)))
+    assert finding.status is status
+    assert bool(finding.evidence["open_files_of"]) is finding.evidence["open_files_short"] is (phase is Phase.POST)
+
+
+def test_limits_are_looked_at_where_media_ends() -> None:
+    spec = next(one for one in machine.CHECKS if one.id == "env.limits")
+    assert spec.vantages == {Role.MEDIA, Role.MATTERMOST}
+    assert spec.nothing_to_do(Site(vantage=Role.MEDIA)) == ""
+    assert spec.nothing_to_do(Site(vantage=Role.MATTERMOST, mode=Mode.INTEGRATED)) == ""
+    assert spec.nothing_to_do(Site(vantage=Role.MATTERMOST, mode=Mode.RTCD)) != ""
+
+
+@pytest.fixture
+def mattermost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Starts a program that stands for Mattermost, with this environment."""
+    monkeypatch.setattr(machine, "SERVICE", "cd-test-matterm")
+    program, started = tmp_path / "cd-test-matterm", []
+    program.symlink_to("/bin/sleep")
+
+    def start(**environment: str) -> None:
+        started.append(subprocess.Popen([program, "30"], env=environment))
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def at_mattermost() -> Site:
+    return Site(phase=Phase.PRE, vantage=Role.MATTERMOST, mode=Mode.RTCD, rtcd_url=RTCD)
+
+
+async def test_a_proxy_of_the_service_that_catches_rtcd_fails_and_tells_no_password(
+    mattermost: Callable[..., None],
+) -> None:
+    mattermost(HTTP_PROXY="http://user:s3cr3t@proxy:3128", NO_PROXY="10.0.0.0/8", MM_SECRET="s3cr3t")
+    finding = await machine.proxy_probe(context(None, site=at_mattermost()))
+    assert finding.status is Status.FAIL
+    assert finding.evidence["proxy"] == "http://proxy:3128"
+    assert finding.evidence["variables"] == ["HTTP_PROXY", "NO_PROXY"]
+    assert "HTTP_PROXY of Mattermost (pid " in finding.summary
+    assert "s3cr3t" not in repr(finding)
+
+
+async def test_a_host_that_no_proxy_names_is_spared(mattermost: Callable[..., None]) -> None:
+    mattermost(HTTP_PROXY="http://proxy:3128", NO_PROXY=".internal.example.com")
+    finding = await machine.proxy_probe(context(None, site=at_mattermost()))
+    assert (finding.status, finding.evidence["exempt_by"]) == (Status.PASS, ".internal.example.com")
+
+
+@pytest.mark.usefixtures("mattermost")
+async def test_a_proxy_of_this_shell_is_told_and_judges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in machine.proxy_rules.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    finding = await machine.proxy_probe(context(None, site=at_mattermost()))
+    assert finding.status is Status.PASS and "no process named cd-test-matterm runs here" in finding.summary
+    monkeypatch.setenv("http_proxy", "http://user:s3cr3t@proxy:3128")
+    finding = await machine.proxy_probe(context(None, site=at_mattermost()))
+    assert finding.status is Status.PASS and finding.evidence["of"] == "this shell"
+    assert "http_proxy of this shell names a proxy" in finding.summary
+    assert "s3cr3t" not in repr(finding)
+
+
+def test_without_rtcd_no_proxy_matters() -> None:
+    spec = next(one for one in machine.CHECKS if one.id == "env.proxy-vars")
+    assert spec.nothing_to_do(Site(vantage=Role.MATTERMOST, mode=Mode.INTEGRATED)) != ""
+    assert spec.nothing_to_do(Site(vantage=Role.MATTERMOST)) != ""
+    assert spec.nothing_to_do(at_mattermost()) == ""
