@@ -1,5 +1,5 @@
-"""env.* of the machine's own settings: kernel limits, and the proxy that Mattermost was told of. Information, unless a
-fault that callers see comes from it."""
+"""env.* of the machine's own settings: kernel limits, its own firewall, the proxy that Mattermost was told of.
+Information, unless a fault that callers see comes from it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Role, Transport
 from calls_doctor.model.site import Phase, Site
-from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD
-from calls_doctor.net import kernel_limits, processes
+from calls_doctor.modes import API_PORT, MEDIA_PORT, STUN_PORT, WITHOUT_RTCD
+from calls_doctor.net import kernel_limits, local_firewall, processes
 from calls_doctor.net.sockets import PortOwner, local_addresses, port_owner
 from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context
 from calls_doctor.wire import proxy_rules
+from calls_doctor.wire.ruleset import SHUT, Packet, Ruling, Verdict, ruling
 
 BUFFER_WANTED_BYTES = 16 * 1024 * 1024
 """What rtcd asks for, each way (rtcd-setup, "tuning")."""
@@ -95,6 +96,49 @@ def _files(evidence: Evidence) -> list[str]:
     return [f"{who} may open {count} files and sockets, {evidence['open_files_wanted']} are wanted here"]
 
 
+async def firewall_probe(context: Context) -> Finding:
+    """What the rules of this machine do with a caller's first packet to each port that it serves. That decides nothing:
+    what callers find does."""
+    firewall = await local_firewall.read()
+    if isinstance(firewall, local_firewall.Unread):
+        return Finding(status=Status.SKIP, summary=f"this machine's own firewall is not known: {firewall.why}")
+    rows = []
+    for transport, port in _served_here(context.site):
+        found = ruling(firewall.rules_for(Packet(transport, port)))
+        row = {"protocol": transport, "port": port, "verdict": str(found.verdict), "rule": found.rule}
+        rows.append((row, found))
+    evidence: Evidence = {
+        "backend": firewall.backend, "managers": firewall.managers, "ports": [row for row, _ in rows],
+    }  # fmt: skip
+    shut = [found for _, found in rows if found.verdict in SHUT]
+    said = [f"{row['port']}/{row['protocol']} {row['verdict']}{_by(found)}" for row, found in rows]
+    keeper = f" ({', '.join(firewall.managers)})" if firewall.managers else ""
+    summary = f"this machine's own rules{keeper}: {'; '.join(said)}"
+    return Finding(status=Status.WARN if shut else Status.PASS, summary=summary, evidence=evidence)
+
+
+def _by(found: Ruling) -> str:
+    """The rule, where somebody may want to find it."""
+    if found.verdict is Verdict.DEPENDS:
+        return f" on {found.rule}"
+    return f" by {found.rule}" if found.verdict in SHUT else ""
+
+
+def _served_here(site: Site) -> list[tuple[str, int]]:
+    """What callers, and Mattermost nodes, must reach on this machine."""
+    if site.vantage is Role.TURN:
+        return [("udp", STUN_PORT), ("tcp", STUN_PORT)]
+    if site.vantage is Role.MATTERMOST and site.mode not in WITHOUT_RTCD:
+        return []
+    udp, tcp = next(((one.udp_port, one.tcp_port) for one in site.media), (MEDIA_PORT, MEDIA_PORT))
+    ports = [("udp", udp), *([("tcp", tcp)] if tcp else [])]
+    return ports if site.mode in WITHOUT_RTCD else [*ports, ("tcp", API_PORT)]
+
+
+def _serves_nothing(site: Site) -> str:
+    return "" if _served_here(site) else f"the {site.vantage} machine serves none of these ports"
+
+
 async def proxy_probe(context: Context) -> Finding:
     """The proxy that Mattermost takes for rtcd's URL, by the environment of its process. Where that may not be read,
     this shell's own is told, and judges nothing."""
@@ -158,6 +202,18 @@ CHECKS = (
         fails_when="The media sockets have dropped datagrams for want of a buffer, UDP buffers are smaller than Linux "
         "gives by itself, or rtcd may open fewer sockets than it wants. Buffers below the 16 MiB that rtcd asks for "
         "are told, and are no fault by themselves.",
+    ),
+    CheckSpec(
+        id="env.hostfw",
+        title="This machine's own firewall lets callers in",
+        probe=firewall_probe,
+        needs=("env.platform",),
+        vantages=frozenset({Role.MEDIA, Role.MATTERMOST, Role.TURN}),
+        phases=NETWORK_PHASES,
+        nothing_to_do=_serves_nothing,
+        fails_when="A rule of nftables or iptables on this machine, whoever keeps it (ufw, firewalld, Docker), drops "
+        "or rejects a caller's first packet to a port that must be open. Where a rule asks for a source or a rate, "
+        "it is only said that it depends; reading rules takes root.",
     ),
     CheckSpec(
         id="env.proxy-vars",

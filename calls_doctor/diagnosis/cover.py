@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, outcomes
+from calls_doctor.diagnosis.local_rule import with_local_rule
 from calls_doctor.model.flow import Party
 from calls_doctor.model.report import Confidence, Diagnosis, Impact, Remedy
 from calls_doctor.model.site import Phase
@@ -45,8 +46,8 @@ def diagnose(evidence: Evidence, causes: Sequence[Cause]) -> list[Diagnosis]:
     ]
     chosen, disputed = cover(wanted, candidates)
     own_machine = evidence.phase is Phase.SELF_TEST
-    found = [_diagnosis(one, wanted, possible=one in disputed, own_machine=own_machine) for one in chosen]
-    return sorted(found, key=importance)
+    found = (_diagnosis(one, wanted, possible=one in disputed, own_machine=own_machine) for one in chosen)
+    return sorted((with_local_rule(one, evidence) for one in found), key=importance)
 
 
 def bad_outcomes(evidence: Evidence) -> frozenset[Outcome]:

@@ -12,6 +12,8 @@ import pytest
 from calls_doctor.model.check import Status
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import MediaAddress, Mode, Phase, Site
+from calls_doctor.net import local_firewall
+from calls_doctor.wire.proxy_rules import VARIABLES
 from checks import machine
 from tests.servers.media_host import context
 
@@ -103,7 +105,7 @@ async def test_a_host_that_no_proxy_names_is_spared(mattermost: Callable[..., No
 
 @pytest.mark.usefixtures("mattermost")
 async def test_a_proxy_of_this_shell_is_told_and_judges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in machine.proxy_rules.VARIABLES:
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     finding = await machine.proxy_probe(context(None, site=at_mattermost()))
     assert finding.status is Status.PASS and "no process named cd-test-matterm runs here" in finding.summary
@@ -119,3 +121,57 @@ def test_without_rtcd_no_proxy_matters() -> None:
     assert spec.nothing_to_do(Site(vantage=Role.MATTERMOST, mode=Mode.INTEGRATED)) != ""
     assert spec.nothing_to_do(Site(vantage=Role.MATTERMOST)) != ""
     assert spec.nothing_to_do(at_mattermost()) == ""
+
+
+@pytest.fixture
+def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes iptables-save print these rules of the filter table, the policy first; no nft is there."""
+    monkeypatch.setattr(local_firewall, "WHERE", str(tmp_path))
+
+    def saved(text: str) -> None:
+        (tmp_path / "iptables-save").write_text(f"#!/bin/sh\necho '*filter\n{text}\nCOMMIT'\n")
+        (tmp_path / "iptables-save").chmod(0o755)
+
+    return saved
+
+
+async def test_a_rule_that_shuts_a_port_of_calls_is_a_warning_that_names_it(rules: Callable[[str], None]) -> None:
+    rules(":INPUT DROP [0:0]\n-A INPUT -p udp --dport 8443 -j ACCEPT\n-A INPUT -s 10.0.0.0/8 -p tcp -j ACCEPT")
+    site = Site(phase=Phase.PRE, vantage=Role.MEDIA, media=(MediaAddress(host="127.0.0.1", tcp_port=0),))
+    finding = await machine.firewall_probe(context(None, site=site))
+    verdicts = {(row["protocol"], row["port"]): row["verdict"] for row in finding.evidence["ports"]}
+    assert verdicts == {("udp", 8443): "accepted", ("tcp", 8045): "depends"}
+    assert finding.status is Status.PASS
+    assert "8045/tcp depends on filter: -A INPUT -s 10.0.0.0/8 -p tcp -j ACCEPT" in finding.summary
+    rules(":INPUT DROP [0:0]\n:ufw-user-input - [0:0]")
+    finding = await machine.firewall_probe(context(None, site=site))
+    assert finding.status is Status.WARN
+    assert "own rules (ufw): 8443/udp dropped by the policy of filter INPUT" in finding.summary
+
+
+@pytest.mark.usefixtures("rules")
+async def test_rules_that_cannot_be_read_are_a_skip_with_the_reason() -> None:
+    finding = await machine.firewall_probe(context(None, site=at_media(8443)))
+    assert finding.status is Status.SKIP
+    assert finding.summary.endswith("is not known: neither nft nor iptables-save is installed here")
+
+
+@pytest.mark.parametrize(
+    ("vantage", "mode", "ports"),
+    [
+        (Role.MEDIA, Mode.RTCD, ["8443/udp", "8443/tcp", "8045/tcp"]),
+        (Role.MEDIA, Mode.INTEGRATED, ["8443/udp", "8443/tcp"]),
+        (Role.MATTERMOST, Mode.INTEGRATED, ["8443/udp", "8443/tcp"]),
+        (Role.MATTERMOST, Mode.RTCD, []),
+        (Role.TURN, Mode.RTCD, ["3478/udp", "3478/tcp"]),
+    ],
+)
+async def test_only_what_this_machine_serves_is_held_against_its_rules(
+    vantage: Role, mode: Mode, ports: list[str], rules: Callable[[str], None]
+) -> None:
+    rules(":INPUT ACCEPT [0:0]")
+    site = Site(phase=Phase.PRE, vantage=vantage, mode=mode)
+    spec = next(one for one in machine.CHECKS if one.id == "env.hostfw")
+    assert bool(spec.nothing_to_do(site)) is not bool(ports)
+    finding = await machine.firewall_probe(context(None, site=site))
+    assert [f"{row['port']}/{row['protocol']}" for row in finding.evidence["ports"]] == ports

@@ -1,0 +1,47 @@
+"""A rule of the far end's own firewall that shuts the flow of a cause: no other cause, but where to look. Pure."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from calls_doctor.diagnosis.cause import Evidence, Row
+from calls_doctor.diagnosis.place import host_and_port, role_of
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult
+from calls_doctor.model.flow import Flow, Lost, Role
+from calls_doctor.model.report import Diagnosis
+
+HOST_FIREWALL = "env.hostfw"
+SHUT = {"dropped": "drops", "rejected": "rejects"}
+TOOLS = {"nft": "nft -a list ruleset", "iptables": "iptables-save"}
+HOSTS = {Role.MEDIA: (Role.MEDIA, Role.MATTERMOST), Role.TURN: (Role.TURN,)}
+"""The vantages on which a flow's far end may be looked at: the plugin serves media on Mattermost's own machine."""
+
+
+def with_local_rule(one: Diagnosis, evidence: Evidence) -> Diagnosis:
+    """The same; where nothing of the flow was ever answered, and the far end's own rules shut its port, the rule is the
+    first step."""
+    if _answered(one, evidence) or one.flow.lost not in (Lost.REQUEST, Lost.BOTH):
+        return one
+    for result in evidence.bad(HOST_FIREWALL):
+        row = _rule_for(one.flow, result)
+        if row is not None and role_of(evidence, result.vantage) in HOSTS.get(one.flow.to.role, ()):
+            tool, where = TOOLS[result.evidence["backend"]], f"the {one.flow.to.role} host ({result.vantage})"
+            step = (
+                f"On {where}: `{tool}` shows the rule of its own that {SHUT[row['verdict']]} "
+                f"{row['protocol'].upper()} {row['port']}: {row['rule']}"
+            )
+            remedy = structs.replace(one.remedy, steps=[step, *one.remedy.steps])
+            return structs.replace(one, because=sorted({*one.because, HOST_FIREWALL}), remedy=remedy)
+    return one
+
+
+def _answered(one: Diagnosis, evidence: Evidence) -> bool:
+    """Somebody had an answer from that port, or of what the cause explains."""
+    echoes = evidence.of(UDP_ECHO if one.flow.protocol == "udp" else TCP_ECHO)
+    same = [r for r in echoes if host_and_port(r.target)[1] == one.flow.port]
+    return any(r.evidence.get("returned") for r in (*same, *(r for r in evidence.results if r.id in one.because)))
+
+
+def _rule_for(flow: Flow, result: CheckResult) -> Row | None:
+    rows = (row for row in result.evidence["ports"] if (row["protocol"], row["port"]) == (flow.protocol, flow.port))
+    return next((row for row in rows if row["verdict"] in SHUT), None)

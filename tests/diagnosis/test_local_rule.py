@@ -1,0 +1,56 @@
+"""A rule of the far end's own firewall is where to look first, and no cause of its own."""
+
+from __future__ import annotations
+
+from calls_doctor.diagnosis.commands import commands_of
+from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.report import Diagnosis
+from tests.diagnosis import findings as f
+
+RULE = "inet filter input handle 7"
+
+
+def own_rules(verdict: str, protocol: str = "udp", at: str = "media", backend: str = "nft") -> CheckResult:
+    row = {"protocol": protocol, "port": 8443, "verdict": verdict, "rule": RULE}
+    status = Status.WARN if verdict in ("dropped", "rejected") else Status.PASS
+    return f.result("env.hostfw", status, at=at, backend=backend, managers=[], ports=[row])
+
+
+def blocked(*more: CheckResult) -> Diagnosis:
+    silent = [f.udp(trouble="silent", arrived=0), f.tcp(24, arrived=24)]
+    (found,) = f.diagnosed(*silent, *more)
+    assert found.cause == "media.udp-blocked-inbound"
+    return found
+
+
+def test_a_rule_that_shuts_the_port_is_the_first_step_and_explained() -> None:
+    found = blocked(own_rules("dropped"))
+    (command,) = commands_of(found.remedy.steps[0])
+    assert (command.text, command.on_host) == ("nft -a list ruleset", "the media host (media)")
+    assert found.remedy.steps[0].endswith(f"that drops UDP 8443: {RULE}")
+    assert "env.hostfw" in found.because
+    assert "`iptables-save`" in blocked(own_rules("rejected", backend="iptables")).remedy.steps[0]
+
+
+def test_another_ports_rule_another_machines_and_one_that_lets_it_in_are_not() -> None:
+    plain = blocked()
+    assert blocked(own_rules("accepted")) == blocked(own_rules("depends")) == plain
+    assert blocked(own_rules("dropped", "tcp")) == plain
+    assert blocked(own_rules("dropped", at="turn")) == plain
+
+
+def test_what_answers_is_not_shut_whatever_the_rules_seem_to_say() -> None:
+    lossy = [f.udp(24, arrived=24), f.path(("loss", "to_far"))]
+    (found,) = f.diagnosed(*lossy, own_rules("dropped"))
+    assert (found.cause, found.because) == ("path.loss", ["quality.path"])
+
+
+def test_a_rule_for_the_api_counts_though_the_media_port_answers() -> None:
+    row = {"protocol": "tcp", "port": 8045, "verdict": "dropped", "rule": RULE}
+    rules = f.result("env.hostfw", Status.WARN, at="media", backend="nft", managers=[], ports=[row])
+    (found,) = f.diagnosed(*f.good_echoes(), f.api("connect", "silent", at="mattermost"), rules)
+    assert (found.cause, found.remedy.steps[0].endswith(f"drops TCP 8045: {RULE}")) == ("api.blocked", True)
+
+
+def test_rules_alone_name_no_cause() -> None:
+    assert f.causes(*f.good_echoes(), own_rules("dropped")) == []
