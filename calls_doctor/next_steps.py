@@ -106,7 +106,7 @@ def _said_of(command: Command, step: str) -> str:
 def _missing(run: Run) -> Iterator[NextStep]:
     for row in run.missing:
         where = MACHINES.get(row["vantage"], row["vantage"])
-        yield NextStep(command=row["command"], on_host=where, why="nobody has looked from there yet")
+        yield NextStep(command=row["command"], on_host=where, why="nothing here is from there yet")
 
 
 def _explained(run: Run) -> Iterator[NextStep]:
