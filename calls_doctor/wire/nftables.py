@@ -64,6 +64,18 @@ def _base(one: Mapping[str, Any]) -> Base:
 
 
 def _rule(one: Mapping[str, Any], packet: Packet, sets: Sets) -> Rule:
+    """One of which nobody knows what it does, where another version of nft prints it otherwise."""
+    try:
+        return _read(one, packet, sets)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return Rule(None, Verdict.DEPENDS, "", _name(one))
+
+
+def _name(rule: Mapping[str, Any]) -> str:
+    return f"{_key(rule, 'chain')} handle {rule.get('handle', 0)}"
+
+
+def _read(one: Mapping[str, Any], packet: Packet, sets: Sets) -> Rule:
     applies: bool | None = True
     does: Verdict | Turn | None = None
     said: Any = None
@@ -80,7 +92,7 @@ def _rule(one: Mapping[str, Any], packet: Packet, sets: Sets) -> Rule:
                 does = does or (Verdict.DEPENDS if kind == "xt" else None)
     target = said.get("target", "") if isinstance(said, dict) else ""
     chain = f"{one.get('family')} {one.get('table')} {target}"
-    return Rule(applies, does, chain, f"{_key(one, 'chain')} handle {one.get('handle', 0)}")
+    return Rule(applies, does, chain, _name(one))
 
 
 def _mapped(applies: bool | None, about: Any, packet: Packet) -> tuple[bool | None, Verdict | Turn | None, Any]:

@@ -61,7 +61,8 @@ def _without_credentials(proxy: str) -> str:
         port = found.port
     except ValueError:
         return ""
-    if not found.hostname:
+    # Where a password holds a slash, what looks like the host and port is the user name and the password.
+    if not found.hostname or "@" in found.path + found.query + found.fragment:
         return ""
     return f"{found.scheme}://{shown((found.hostname, port or _PROXY_PORTS.get(found.scheme, 80)))}"
 

@@ -38,6 +38,7 @@ def test_the_scheme_picks_the_variable_and_the_upper_case_name_counts_first() ->
         ("http://user:s3cr3t@proxy:no-port", ""),
         ("http://[s3cr3t", ""),
         ("://s3cr3t", ""),
+        ("http://user:1234/s3cr3t@proxy:3128", ""),
     ],
 )
 def test_of_a_proxys_url_only_scheme_host_and_port_are_told(value: str, proxy: str) -> None:
