@@ -35,10 +35,10 @@ def rules_for(text: str, packet: Packet) -> Ruleset:
         if line.startswith("*"):
             table = line[1:].strip()
         elif line.startswith(":"):
-            chain, policy = line[1:].split()[:2]
-            policies[f"{table} {chain}"] = Verdict.DROPPED if policy == "DROP" else Verdict.ACCEPTED
-        elif line.startswith("-A "):
-            name, *words = _words(line)[1:]
+            chain, _, rest = line[1:].partition(" ")
+            policies[f"{table} {chain}"] = Verdict.DROPPED if rest.startswith("DROP") else Verdict.ACCEPTED
+        elif line.startswith("-A ") and (words := _words(line)[1:]):
+            name, *words = words
             chains.setdefault(f"{table} {name}", []).append(_rule(table, name, words, packet))
     names = [f"{table} {chain}" for table, own in TABLES.items() for chain in own if f"{table} {chain}" in policies]
     return Ruleset([Base(name, Ruling(policies[name], f"the policy of {name}")) for name in names], chains)
@@ -100,7 +100,10 @@ def _holds(word: str, value: str, packet: Packet) -> bool | None:
 
 
 def _in_range(port: int, text: str) -> bool:
+    """One port, or FIRST:LAST of which either may be left out; iptables-save prints numbers only."""
     low, colon, high = text.partition(":")
-    if not (low.isdigit() or colon):
+    try:
+        first, last = int(low or 0), int(high or 65535)
+    except ValueError:
         return False
-    return int(low or 0) <= port <= int(high or 65535) if colon else port == int(low)
+    return first <= port <= last if colon else port == first

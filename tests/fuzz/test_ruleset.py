@@ -11,43 +11,11 @@ from hypothesis import strategies as st
 from calls_doctor.wire import iptables, nftables, proxy_rules
 from calls_doctor.wire.ruleset import Packet, Verdict, ruling
 
-WORDS = st.sampled_from(
-    [
-        "accept",
-        "drop",
-        "match",
-        "vmap",
-        "jump",
-        "target",
-        "left",
-        "right",
-        "op",
-        "==",
-        "!=",
-        "payload",
-        "protocol",
-        "field",
-        "dport",
-        "udp",
-        "th",
-        "meta",
-        "ct",
-        "key",
-        "state",
-        "new",
-        "set",
-        "range",
-        "elem",
-        "val",
-        "data",
-        "xt",
-        "limit",
-        "lo",
-        "iifname",
-        "l4proto",
-        "@s",
-    ]
-)
+KEYS = """
+accept drop match vmap jump target left right op payload protocol field dport udp th meta ct key state new set range
+elem val data xt limit lo iifname l4proto
+"""
+WORDS = st.sampled_from([*KEYS.split(), "==", "!=", "@s"])
 ANY: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.integers(0, 65535) | WORDS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4),
@@ -74,35 +42,10 @@ def test_what_is_no_ruleset(document: Any, packet: Packet) -> None:
         nftables.managers(whole)
 
 
-OPTIONS = st.lists(
-    st.sampled_from(
-        [
-            "-p",
-            "udp",
-            "tcp",
-            "-m",
-            "--dport",
-            "8443",
-            ":",
-            "1:9",
-            "9:",
-            "!",
-            "-j",
-            "-g",
-            "ACCEPT",
-            "own",
-            "-i",
-            "lo",
-            "--ctstate",
-            "NEW",
-            "'",
-            '"',
-            "-s",
-            "--dports",
-            "x,1",
-        ]
-    )
-)
+OPTION_WORDS = """
+-p udp tcp -m --dport 8443 : 1:9 9: ! -j -g ACCEPT own -i lo --ctstate NEW ' " -s --dports x,1
+"""
+OPTIONS = st.lists(st.sampled_from(OPTION_WORDS.split()))
 
 
 @given(st.lists(st.one_of(OPTIONS.map(" ".join).map("-A INPUT ".__add__), st.text(max_size=20)), max_size=6), PACKETS)
