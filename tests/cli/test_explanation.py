@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from calls_doctor.diagnosis.cause import Cause
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.guide import STEPS
 from calls_doctor.modes import FIREWALL_ROWS
@@ -40,6 +41,23 @@ def test_a_cause_tells_whose_it_is_and_what_mends_it(capsys: pytest.CaptureFixtu
     assert "to mend it Let UDP 8443 through" in flat
     assert "1. " in flat
     assert f"FW-11 {FIREWALL_ROWS['FW-11']}" in flat
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+def test_a_causes_page_has_what_decides_first_then_every_step_row_and_step_of_the_guide(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, cause: Cause
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    told = here(capsys, "explain", cause.id, "--no-color").stdout
+    flat = " ".join(told.split())
+    deciding = [f"in doubt {cause.deciding_test}"] if cause.deciding_test else []
+    steps = [f"{number}. {step}" for number, step in enumerate(cause.remedy.steps, 1)]
+    rows = [f"{row} {FIREWALL_ROWS[row]}" for row in cause.remedy.firewall_rows]
+    guide = [f"guide steps {', '.join(cause.remedy.guide_steps)}"]
+    at = [flat.find(" ".join(one.split())) for one in (*deciding, cause.remedy.summary, *steps, *rows, *guide)]
+    assert -1 not in at
+    assert at == sorted(at)
+    assert "\x1b" not in told
 
 
 def test_a_step_and_a_row_tell_what_proves_them(capsys: pytest.CaptureFixture[str]) -> None:
