@@ -24,6 +24,7 @@ from calls_doctor.model.check import UDP_ECHO, CheckResult, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.report import Diagnosis, NextStep, NotTested, Report, Tool, Vantage
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
+from calls_doctor.net import resolver
 from calls_doctor.net.relay import Relays
 from calls_doctor.net.told import Told
 from calls_doctor.next_steps import Run, next_steps
@@ -207,6 +208,10 @@ class _Run:
 
     async def against(self, site: Site, credentials: Credentials, links: Sequence[Link]) -> Report:
         """The whole run against this site; `links` are the stand-ins', none where there is none."""
+        with resolver.each_name_once():
+            return await self._against(site, credentials, links)
+
+    async def _against(self, site: Site, credentials: Credentials, links: Sequence[Link]) -> Report:
         self._site = site
         self._plan = self._with_time_for_media(select(site, CHECKS, only=self._request.only, skip=self._request.skip))
         targets = await self._targets(links, site)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from calls_doctor.spec import CheckSpec
-from checks import api, environment, exposure, machine, media, mtu, nat, ports, quality, relay, stun, turn
+from checks import api, environment, exposure, machine, media, mtu, names, nat, ports, quality, relay, stun, turn
 
 CHECKS: tuple[CheckSpec, ...] = (
     *environment.CHECKS,
     *machine.CHECKS,
+    *names.CHECKS,
     *ports.CHECKS,
     *api.CHECKS,
     *stun.CHECKS,

@@ -90,7 +90,11 @@ def _udp_rows(evidence: Evidence) -> list[bool]:
             return []
         return [bool(evidence["returned"]) or evidence.get("trouble") == "refused"]
     rows: Sequence[dict[str, Any]] = evidence.get("servers", ())
-    udp = [row for row in rows if row.get("transport", "udp") == "udp" and row.get("trouble") not in NOT_SENT]
+    udp = [
+        row
+        for row in rows
+        if row.get("transport", "udp") == "udp" and row.get("trouble") not in (*NOT_SENT, "unresolved")
+    ]
     return [bool(row.get("answered") or row.get("ok") or row.get("trouble") in ("refused", "open")) for row in udp]
 
 

@@ -119,6 +119,7 @@ async def advertised_class_probe(context: Context) -> Finding:
     rows = _candidates(facts)
     evidence: Evidence = {"candidates": rows, "needs_stun": facts.needs_stun, "users": context.site.users}
     evidence |= {"caller_is_public": _caller_is_public(context), "override_name": facts.override_name}
+    evidence["override_trouble"] = facts.override_trouble
     if not rows:
         return Finding(status=Status.FAIL, summary="callers would be handed no address at all", evidence=evidence)
     public = [row for row in rows if not row["private"]]

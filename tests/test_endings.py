@@ -144,9 +144,11 @@ async def test_names_that_do_not_resolve() -> None:
     )
     report = sound(await run.check(request, {}, Listener()))
     failed = [one for one in report.checks if one.status is Status.FAIL]
-    assert {one.category for one in failed} == {"stun", "turn", "port"}
+    assert {one.category for one in failed} == {"dns", "stun", "turn", "port"}
     assert all("does-not-exist.invalid" in one.summary for one in failed)
-    assert report.diagnosis == []  # nothing was sent, so nobody's firewall is to blame
+    # Nothing was sent, so nobody's firewall is to blame. Why it does not resolve, this machine's resolver says, if any.
+    assert {one.cause for one in report.diagnosis} <= {"dns.nxdomain", "dns.servfail", "dns.timeout"}
+    assert all({one.id for one in failed} == set(one.because) for one in report.diagnosis)
     assert report.next
 
 

@@ -239,7 +239,7 @@ def test_a_plan_is_one_of_checks_or_of_a_mode() -> None:
     named = run.plan(Request(mode="ha-rtcd", stun=("stun:a",)), {})
     assert isinstance(named, CheckPlan)
     assert [spec.id for spec in named.planned] == [
-        "env.platform", "stun.reach", "stun.public-ip", "nat.type", "client.udp-egress",
+        "env.platform", "dns.media-names", "stun.reach", "stun.public-ip", "nat.type", "client.udp-egress",
     ]  # fmt: skip
     whole = run.plan(Request(), {})
     assert isinstance(whole, CheckPlan)

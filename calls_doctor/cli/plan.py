@@ -154,8 +154,8 @@ def _ways(one: MediaAddress) -> tuple[Transport, ...]:
 def _hosts(site: Site) -> list[str]:
     uris = [uri.host for uri in (*site.stun, *site.turn)]
     media = [one.host for one in (*site.media, *site.media_beside_links)]
-    api = [urlsplit(site.rtcd_url).hostname or ""] if site.rtcd_url else []
-    return list(dict.fromkeys([*media, *uris, *api]))
+    urls = [urlsplit(url).hostname or "" for url in (site.rtcd_url, site.mattermost_url) if url]
+    return list(dict.fromkeys([*media, *site.media_names, *uris, *urls]))
 
 
 def _by_reason(left_out: Sequence[LeftOut]) -> Iterator[tuple[str, Iterator[LeftOut]]]:

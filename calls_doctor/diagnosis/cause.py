@@ -100,7 +100,7 @@ def bad_rows(result: CheckResult) -> list[Row]:
 
 def row_name(row: Row) -> str:
     """What tells a row of one check from its other rows."""
-    return " ".join(str(row[key]) for key in ("uri", "peer", "what") if row.get(key))
+    return " ".join(str(row[key]) for key in ("uri", "peer", "name", "what") if row.get(key))
 
 
 def outcomes(results: Iterable[CheckResult]) -> frozenset[Outcome]:

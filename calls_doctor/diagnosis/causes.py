@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from calls_doctor.diagnosis import advertise, api, client, host, media, media_nodes, nat, path, stun, turn
+from calls_doctor.diagnosis import advertise, api, client, host, media, media_nodes, names, nat, path, stun, turn
 from calls_doctor.diagnosis.cause import Cause
 
 CAUSES: tuple[Cause, ...] = (
     *media.CAUSES,
     *media_nodes.CAUSES,
     *client.CAUSES,
+    *names.CAUSES,
     *advertise.CAUSES,
     *nat.CAUSES,
     *api.CAUSES,

@@ -47,6 +47,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """0: it serves no API."""
     override_name: str = ""
     """The ICE host override where it is a name: what is announced is then what that name gives. "" otherwise."""
+    override_trouble: str = ""
+    """Why that name gives it nothing, as soon as it knows: "nxdomain", "servfail", "timeout" or "slow"
+    (net/name_look_up.py); "" where it gives something."""
     turn_port: int = 0
     """Of the TURN server that it stands in for, on the address by which it is reached; 0: it serves none."""
     turn_servers: list[ServerUri] = []

@@ -92,6 +92,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """One for each link where there are links; those of the site otherwise."""
     media_beside_links: tuple[MediaAddress, ...] = ()
     """Where links were given: other addresses of media hosts that the site names, at which their keys are tried."""
+    media_names: tuple[str, ...] = ()
+    """Names of media hosts as callers know them: the site's, and those that links carry beside an address."""
     host_override: str = ""
     """The ICE host override as configured; "" for none."""
     host_port_override: int = 0
@@ -100,6 +102,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """(public, private) addresses that belong together."""
     client_networks: tuple[str, ...] = ("0.0.0.0/0",)
     mattermost_networks: tuple[str, ...] = ()
+    mattermost_url: str = ""
+    """The site as callers open it."""
     rtcd_url: str = ""
     """rtcd's API as the Mattermost nodes reach it, without credentials."""
     stun: tuple[ServerUri, ...] = ()

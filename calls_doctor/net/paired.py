@@ -103,11 +103,15 @@ class PairedHost:
         return self._media.target(transport)
 
     @property
+    def heard(self) -> bool:
+        """True where anything was ever heard of the stand-in, by any way."""
+        return self._signs.answered
+
+    @property
     def disowned(self) -> bool:
         """True where a TCP connection was closed at its first frame, nobody refused anything and no way ever brought an
         answer: whoever listens there does not know this link (contract section 4), or is no stand-in at all."""
-        signs = self._signs
-        return signs.closed and not (signs.answered or signs.refused)
+        return self._signs.closed and not (self._signs.answered or self._signs.refused)
 
     @property
     def elsewhere(self) -> bool:

@@ -7,7 +7,7 @@ no network.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from msgspec import structs
 
 from calls_doctor.errors import UsageError, reason_of
 from calls_doctor.model.credentials import Credentials
-from calls_doctor.model.flow import Role
+from calls_doctor.model.flow import Role, is_literal
 from calls_doctor.model.site import MediaAddress, Mode, Phase, Setting, SettingValue, Site
 from calls_doctor.modes import WITHOUT_RTCD
 from calls_doctor.site import environment as env
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from calls_doctor.wire.direct import Link
 
 LINKS_MAX_BYTES = 65536
-TARGETS = ("media.hosts", "rtcd.url", "stun.servers", "turn.servers")
+TARGETS = ("media.hosts", "mattermost.url", "rtcd.url", "stun.servers", "turn.servers")
 """Settings that name something to test."""
 PHASES = (Phase.PRE, Phase.POST, Phase.UNDETERMINED)
 """Those that --phase may name: the self-test has an option of its own, and files alone are no network."""
@@ -134,9 +134,11 @@ def _site(request: Request, told: Mapping[str, SettingValue], links: tuple[Link,
         paired=bool(links),
         media=linked or hosts,
         media_beside_links=_beside(links, told, hosts, udp_port, tcp_port) if links else (),
+        media_names=_names(links, texts("media.hosts")),
         host_override=text("media.host_override"),
         host_port_override=number("media.host_port_override"),
         nat=tuple((public, private) for public, _, private in (pair.partition("/") for pair in texts("media.nat"))),
+        mattermost_url=text("mattermost.url"),
         rtcd_url=text("rtcd.url"),
         stun=tuple(options.stun_uri(uri) for uri in texts("stun.servers")),
         turn=tuple(options.turn_uri(uri) for uri in texts("turn.servers")),
@@ -145,6 +147,12 @@ def _site(request: Request, told: Mapping[str, SettingValue], links: tuple[Link,
         client_networks=tuple(texts("networks.clients")),
         mattermost_networks=tuple(texts("networks.mattermost")),
     )
+
+
+def _names(links: tuple[Link, ...], hosts: Sequence[str]) -> tuple[str, ...]:
+    """Without the addresses among them."""
+    every = dict.fromkeys([*(link.name for link in links), *hosts])
+    return tuple(name for name in every if name and not is_literal(name))
 
 
 def _beside(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Self, TypedDict
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from calls_doctor.errors import NetworkError
 from calls_doctor.model.books import RunBooks
@@ -30,11 +30,17 @@ from calls_doctor.wire.direct import Link
 from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.turn import rest_credentials
 
+if TYPE_CHECKING:
+    from calls_doctor.net.name_look_up import NameSeen
+    from calls_doctor.net.name_service import NameService
+
 LOOK_UP_S = 0.7
 """Links are printed within a second; a name that takes longer is asked about again for the facts."""
 STUN_AGAIN_S = 20.0
 DATA_CHANNELS = "calls_doctor.net.sctp"
 """Loaded before the first call, which would wait a third of a second for it, and not before it is known to serve."""
+LOOK_UP, NAME_SERVICE = "calls_doctor.net.name_look_up", "calls_doctor.net.name_service"
+"""The same: dnspython takes a tenth of a second."""
 REPORTS_MAX = 64
 TURN_SECRET_BYTES = 24
 CREDENTIAL_MINUTES_MAX = 1440
@@ -81,6 +87,7 @@ class Serving:
         """One for each run, the latest."""
         self._stun: list[StunSeen] = []
         self._resolved: dict[str, list[str]] = {}
+        self._override_trouble = ""
         self._reaches: list[Reach] = []
         self._turn_secret = Secret(secrets.token_urlsafe(TURN_SECRET_BYTES))
         options = Options(
@@ -100,8 +107,8 @@ class Serving:
             await stack.enter_async_context(self._stand_in)
             await asyncio.gather(self._look_up(LOOK_UP_S), asyncio.to_thread(import_module, DATA_CHANNELS))
             self._reaches = hosting.reaches(self._served.site, self._served.local, self._resolved)
-            watching = asyncio.create_task(self._watch_stun())
-            stack.push_async_callback(_ended, watching)
+            for work, what in ((self._watch_stun(), "STUN"), (self._ask_about_override(), "the override's name")):
+                stack.push_async_callback(_ended, asyncio.create_task(work, name=what))
             self._stack = stack.pop_all()
         return self
 
@@ -141,6 +148,7 @@ class Serving:
             media_port=ready.media_port,
             announced=hosting.announced(site, local, ready.media_port, self._stun, self._resolved),
             override_name=hosting.override_name(site),
+            override_trouble=self._override_trouble,
             needs_stun=not site.host_override and site.users != "private",
             stun=self._stun,
             control_port=_closed_port(local),
@@ -187,6 +195,16 @@ class Serving:
                 self._resolved[name] = task.result()
             else:
                 task.cancel()
+
+    async def _ask_about_override(self) -> None:
+        """Why its name gives nothing, where it is one that gave nothing: that tells whose fault it is."""
+        name = hosting.override_name(self._served.site)
+        if not name or self._resolved.get(name):
+            return
+        look_up, name_service = await asyncio.to_thread(lambda: (import_module(LOOK_UP), import_module(NAME_SERVICE)))
+        service: NameService = await asyncio.to_thread(name_service.read)
+        seen: NameSeen = await look_up.look_at(name, service)
+        self._override_trouble = seen.trouble
 
     async def _watch_stun(self) -> None:
         """Asks the site's STUN servers from the media port, as rtcd does, now and again."""

@@ -100,8 +100,9 @@ def test_guide_steps_exist_and_are_none_that_only_a_person_can_do(spec: CheckSpe
 def test_a_check_that_goes_somewhere_says_where_and_how_many_packets_at_most(spec: CheckSpec) -> None:
     uri = ServerUri(scheme="turn", host="192.0.2.1", port=3478)
     site = Site(
-        phase=Phase.SELF_TEST, media=(MediaAddress(host="192.0.2.1"),), rtcd_url="http://192.0.2.1:8045", stun=(uri,),
-        turn=(uri,), paired=True,
+        phase=Phase.SELF_TEST, media=(MediaAddress(host="192.0.2.1"),), rtcd_url="http://rtcd.example.com:8045",
+        stun=(uri,), turn=(uri,), paired=True, media_names=("rtc.example.com",),
+        mattermost_url="https://chat.example.com",
     )  # fmt: skip
     assert spec.nothing_to_do(site) == ""
     local = {

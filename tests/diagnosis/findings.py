@@ -202,6 +202,17 @@ def hairpin(udp: int = 0, tcp: int | None = 0, at: str = "mattermost", status: S
     return result("nat.hairpin", status, UDP, at, inside=True, direct=["10.0.1.20"], needed=True, rows=rows)
 
 
+def name_fault(what: str, *addresses: str, at: str = CLIENT) -> CheckResult:
+    """dns.media-names where a media host's name has this fault."""
+    name = "rtc.example.com"
+    fault = {
+        "name": name, "what": what, "addresses": list(addresses), "used_for": ["media"], "by_hosts_file": False,
+        "told_otherwise": False, "detail": "is broken",
+    }  # fmt: skip
+    row = {"name": name, "used_for": ["media"], "addresses": [], "resolvers": [], "hosts_file": []}
+    return result("dns.media-names", Status.FAIL, name, at, names=[row], faults=[fault])
+
+
 def candidate(address: str = MEDIA_HOST, port: int = 8443, kind: str = "override", returned: int = 0) -> dict[str, Any]:
     """One address that callers would be handed."""
     private = address.startswith("10.")
@@ -209,11 +220,14 @@ def candidate(address: str = MEDIA_HOST, port: int = 8443, kind: str = "override
             "class": "private" if private else "public", "sent": 3, "returned": returned}  # fmt: skip
 
 
-def advertised(check: str, *candidates: dict[str, Any], at: str = CLIENT, name: str = "") -> CheckResult:
-    """nat.advertised-class or nat.advertised-reachable that failed; `name` is the override's, where it is one."""
+def advertised(
+    check: str, *candidates: dict[str, Any], at: str = CLIENT, name: str = "", trouble: str = ""
+) -> CheckResult:
+    """nat.advertised-class or nat.advertised-reachable that failed; `name` is the override's, where it is one, and
+    `trouble` why it gives the media host nothing."""
     return result(
         f"nat.advertised-{check}", Status.FAIL, at=at,
-        candidates=list(candidates), caller_is_public=True, override_name=name,
+        candidates=list(candidates), caller_is_public=True, override_name=name, override_trouble=trouble,
     )  # fmt: skip
 
 

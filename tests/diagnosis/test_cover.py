@@ -220,6 +220,14 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
             ],
         ),
     ],
+    "dns.nxdomain": [f.name_fault("dns.nxdomain")],
+    "dns.servfail": [f.name_fault("dns.servfail")],
+    "dns.timeout": [f.name_fault("dns.timeout")],
+    "dns.slow": [f.name_fault("dns.slow")],
+    "dns.private-answer": [f.name_fault("dns.private-answer", "10.0.1.20")],
+    "dns.wrong-answer": [f.name_fault("dns.wrong-answer", "203.0.113.99")],
+    "dns.stale-record": [f.name_fault("dns.stale-record", "203.0.113.99")],
+    "dns.ipv6-dead": [f.name_fault("dns.ipv6-dead", "2001:db8::9")],
     "host.firewall": [f.udp(trouble="forbidden")],
     "host.no-sockets": [f.result("env.platform", Status.FAIL)],
     "host.fd-limit": [f.no_descriptor()],
@@ -229,7 +237,7 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
 """Cause -> results that show it and nothing else."""
 ONLY_BEFORE_AN_INSTALL = {"media.port-taken"}
 ONLY_AT_SERVERS = {"stun.blocked-server", "media.port-taken", "host.buffers-small", "host.proxy-environment"}
-ONLY_WITH_TWO_HOSTS = {one for one in SHOWN_BY if one.split(".")[0] in ("advertise", "nat")} | {
+ONLY_WITH_TWO_HOSTS = {one for one in SHOWN_BY if one.split(".")[0] in ("advertise", "dns", "nat")} | {
     "api.exposed",
     "client.port-blocked",
     "client.proxied",

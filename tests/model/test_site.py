@@ -41,9 +41,9 @@ def test_what_nobody_said() -> None:
 def test_a_site_has_no_place_for_a_secret() -> None:
     """Credentials travel beside it; whoever adds a field here thinks of the report, which shows them all."""
     assert set(Site.__struct_fields__) == {
-        "mode", "vantage", "vantage_reason", "phase", "users", "paired", "media", "media_beside_links", "host_override",
-        "host_port_override", "nat", "client_networks", "mattermost_networks", "rtcd_url", "stun", "turn",
-        "credential_minutes", "relay_ports", "settings",
+        "mode", "vantage", "vantage_reason", "phase", "users", "paired", "media", "media_beside_links", "media_names",
+        "host_override", "host_port_override", "nat", "client_networks", "mattermost_networks", "mattermost_url",
+        "rtcd_url", "stun", "turn", "credential_minutes", "relay_ports", "settings",
     }  # fmt: skip
 
 

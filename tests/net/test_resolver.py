@@ -14,7 +14,7 @@ import pytest
 
 from calls_doctor.errors import Unresolved
 from calls_doctor.net import resolver
-from calls_doctor.net.resolver import resolve, routed
+from calls_doctor.net.resolver import each_name_once, look_up, resolve, resolve_or_none, routed
 
 
 @pytest.fixture
@@ -120,3 +120,50 @@ async def test_addresses_that_this_machine_cannot_try_are_left_out_where_it_can_
     addresses: list[str], kept: list[str]
 ) -> None:
     assert routed(addresses) == kept
+
+
+async def test_within_a_run_a_name_is_looked_up_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with each_name_once():
+        both = await asyncio.gather(resolve("one.example.com"), resolve("one.example.com"))
+        assert await resolve("one.example.com") == ["192.0.2.1"] == both[0]
+    assert asked == ["one.example.com"]
+    await resolve("one.example.com")
+    await resolve("one.example.com")
+    assert len(asked) == 3, "outside a run names may change"
+
+
+@pytest.mark.usefixtures("hanging")
+async def test_within_a_run_a_silence_is_waited_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "TIMEOUT_S", 0.3)
+    with each_name_once():
+        assert await resolve_or_none("slow.example.com") == []
+        began = time.monotonic()
+        assert await resolve_or_none("slow.example.com") == []
+    assert time.monotonic() - began < 0.1
+
+
+@pytest.mark.usefixtures("hanging")
+async def test_one_who_gives_up_leaves_the_answer_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "TIMEOUT_S", 0.3)
+    with each_name_once():
+        first, second = (asyncio.create_task(resolve_or_none("slow.example.com")) for _ in range(2))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        assert await second == []
+
+
+async def test_no_such_name_is_final_and_a_failure_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, is_final in ((socket.EAI_NONAME, True), (socket.EAI_AGAIN, False)):
+
+        def getaddrinfo(*_: object, number: int = number, **__: object) -> list[object]:
+            raise socket.gaierror(number, "made up")
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        assert (await look_up("one.example.com")).is_final is is_final

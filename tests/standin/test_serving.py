@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiortc.rtcsctptransport import InitChunk, serialize_packet
@@ -19,7 +20,7 @@ from calls_doctor.model.credentials import Secret, TurnCredentials
 from calls_doctor.model.flow import Transport
 from calls_doctor.model.report import Report
 from calls_doctor.model.site import MediaAddress, ServerUri, Site
-from calls_doctor.net import documents_client, resolver
+from calls_doctor.net import documents_client, name_service, resolver
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.net.local_ports import can_bind
 from calls_doctor.net.paired import PairedHost
@@ -83,6 +84,20 @@ async def test_links_name_what_callers_use() -> None:
         links = serving.links()
     assert ("192.0.2.4", 443, "localhost") in [(link.address, link.port, link.name) for link in links]
     assert len({link.keys.run for link in links}) == 1, "one key, whatever the address"
+
+
+@pytest.mark.parametrize(
+    ("override", "trouble"), [("nobody.invalid", "nxdomain"), ("localhost", ""), ("192.0.2.9", "")]
+)
+async def test_it_tells_why_the_name_of_its_override_gives_it_nothing(
+    override: str, trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for constant in ("HOSTS", "RESOLV_CONF", "NSSWITCH"):
+        monkeypatch.setattr(name_service, constant, tmp_path / constant)
+    async with standing(Site(host_override=override)) as serving:
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "the override's name"))
+        facts = serving.facts()
+    assert facts is not None and facts.override_trouble == trouble
 
 
 async def test_a_name_that_is_slow_to_look_up_keeps_no_link_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
