@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any  # the report's clock is JSON
 
 from msgspec import structs
 
 from calls_doctor.diagnosis import media_nodes
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence
 from calls_doctor.diagnosis.causes import CAUSES
+from calls_doctor.diagnosis.clock_signs import SKEW
 from calls_doctor.diagnosis.cover import diagnose, importance
 from calls_doctor.diagnosis.media_nodes import Groups, by_host, unreachable
 from calls_doctor.engine.select import CheckPlan
@@ -98,6 +100,12 @@ def versions(results: Sequence[CheckResult]) -> dict[str, str]:
     """What the far ends said that they are."""
     said = next((r.evidence.get("version") for r in results if r.id == "port.api-tcp"), None)
     return {"rtcd": str(said)} if said else {}
+
+
+def clock(results: Sequence[CheckResult]) -> dict[str, Any]:
+    """By vantage: the other clocks that were read there, each by its offset from that machine's, in seconds."""
+    read = [r for r in results if r.id == SKEW and r.evidence.get("clocks")]
+    return {r.vantage: {key: r.evidence[key] for key in ("clocks", "apart_s", "turn_is_timed")} for r in read}
 
 
 def seen_as(site: Site, results: Sequence[CheckResult]) -> tuple[str, str]:

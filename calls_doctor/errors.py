@@ -78,7 +78,17 @@ class SealError(ProtocolError):
 
 
 class TlsError(ProtocolError):
-    """A TLS handshake that fails, or a certificate that cannot be trusted; the sentence says why."""
+    """A TLS handshake that fails, or a certificate that cannot be trusted; the sentence says why.
+
+    `fault` is a TlsFault where the certificate is to blame, "" otherwise.
+    """
+
+    def __init__(self, sentence: str, fault: str = "") -> None:
+        self.sentence, self.fault = sentence, fault
+        super().__init__(sentence, fault)
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 class HttpError(ProtocolError):

@@ -67,6 +67,7 @@ def merged(
         checks=found.checks,
         guide=conclusion.merged_guide(reports),
         versions={key: value for one in reports for key, value in one.versions.items()},
+        clock=conclusion.clock(found.checks),
         books=found.books,
         missing=missing,
         not_tested=conclusion.merged_not_tested(reports, found.checks),

@@ -68,7 +68,17 @@ must let it in or out. The plugin and rtcd have their own row for media (FW-11, 
 
 _TURN = ("turn.challenge", "turn.allocate", "turn.relay-range", "media.call-relay")
 CLIENT_FACING = (
-    PortFlow("site", Role.CLIENT, Role.MATTERMOST, "tcp", 443, Need.REQUIRED, "HTTPS and the WebSocket", "FW-01"),
+    PortFlow(
+        "site",
+        Role.CLIENT,
+        Role.MATTERMOST,
+        "tcp",
+        443,
+        Need.REQUIRED,
+        "HTTPS and the WebSocket",
+        "FW-01",
+        ("signal.websocket", "tls.site"),
+    ),
     PortFlow(
         "turn", Role.CLIENT, Role.TURN, "udp", STUN_PORT, Need.CONDITIONAL, "only where TURN is used", "FW-40", _TURN
     ),

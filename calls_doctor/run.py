@@ -132,7 +132,8 @@ def _refuse_an_empty_run(gathered: Gathered, planned: CheckPlan, request: Reques
     """Nothing tested must not look like nothing wrong. Raises UsageError."""
     if not gathered.self_test and not gathered.names_a_target:
         raise UsageError(
-            "--mode alone names nothing to test; give --peer, --rtcd-url, --stun or --turn, or --list for the plan"
+            "--mode alone names nothing to test; give --peer, --mattermost, --rtcd-url, --stun or --turn, or --list for"
+            " the plan"
         )
     if any(spec.id not in planned.for_others for spec in planned.planned):
         return
@@ -271,6 +272,7 @@ class _Run:
                 others=others,
                 told=told.facts,
                 relays=relays,
+                told_between_s=lambda: told.between_s,
                 media_time_s=media_time_s(self._request, self._site.phase),
                 thorough=self._request.thorough,
                 near_books=self._near_books,
@@ -327,6 +329,7 @@ class _Run:
             checks=results,
             guide=conclusion.guide(self._site, results),
             versions=conclusion.versions(results),
+            clock=conclusion.clock(results),
             books=self._books(),
             not_tested=[*self._unfinished([*results, *idle], cut_short), *conclusion.not_tested(self._plan, idle)],
         )

@@ -73,6 +73,8 @@ class Context:
     """Asks the stand-in what it tells of its machine, once for the whole run; None where it cannot be asked."""
     relays: Relays = field(default_factory=Relays)
     """What the run has open at TURN servers; whoever made it closes it."""
+    told_between_s: Callable[[], tuple[float, float] | None] = lambda: None
+    """Between which times of this machine's wall clock it told, in seconds since 1970; None where it has not."""
     near_books: list[SessionBooks] = field(default_factory=list)
     """A check adds its own books of each session it had."""
 
@@ -209,6 +211,11 @@ def over_loopback(site: Site) -> str:
 def no_tcp(site: Site) -> str:
     """The same where nobody wants TCP to the media port."""
     return "" if any(media.tcp_port for media in site.media) else "TCP is not wanted: tcp_port is 0"
+
+
+def no_site(site: Site) -> str:
+    """The same where nobody said where the Mattermost site is."""
+    return "" if site.mattermost_url else "no Mattermost site was named: give it with --mattermost"
 
 
 def no_stun(site: Site) -> str:

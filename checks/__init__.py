@@ -3,7 +3,25 @@
 from __future__ import annotations
 
 from calls_doctor.spec import CheckSpec
-from checks import api, environment, exposure, machine, media, mtu, names, nat, ports, quality, relay, stun, turn
+from checks import (
+    api,
+    clocks,
+    environment,
+    exposure,
+    machine,
+    media,
+    mtu,
+    names,
+    nat,
+    need,
+    ports,
+    quality,
+    relay,
+    signal,
+    stun,
+    tls,
+    turn,
+)
 
 CHECKS: tuple[CheckSpec, ...] = (
     *environment.CHECKS,
@@ -14,9 +32,13 @@ CHECKS: tuple[CheckSpec, ...] = (
     *stun.CHECKS,
     *turn.CHECKS,
     *relay.CHECKS,
+    *tls.CHECKS,
+    *signal.CHECKS,
+    *clocks.CHECKS,
     *nat.CHECKS,
     *exposure.CHECKS,
     *media.CHECKS,
     *quality.CHECKS,
     *mtu.CHECKS,
+    *need.CHECKS,
 )

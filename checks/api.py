@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from typing import TYPE_CHECKING, Any  # evidence is JSON
+from urllib.parse import urlsplit
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
@@ -68,6 +70,8 @@ async def _api_at(context: Context, url: str, host: str) -> Finding:
         return await _no_answer(url, host, evidence, stage, word, str(error))
     except ProtocolError as error:
         word = "tls" if isinstance(error, TlsError) else "not-http"
+        if isinstance(error, TlsError) and error.fault:
+            evidence |= await _certificate(url, host, error.fault)
         return await _no_answer(url, host, evidence, stage, word, str(error))
     evidence |= {"connect_s": round(answer.connect_s, 6), "http_status": answer.status}
     version = rtcd_client.version_of(answer)
@@ -90,6 +94,19 @@ async def _api_at(context: Context, url: str, host: str) -> Finding:
     summary = f"{url} is a stand-in that does not know this link: as far as anything here answers, it is another run's"
     evidence = finding.evidence | {"trouble": UNAUTHORISED}
     return Finding(status=Status.UNKNOWN, summary=summary, target=url, evidence=evidence)
+
+
+async def _certificate(url: str, host: str, fault: str) -> Evidence:
+    """What a certificate that is at fault says of its time."""
+    from calls_doctor.net import certificate, http
+
+    evidence: Evidence = {"fault": fault, "asked_unix_s": round(time.time(), 3)}
+    try:
+        address = await http.address_of(url, host)
+        told = (await certificate.handshake(address, urlsplit(url).hostname or "", TIMEOUT_S)).certificate
+    except (NetworkError, ProtocolError):
+        return evidence
+    return evidence | (told.evidence if told is not None else {})
 
 
 async def _no_answer(url: str, host: str, evidence: Evidence, stage: str, trouble: str, detail: str) -> Finding:

@@ -27,9 +27,6 @@ from calls_doctor.spec import (
 )
 from calls_doctor.wire.turn_stream import CARRIES_TLS
 
-FIRST_EXPIRY_S = 1_000_000_000
-"""September 2001."""
-
 
 def _row(uri: ServerUri, servers: TurnServers) -> dict[str, Any]:
     row = {"uri": str(uri), "transport": uri.transport, "ok": False, "trouble": "", "code": None}
@@ -92,7 +89,8 @@ async def allocate_probe(context: Context) -> Finding:
                 row |= _allocated(allocation)
         except (NetworkError, ProtocolError, FarEndError) as error:
             _blame(row, error)
-            row["expired_s"] = expired_s(credentials.username, time.time())
+            row |= relay.life_of(credentials, time.time())
+            row["issued_by"] = relay.issuer(context.credentials, given)
         return row
 
     rows = {uri: row for uri, row in zip(uris, await asyncio.gather(*map(one, uris)), strict=True)}
@@ -127,15 +125,6 @@ def _allocated(allocation: Allocation) -> dict[str, Any]:
         "software": allocation.software,
         "rtt_s": round(allocation.rtt_s, 6),
     }
-
-
-def expired_s(username: str, now_s: float) -> float | None:
-    """Seconds since the expiry in a REST user name (`expiry:name`, or the expiry alone); None where it carries none or
-    is valid. A number that was long past before there were such names is a name: 1001 is somebody's extension."""
-    head = username.partition(":")[0]
-    if not (head.isascii() and head.isdecimal()) or not FIRST_EXPIRY_S <= int(head) < now_s:
-        return None
-    return round(now_s - int(head), 1)
 
 
 def _answering(context: Context, servers: TurnServers) -> list[ServerUri]:

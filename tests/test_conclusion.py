@@ -121,6 +121,14 @@ def test_what_was_left_out_is_told_unless_a_result_tells_it() -> None:
     assert [(one.what, one.why) for one in conclusion.not_tested(plan)] == [("a.b", "no server")]
 
 
+def test_the_clocks_that_were_read_are_told_by_vantage() -> None:
+    rows = [{"whose": "site", "target": "https://mm.example.com", "offset_s": 3.2, "uncertainty_s": 0.5}]
+    read = {"clocks": rows, "apart_s": 2.7, "turn_is_timed": False}
+    at = result("clocks.skew", Status.WARN, "s", evidence=read)
+    assert conclusion.clock([at]) == {at.vantage: read}
+    assert conclusion.clock([result("clocks.skew", Status.UNKNOWN, "s")]) == {} == conclusion.clock([])
+
+
 def test_the_far_ends_version_comes_from_the_api() -> None:
     said = result("port.api-tcp", Status.PASS, "s", evidence={"version": "v1.2.6"})
     assert conclusion.versions([said]) == {"rtcd": "v1.2.6"}

@@ -169,7 +169,7 @@ async def test_a_cancelled_run_hands_over_its_report(silent_turn: str) -> None:
     unfinished = {row.what for row in report.not_tested if row.why == "the run was interrupted"}
     assert unfinished == {
         "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "port.turn-listener",
-        "client.udp-egress",
+        "client.udp-egress", "turn.expiry",
     }  # fmt: skip
 
 

@@ -39,6 +39,7 @@ EXAMPLES = (
     "host; - reads it from standard input, @FILE from a file, and CALLS_DOCTOR_PEER may hold it. Repeatable: links "
     "with one key are one media host at several addresses, another key is another host.",
 )
+@option(WHAT, "--mattermost", default="", metavar="URL", help="The Mattermost site as callers open it, https://HOST.")
 @option(
     WHAT, "--rtcd-url", default="", metavar="URL", help="rtcd's API as the Mattermost nodes reach it, http://HOST:8045."
 )

@@ -77,6 +77,7 @@ def _request(typed: Sequence[str], asked: dict[str, Any]) -> runs.Request:
         label=asked["label"],
         phase=asked["phase"],
         peers=tuple(asked["peers"]),
+        mattermost=asked["mattermost"],
         rtcd_url=asked["rtcd_url"],
         stun=tuple(asked["stun"]),
         turn=tuple(asked["turn"]),

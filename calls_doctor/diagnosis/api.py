@@ -144,29 +144,6 @@ CAUSES = (
         ),
     ),
     Cause(
-        id="tls.invalid",
-        party=Party.MEDIA_HOST,
-        impact=Impact.NO_CALLS,
-        meaning="TLS cannot be used where the URL says https, or is wanted where it says http.",
-        predicts=_when(
-            lambda r: _failed(r, "connect", "tls") or _failed(r, "http", "wants-tls"),
-            "and what answers there do not agree on TLS, or its certificate cannot be trusted",
-            None,
-            answered=True,
-        ),
-        remedy=Remedy(
-            summary="Write the scheme that rtcd speaks, with a certificate that the Mattermost nodes trust",
-            steps=[
-                "https only where rtcd's api.http.tls is enabled: the full chain, for the name in the URL, not expired",
-                "Without it write http, and keep 8045 inside the servers' network",
-                _NODE
-                + "`openssl s_client -connect RTCD:8045 -servername RTCD` shows the chain, and whether TLS is spoken",
-            ],
-            firewall_rows=["FW-20"],
-            guide_steps=["2B.3.4", "2B.2.1"],
-        ),
-    ),
-    Cause(
         id="api.bad-gateway",
         party=Party.MEDIA_HOST,
         impact=Impact.NO_CALLS,

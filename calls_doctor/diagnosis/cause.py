@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any  # rows of evidence are JSON
 
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Flow, Party
 from calls_doctor.model.report import Confidence, Impact, Remedy, Vantage
 from calls_doctor.model.site import Mode, Phase
@@ -21,6 +21,8 @@ Outcome = tuple[str, str, str]
 the check looks at several things by themselves (two TURN servers may be broken in two ways), and is "" otherwise."""
 
 BAD = (Status.FAIL, Status.WARN)
+CONCLUDED = {"turn.necessity": (UDP_ECHO, TCP_ECHO)}
+"""Checks that are drawn from others (their ids), whose causes explain them too: they want none of their own."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,10 @@ def row_name(row: Row) -> str:
 def outcomes(results: Iterable[CheckResult]) -> frozenset[Outcome]:
     """All that wants explaining in these results."""
     return frozenset(
-        (r.id, r.vantage, part) for r in results for part in ({row_name(row) for row in bad_rows(r)} or {""})
+        (r.id, r.vantage, part)
+        for r in results
+        if r.id not in CONCLUDED
+        for part in ({row_name(row) for row in bad_rows(r)} or {""})
     )
 
 

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from calls_doctor.diagnosis import advertise, api, client, host, media, media_nodes, names, nat, path, stun, turn
+from calls_doctor.diagnosis import (
+    advertise,
+    api,
+    client,
+    clocks,
+    host,
+    mattermost,
+    media,
+    media_nodes,
+    names,
+    nat,
+    path,
+    stun,
+    tls,
+    turn,
+)
 from calls_doctor.diagnosis.cause import Cause
 
 CAUSES: tuple[Cause, ...] = (
@@ -13,6 +28,9 @@ CAUSES: tuple[Cause, ...] = (
     *advertise.CAUSES,
     *nat.CAUSES,
     *api.CAUSES,
+    *mattermost.CAUSES,
+    *tls.CAUSES,
+    *clocks.CAUSES,
     *stun.CAUSES,
     *turn.CAUSES,
     *path.CAUSES,

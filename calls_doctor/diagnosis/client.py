@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from calls_doctor.diagnosis.callers import EGRESS, blamed, caller
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
+from calls_doctor.diagnosis.mattermost import kept_from
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
     API,
@@ -68,7 +69,7 @@ def only_443(evidence: Evidence) -> Prediction | None:
         return None
     where = vantages_of(shown)
     udp = udp_blocked(evidence)
-    tcp = evidence.bad_at(where, TCP_ECHO, TCP_CALL, API)
+    tcp = [*evidence.bad_at(where, TCP_ECHO, TCP_CALL, API), *_elsewhere_than_443(kept_from(evidence, where))]
     names = ", ".join(sorted(where))
     place = _whose(evidence, shown)
     here = frozenset(one for one in (udp.explains if udp else ()) if one[1] in where)
@@ -81,6 +82,12 @@ def only_443(evidence: Evidence) -> Prediction | None:
         party=place.party,
         confidence=place.confidence,
     )  # fmt: skip
+
+
+def _elsewhere_than_443(site: Iterable[CheckResult]) -> list[CheckResult]:
+    """A site on a port that such a network lets nobody reach."""
+    named = [(r, host_and_port(r.target)[1]) for r in site]
+    return [r for r, port in named if (port or (HTTPS_PORT if r.target.startswith("https") else 0)) != HTTPS_PORT]
 
 
 def _nothing_but_443(evidence: Evidence, vantage: str) -> bool:

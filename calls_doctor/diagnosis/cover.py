@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
+from msgspec import structs
 
-from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, outcomes
+from calls_doctor.diagnosis.cause import BAD, CONCLUDED, Cause, Evidence, Outcome, Prediction, outcomes
 from calls_doctor.diagnosis.local_rule import with_local_rule
 from calls_doctor.model.flow import Party
 from calls_doctor.model.report import Confidence, Diagnosis, Impact, Remedy
@@ -46,8 +46,19 @@ def diagnose(evidence: Evidence, causes: Sequence[Cause]) -> list[Diagnosis]:
     ]
     chosen, disputed = cover(wanted, candidates)
     own_machine = evidence.phase is Phase.SELF_TEST
-    found = (_diagnosis(one, wanted, possible=one in disputed, own_machine=own_machine) for one in chosen)
+    found = (
+        structs.replace(made, because=sorted({*made.because, *_concluded(evidence, one.prediction)}))
+        for one in chosen
+        for made in (_diagnosis(one, wanted, possible=one in disputed, own_machine=own_machine),)
+    )
     return sorted((with_local_rule(one, evidence) for one in found), key=importance)
+
+
+def _concluded(evidence: Evidence, prediction: Prediction) -> set[str]:
+    """Ids of what is drawn from the results that it explains."""
+    explained = {(check, vantage) for check, vantage, _ in prediction.explains}
+    bad = [r for r in evidence.results if r.id in CONCLUDED and r.status in BAD]
+    return {r.id for r in bad if any((check, r.vantage) in explained for check in CONCLUDED[r.id])}
 
 
 def bad_outcomes(evidence: Evidence) -> frozenset[Outcome]:
@@ -150,7 +161,7 @@ def _remedy(cause: Cause, prediction: Prediction, *, undecided: bool, own_machin
     """The cause's own, after what must be found out first (contract section 6)."""
     here = (LOOK_HERE,) if own_machine else (cause.deciding_test,) if undecided and cause.deciding_test else ()
     first = dict.fromkeys((*prediction.steps_first, *here))
-    return msgspec.structs.replace(cause.remedy, steps=[*first, *cause.remedy.steps])
+    return structs.replace(cause.remedy, steps=[*first, *cause.remedy.steps])
 
 
 def importance(one: Diagnosis) -> tuple[int, int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calls_doctor.diagnosis import mattermost
 from calls_doctor.diagnosis.advertise import settings_of
 from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, outside, works_outside
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
@@ -36,6 +37,7 @@ def hairpin_missing(evidence: Evidence) -> Prediction | None:
     later += _handed_in_vain(evidence, inside, shown)
     turn = _turn_inside(evidence, inside)
     relayed = evidence.bad(*THROUGH_RELAY) if turn else []
+    later += _site_inside(evidence, inside)
     row = shown[0].evidence["rows"][0]
     return Prediction(
         explains=outcomes([*shown, *echoes, *later, *(r for r in relayed if not r.evidence.get("arrived"))]) | turn,
@@ -72,6 +74,12 @@ def _turn_inside(evidence: Evidence, inside: set[str]) -> frozenset[Outcome]:
         outcome_of(r, row): str(row.get("uri", "")) for r in evidence.bad_at(inside, *LISTENERS) for row in bad_rows(r)
     }
     return frozenset(one for one, uri in outcomes_of_rows.items() if answers_outside(evidence, uri))
+
+
+def _site_inside(evidence: Evidence, inside: set[str]) -> list[CheckResult]:
+    """A site that callers outside reach and those inside do not stands behind the same firewall."""
+    reached = works_outside(evidence, lambda vantage: mattermost.works(evidence, vantage))
+    return mattermost.kept_from(evidence, inside) if reached else []
 
 
 def port_not_preserved(evidence: Evidence) -> Prediction | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
+from calls_doctor.diagnosis.mattermost import kept_from
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
     LOSSY_RATIO,
@@ -78,6 +79,7 @@ def loss(evidence: Evidence) -> Prediction | None:
     rows = [outcome_of(r, row) for r in measured for row in r.evidence["faults"] if row["what"] == "loss"]
     much = [*echoes, *(r for r in (*measured, *calls) if _worst_ratio(r) > MUCH_RATIO)]
     later = [
+        *kept_from(evidence, vantages_of(much)),
         *evidence.bad_at(vantages_of(measured), UDP_ECHO, *UDP_CALLS),
         *evidence.bad_at(vantages_of(much), UDP_ECHO, *SUFFERING),
     ]
@@ -143,7 +145,9 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
         return None
     rate = shown[0].evidence["rate_bits_per_s"]
     return Prediction(
-        explains=outcomes([*slow, *suffering]) | frozenset(rows) | _unheard(evidence, shown),
+        explains=outcomes([*slow, *suffering, *kept_from(evidence, where)])
+        | frozenset(rows)
+        | _unheard(evidence, shown),
         flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT),
         summary=f"about {rate / 1000:.0f} kbit/s come through to {shown[0].target} and back; a call needs "
         f"{USABLE_BITS_PER_S / 1000:.0f} at least",
@@ -165,7 +169,7 @@ def mtu_blackhole(evidence: Evidence) -> Prediction | None:
     lossy = [r for r in evidence.bad_at(short, UDP_ECHO, *UDP_CALLS) if r.evidence.get("trouble", "silent") == "silent"]
     lost = {"request": Lost.REQUEST, "reply": Lost.REPLY}.get(shown[0].evidence.get("lost") or "")
     return Prediction(
-        explains=outcomes([*shown, *stalled, *lossy]),
+        explains=outcomes([*shown, *stalled, *lossy, *kept_from(evidence, at)]),
         flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT, lost),
         summary=shown[0].summary,
         subject=shown[0].target,

@@ -95,7 +95,7 @@ CAUSES = (
         party=Party.TURN_HOST,
         impact=Impact.SOME_CALLERS,
         meaning="The TURN server's TLS cannot be used: certificate, name, or no TLS where TLS is asked for.",
-        predicts=row_shows(lambda row: row["trouble"] == "tls", lambda row: str(row["detail"]), LISTENER),
+        predicts=signs.tls_invalid,
         remedy=Remedy(
             summary="Give the TURN server a certificate that callers trust, on the port that speaks TLS",
             steps=[
@@ -152,11 +152,7 @@ CAUSES = (
         party=Party.TURN_SETTINGS,
         impact=Impact.SOME_CALLERS,
         meaning="The user name's time has passed.",
-        predicts=row_shows(
-            signs.wrong_credentials(expired=True),
-            lambda row: f"{row['uri']} refuses a user name that expired {row['expired_s']:.0f} s ago",
-            ALLOCATE,
-        ),
+        predicts=signs.credentials_expired,
         remedy=Remedy(
             summary="Issue credentials that are still valid",
             steps=[
@@ -171,12 +167,7 @@ CAUSES = (
         party=Party.TURN_SETTINGS,
         impact=Impact.SOME_CALLERS,
         meaning="The TURN server knows another secret, or another password, than was given.",
-        predicts=row_shows(
-            signs.wrong_credentials(expired=False),
-            lambda row: f"{row['uri']} does not accept the credentials ({row['code']})",
-            ALLOCATE,
-            PERMISSION,
-        ),
+        predicts=signs.secret_mismatch,
         remedy=Remedy(
             summary="Use the same secret on both sides",
             steps=[

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from calls_doctor.diagnosis.callers import Works, blamed, blamed_somewhere, is_inside, works_outside
 from calls_doctor.diagnosis.cause import Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
+from calls_doctor.diagnosis.clock_signs import certificate_is_at_fault, has_expired
 from calls_doctor.diagnosis.media_evidence import (
     CONVINCING,
     RELAY,
@@ -20,12 +21,14 @@ from calls_doctor.diagnosis.media_evidence import (
     stage,
 )
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port
-from calls_doctor.model.check import NOT_SENT, CheckResult
+from calls_doctor.model.certificate import OF_TIME
+from calls_doctor.model.check import NOT_SENT, CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.modes import STUN_PORT
 
 LISTENER, ALLOCATE, PERMISSION = "turn.challenge", "turn.allocate", "turn.permission"
+EXPIRY, TURN_TLS = "turn.expiry", "tls.turn"
 LISTENERS = (LISTENER, "port.turn-listener")
 """Both ask each URI whether anybody is there: for credentials, and for nothing but an answer."""
 RELAY_STAGES = ("allocate", "permit")
@@ -207,9 +210,47 @@ def not_a_turn_server(row: Row) -> bool:
     return row["trouble"] in ("not-turn", "odd-answer", "cut")
 
 
-def wrong_credentials(expired: bool) -> Callable[[Row], bool]:
-    """Refused after authentication, with a user name whose time has passed or has not."""
-    return lambda row: row.get("code") in WRONG_CREDENTIALS_CODES and (row.get("expired_s") is not None) is expired
+def credentials_expired(evidence: Evidence) -> Prediction | None:
+    """Refused after authentication, with a user name whose time has passed."""
+    shown = _wrong_credentials(evidence, True, None)
+    over = [(r, has_expired(evidence, r.vantage, r.evidence)) for r in evidence.of(EXPIRY, Status.FAIL)]
+    life = [r for r, expired in over if expired is not False]
+    sure = all(has_expired(evidence, one.result.vantage, one.row) for one in shown) and all(said for _, said in over)
+    place = at_the_far_end(evidence) if sure else Place(None, Confidence.LIKELY)
+    if shown:
+        since_s = shown[0].row.get("expired_s")
+        when = "has expired" if since_s is None else f"expired {since_s:.0f} s ago"
+        said = f"{shown[0].row['uri']} refuses a user name that {when}"
+        return _found(evidence, shown, place, said, also=outcomes(life))
+    return _relayed(evidence, life, place, "the TURN user name's time is over") if life else None
+
+
+def secret_mismatch(evidence: Evidence) -> Prediction | None:
+    """Refused after authentication, with a user name that is valid, or that carries no time."""
+    shown = _wrong_credentials(evidence, False)
+    if not shown:
+        return None
+    said = f"{shown[0].row['uri']} does not accept the credentials ({shown[0].row['code']})"
+    return _found(evidence, shown, at_the_far_end(evidence), said)
+
+
+def _wrong_credentials(evidence: Evidence, *expired: bool | None) -> list[Seen]:
+    """Refusals of user names of which one of these holds."""
+    refused = _seen(evidence.bad(ALLOCATE, PERMISSION), lambda row: row.get("code") in WRONG_CREDENTIALS_CODES)
+    return [one for one in refused if has_expired(evidence, one.result.vantage, one.row) in expired]
+
+
+def tls_invalid(evidence: Evidence) -> Prediction | None:
+    """TLS is not spoken where it is asked for, or the certificate is at fault and no clock."""
+    looked_at = [Seen(r, row) for r in evidence.of(TURN_TLS) for row in r.evidence.get("servers", ())]
+    well_elsewhen = {
+        (one.result.vantage, one.row["uri"])
+        for one in looked_at
+        if one.row.get("fault") in OF_TIME and not certificate_is_at_fault(evidence, one.result.vantage, one.row)
+    }
+    seen = _seen(evidence.bad(LISTENER, "port.turn-listener", TURN_TLS), lambda row: row["trouble"] == "tls")
+    shown = [one for one in seen if (one.result.vantage, one.row["uri"]) not in well_elsewhen]
+    return _found(evidence, shown, at_the_far_end(evidence), str(shown[0].row["detail"])) if shown else None
 
 
 def quota(evidence: Evidence) -> Prediction | None:

@@ -28,8 +28,8 @@ Ask = Callable[[], Awaitable[bool]]
 async def wait(site: Site, links: Sequence[Link], wait_s: float) -> bool:
     """True where all that the site names have answered within `wait_s`."""
     asks: list[Ask] = [_stun(uri) for uri in site.stun] + [_turn(uri) for uri in site.turn]
-    if site.rtcd_url:
-        asks.append(_api(site.rtcd_url))
+    asks += [_http(f"{site.mattermost_url}/api/v4/system/ping")] if site.mattermost_url else []
+    asks += [_http(f"{site.rtcd_url}/version")] if site.rtcd_url else []
     runs: dict[str, list[tuple[Link, MediaAddress]]] = {}
     for link, media in zip(links, site.media[: len(links)], strict=True):
         runs.setdefault(link.keys.run, []).append((link, media))
@@ -71,9 +71,9 @@ def _turn(uri: ServerUri) -> Ask:
     return ask
 
 
-def _api(url: str) -> Ask:
+def _http(url: str) -> Ask:
     async def ask() -> bool:
-        await http.get(f"{url}/version", timeout_s=TRY_S)
+        await http.get(url, timeout_s=TRY_S)
         return True
 
     return ask

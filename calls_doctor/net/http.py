@@ -69,18 +69,18 @@ async def get_over(stream: Stream, url: str, timeout_s: float, headers: Headers 
         await stream.close()
 
 
-async def connect(url: str, timeout_s: float, *, host: str = "") -> Stream:
+async def connect(url: str, timeout_s: float, *, host: str = "", verified: bool = True) -> Stream:
     """The connection to an http, https, ws or wss URL: to this address of its host, or to the first that this machine
     can try. Raises what `resolve` and `open_stream` raise."""
     parts = urlsplit(url)
     tls_name = (parts.hostname or "") if parts.scheme in _SECURE else ""
-    return await open_stream(await _address(url, host), timeout_s, tls_name=tls_name)
+    return await open_stream(await address_of(url, host), timeout_s, tls_name=tls_name, verified=verified)
 
 
 async def speaks_tls_at(url: str, timeout_s: float, *, host: str = "") -> bool:
     """True where the URL's port at this address of its host speaks TLS, whatever its scheme says."""
     try:
-        return await speaks_tls(await _address(url, host), timeout_s)
+        return await speaks_tls(await address_of(url, host), timeout_s)
     except NetworkError:  # its name has no address
         return False
 
@@ -90,7 +90,9 @@ async def addresses_of(url: str) -> list[str]:
     return resolver.routed(await resolver.resolve(urlsplit(url).hostname or ""))
 
 
-async def _address(url: str, host: str) -> Address:
+async def address_of(url: str, host: str = "") -> Address:
+    """Where the URL leads: to this address of its host, or to the first that this machine can try. Raises what
+    `resolve` raises."""
     parts = urlsplit(url)
     return host or (await addresses_of(url))[0], parts.port or (443 if parts.scheme in _SECURE else 80)
 

@@ -16,6 +16,7 @@ from calls_doctor.model.site import ServerUri
 from calls_doctor.net import resolver, turn_client
 from calls_doctor.net.turn_client import Allocation, Challenge, Conversation
 from calls_doctor.wire.turn import ALLOCATION_MISMATCH, rest_credentials
+from calls_doctor.wire.turn_auth import expiry_unix_s
 
 TIMEOUT_S = 2.6
 """For one conversation with a server; the silence schedule of the STUN codec ends just before."""
@@ -34,6 +35,20 @@ def credentials_of(given: Credentials, now_s: float) -> TurnCredentials | None:
     if given.turn_secret is not None:
         return rest_credentials(given.turn_secret, int(now_s) + CREDENTIAL_LIFE_S, "calls-doctor")
     return None
+
+
+def issuer(own: Credentials, given: Credentials) -> str:
+    """By whose clock credentials that are given to a check were made: this machine's ("here", from the secret), the
+    "stand-in"'s, or that of whoever wrote them into the environment ("given")."""
+    return "here" if given.turn is None else "given" if given is own else "stand-in"
+
+
+def life_of(credentials: TurnCredentials, now_s: float) -> dict[str, Any]:
+    """What this machine's clock says of the time in a user name: seconds since its end (None: not yet), and until it
+    (negative: since). Both None where it carries none."""
+    expiry = expiry_unix_s(credentials.username)
+    left_s = None if expiry is None else round(expiry - now_s, 1)
+    return {"expired_s": -left_s if left_s is not None and left_s < 0 else None, "expires_in_s": left_s}
 
 
 async def address_of(uri: ServerUri) -> Address:

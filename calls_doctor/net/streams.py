@@ -9,6 +9,7 @@ import ssl
 from dataclasses import dataclass
 
 from calls_doctor.errors import NetworkError, Refused, Silence, TlsError, Unreachable
+from calls_doctor.model.certificate import TlsFault
 from calls_doctor.model.flow import Address, shown
 from calls_doctor.net.sockets import own_trouble
 
@@ -17,6 +18,17 @@ NOT_TLS = "what answers does not speak TLS"
 """In the sentence of a TlsError where that is the matter."""
 CUT_IN_TLS = "the connection was cut during the TLS handshake"
 """At the end of the sentence of a TlsError where that is the matter."""
+_FAULTS = {
+    9: TlsFault.NOT_YET_VALID,
+    10: TlsFault.EXPIRED,
+    18: TlsFault.SELF_SIGNED,
+    19: TlsFault.UNKNOWN_AUTHORITY,
+    20: TlsFault.UNKNOWN_AUTHORITY,
+    21: TlsFault.UNKNOWN_AUTHORITY,
+    62: TlsFault.WRONG_NAME,
+    64: TlsFault.WRONG_NAME,
+}
+"""OpenSSL's X509_V_ERR_ numbers; the first that it meets is the one that it tells."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +45,15 @@ class Stream:
         self.writer.transport.abort()
 
 
-async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "") -> Stream:
+async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "", verified: bool = True) -> Stream:
     """Connects; with `tls_name` over TLS, verified for that name by the system's trust store (SSL_CERT_FILE counts).
+
+    Not `verified`, whoever answers is believed: for what is worth knowing of a server whatever its certificate.
 
     Raises Refused, Unreachable, NotSent or Silence for the connection, TlsError for what TLS finds.
     """
     what = f"{'TLS' if tls_name else 'TCP'} to {shown(address)}"
-    context = ssl.create_default_context() if tls_name else None
+    context = (ssl.create_default_context() if verified else _unverified()) if tls_name else None
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
@@ -50,7 +64,8 @@ async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "")
     except TimeoutError:
         raise Silence(what, timeout_s) from None
     except ssl.SSLCertVerificationError as error:
-        raise TlsError(f"{what}: the TLS certificate is not to be trusted: {error.verify_message}") from None
+        fault = _FAULTS.get(error.verify_code, TlsFault.UNTRUSTED)
+        raise TlsError(f"{what}: the TLS certificate is not to be trusted: {error.verify_message}", fault) from None
     except ssl.SSLError as error:
         raise TlsError(f"{what}: {NOT_TLS if _tls_reason(error) in _NOT_TLS else reason_of(error)}") from None
     except OSError as error:
@@ -60,15 +75,19 @@ async def open_stream(address: Address, timeout_s: float, *, tls_name: str = "")
 
 async def speaks_tls(address: Address, timeout_s: float) -> bool:
     """True where a TLS handshake succeeds there, whatever the certificate; nothing is sent over it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(*address, ssl=context)
+            _, writer = await asyncio.open_connection(*address, ssl=_unverified())
     except OSError:  # TimeoutError and SSLError are two
         return False
     writer.transport.abort()
     return True
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def reason_of(error: OSError) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from calls_doctor.net.streams import Stream, reason_of
 
 MESSAGE_MAX_BYTES = 1 << 20
 """rtcd's own limit."""
+PING_BYTES = 8
 NORMAL_CLOSURE = 1000
 CONNECT_MAX_S = 60.0
 """Longer than any time for the whole, which counts."""
@@ -46,14 +48,36 @@ class WebSocket:
         """The next message, binary or text. Raises Cut where the connection ends first, HttpError where what comes is
         no WebSocket's, or larger than MESSAGE_MAX_BYTES."""
         while True:
-            frame = await self._next()
-            if frame.opcode is Opcode.CLOSE:
-                raise Cut(self._what, detail=f"the far end closed the WebSocket{self._close_code()}")
+            frame = await self._unclosed()
             if frame.opcode in _DATA:
                 self._parts.append(bytes(frame.data))
                 if frame.fin:
                     message, self._parts = b"".join(self._parts), []
                     return message
+
+    async def pong(self, timeout_s: float) -> float:
+        """Sends a ping and waits for its pong (RFC 6455 section 5.5.2), whatever comes before it; how long that took,
+        in seconds. Raises Silence, and what `receive` raises."""
+        loop = asyncio.get_running_loop()
+        began, data = loop.time(), secrets.token_bytes(PING_BYTES)
+        self._protocol.send_ping(data)
+        self._flush()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (frame := await self._unclosed()).opcode is not Opcode.PONG or bytes(frame.data) != data:
+                    pass
+        except TimeoutError:
+            raise Silence(f"a pong of {self._what}", timeout_s) from None
+        return loop.time() - began
+
+    async def idle(self, time_s: float) -> None:
+        """Says nothing for so long, and passes over what comes. Raises what `receive` raises."""
+        try:
+            async with asyncio.timeout(time_s):
+                while True:
+                    await self._unclosed()
+        except TimeoutError:
+            pass
 
     async def take(self, data: bytes) -> None:
         """What came on the connection. Answers it; whoever asks for more answers than he reads has to wait."""
@@ -71,6 +95,13 @@ class WebSocket:
             self._protocol.send_close(NORMAL_CLOSURE)
             self._flush()
         await self._stream.close()
+
+    async def _unclosed(self) -> Frame:
+        """The next frame that does not close it."""
+        frame = await self._next()
+        if frame.opcode is Opcode.CLOSE:
+            raise Cut(self._what, detail=f"the far end closed the WebSocket{self._close_code()}")
+        return frame
 
     async def _next(self) -> Frame:
         while not self._events:

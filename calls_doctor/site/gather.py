@@ -76,7 +76,7 @@ def gather(request: Request, environment: Mapping[str, str]) -> Gathered:
 
 
 def _names_something(request: Request) -> bool:
-    return bool(request.rtcd_url or request.stun or request.turn)
+    return bool(request.mattermost or request.rtcd_url or request.stun or request.turn)
 
 
 def _settings(request: Request, links: tuple[Link, ...], link_origin: str) -> dict[str, Setting]:
@@ -88,6 +88,10 @@ def _settings(request: Request, links: tuple[Link, ...], link_origin: str) -> di
         "mode": (str(options.mode(request.mode)) if request.mode else None, "--mode"),
         "from": (str(vantage), "--from" if request.vantage else f"default: {reason}"),
         "phase": (request.phase or None, "--phase"),
+        "mattermost.url": (
+            options.http_url(request.mattermost, "--mattermost") if request.mattermost else None,
+            "--mattermost",
+        ),
         "rtcd.url": (options.http_url(request.rtcd_url, "--rtcd-url") if request.rtcd_url else None, "--rtcd-url"),
         "stun.servers": ([str(options.stun_uri(text)) for text in dict.fromkeys(request.stun)] or None, "--stun"),
         "turn.servers": ([str(options.turn_uri(text)) for text in dict.fromkeys(request.turn)] or None, "--turn"),

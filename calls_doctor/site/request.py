@@ -18,6 +18,8 @@ class Request:
     phase: str = ""
     peers: tuple[str, ...] = field(default=(), repr=False)
     """Pairing links, `-` for standard input, `@FILE`; not in the repr, since a link opens its stand-in."""
+    mattermost: str = ""
+    """The site's URL."""
     rtcd_url: str = ""
     stun: tuple[str, ...] = ()
     turn: tuple[str, ...] = ()

@@ -22,6 +22,8 @@ BAD_REQUEST = ErrorCode(400, "Bad Request")
 UNAUTHENTICATED = ErrorCode(401, "Unauthenticated")
 STALE_NONCE = ErrorCode(438, "Stale Nonce")
 _PROOF_CHARS = 24
+FIRST_EXPIRY_UNIX_S = 1_000_000_000
+"""September 2001."""
 _EXPIRY_DIGITS_MAX = 12
 
 Passwords = Callable[[str], Secret | None]
@@ -106,6 +108,13 @@ def rest_password(secret: Secret, username: str, unix_time_s: float) -> Secret |
         return None
     mac = hmac.digest(secret.reveal().encode(), username.encode(), "sha1")
     return Secret(base64.b64encode(mac).decode())
+
+
+def expiry_unix_s(username: str) -> int | None:
+    """When the time of a REST user name (`expiry:name`, or the expiry alone) ends; None where it carries none. A number
+    that was long past before there were such names is a name: 1001 is somebody's extension."""
+    head = username.partition(":")[0]
+    return int(head) if _is_number(head) and int(head) >= FIRST_EXPIRY_UNIX_S else None
 
 
 def user_of(username: str) -> str:

@@ -28,6 +28,7 @@ from calls_doctor.standin.launch import Options, StandInProcess
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire import rtcd
 from checks import api
+from tests.servers import certificates
 from tests.servers.api_servers import VERSION, accepting_api, scripted_api
 from tests.servers.media_host import context, paired
 from tests.servers.plain_sockets import eventually
@@ -232,6 +233,15 @@ async def test_https_to_a_plain_port_and_http_to_one_that_speaks_tls() -> None:
         finding, causes = await found(api.url("", scheme="https"))
         assert words(finding) == (Status.FAIL, "connect", "tls") and causes == ["tls.invalid"]
         assert "not to be trusted" in finding.summary
+
+
+async def test_a_certificate_that_has_expired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = certificates.authority(tmp_path).trusted(monkeypatch)
+    async with answering(http_answer(200, VERSION), tls=own.context(HOST, days=-3)) as api:
+        finding, causes = await found(api.url("", scheme="https"))
+    assert words(finding) == (Status.FAIL, "connect", "tls") and causes == ["tls.expired"]
+    assert (finding.evidence["fault"], finding.evidence["names"]) == ("expired", [HOST])
+    assert finding.evidence["not_after_unix_s"] < finding.evidence["asked_unix_s"]
 
 
 async def test_https_with_a_certificate_for_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ BUILT = {
     "stun.public-ip", "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "media.self",
     "media.call-udp", "media.call-tcp", "media.call-relay", "quality.path", "nat.type", "nat.advertised-class",
     "nat.advertised-reachable", "nat.hairpin", "env.control", "client.udp-egress", "port.api-exposure",
-    "port.turn-listener",
+    "port.turn-listener", "tls.site", "tls.turn", "signal.websocket", "clocks.skew", "turn.expiry", "turn.necessity",
 }  # fmt: skip
 CONTRACT_CAUSES = """
 media.udp-blocked-inbound media.udp-blocked-return media.udp-rejected media.udp-rate-limited
@@ -98,7 +98,7 @@ def test_guide_steps_exist_and_are_none_that_only_a_person_can_do(spec: CheckSpe
 
 @pytest.mark.parametrize("spec", CHECKS, ids=lambda spec: spec.id)
 def test_a_check_that_goes_somewhere_says_where_and_how_many_packets_at_most(spec: CheckSpec) -> None:
-    uri = ServerUri(scheme="turn", host="192.0.2.1", port=3478)
+    uri = ServerUri(scheme="turns", host="192.0.2.1", port=5349, transport="tls")
     site = Site(
         phase=Phase.SELF_TEST, media=(MediaAddress(host="192.0.2.1"),), rtcd_url="http://rtcd.example.com:8045",
         stun=(uri,), turn=(uri,), paired=True, media_names=("rtc.example.com",),
@@ -114,6 +114,8 @@ def test_a_check_that_goes_somewhere_says_where_and_how_many_packets_at_most(spe
         "stun.public-ip",
         "nat.advertised-class",
         "client.udp-egress",
+        "turn.expiry",
+        "turn.necessity",
     }
     assert bool(spec.packets_max) is (spec.id not in local)
     assert spec.id in local or spec.targets(site)

@@ -79,7 +79,7 @@ def test_both_lists_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_mode_alone_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
     told = here(capsys, "check", "--mode", "rtcd")
     assert told.code == 2
-    assert "give --peer, --rtcd-url, --stun or --turn, or --list for the plan" in told.stderr
+    assert "give --peer, --mattermost, --rtcd-url, --stun or --turn, or --list for the plan" in told.stderr
 
 
 @pytest.mark.parametrize("columns", ["40", "80"])

@@ -18,6 +18,8 @@ from calls_doctor.model.site import Mode, Phase
 MEDIA_HOST, SENT = "203.0.113.20", 24
 UDP, TCP = f"{MEDIA_HOST}:8443/udp", f"{MEDIA_HOST}:8443/tcp"
 API = f"http://{MEDIA_HOST}:8045"
+SITE = "https://mm.example.com"
+NOW_UNIX_S, DAY_S = 1_800_000_000.0, 86_400.0
 TURN_UDP, TURN_TCP = "turn:turn.example.com:3478?transport=udp", "turn:turn.example.com:3478?transport=tcp"
 TURN_443 = "turn:turn.example.com:443?transport=tcp"
 TURNS = "turns:turn.example.com:5349?transport=tcp"
@@ -122,6 +124,54 @@ def turn(check: str, *rows: dict[str, Any], at: str = CLIENT) -> CheckResult:
     worst = any(row["trouble"] == "open" or row.get("relayed_private") for row in rows)
     status = Status.WARN if any(row["ok"] for row in rows) and not worst else Status.FAIL
     return result(check, status, ", ".join(row["uri"] for row in rows), at, servers=list(rows))
+
+
+def site(stage: str, trouble: str, check: str = "signal.websocket", at: str = CLIENT, url: str = SITE) -> CheckResult:
+    """tls.site or signal.websocket that failed at a stage."""
+    return result(check, Status.FAIL, url, at, f"{url}: {trouble}", stage=stage, trouble=trouble)
+
+
+def dates(began_days: float, ends_days: float) -> dict[str, float]:
+    """When a certificate begins and ends, in days from when it was looked at."""
+    return {
+        "asked_unix_s": NOW_UNIX_S,
+        "not_before_unix_s": NOW_UNIX_S + began_days * DAY_S,
+        "not_after_unix_s": NOW_UNIX_S + ends_days * DAY_S,
+    }
+
+
+def certificate(fault: str, began_days: float = -90.0, ends_days: float = 90.0, at: str = CLIENT) -> CheckResult:
+    """tls.site whose certificate is at fault."""
+    return result(
+        "tls.site", Status.FAIL, SITE, at, f"the certificate: {fault}",
+        stage="tls", trouble=fault, fault=fault, ok=False, **dates(began_days, ends_days),
+    )  # fmt: skip
+
+
+def expired(at: str = CLIENT, days_ago: float = 3.0) -> CheckResult:
+    """tls.site whose certificate's time is over by the clock of the machine that looked."""
+    return certificate("expired", ends_days=-days_ago, at=at)
+
+
+def clocks(at: str = CLIENT, *, timed: bool = True, **offsets_s: float) -> CheckResult:
+    """clocks.skew: each other clock less this machine's; `stand_in` and the like stand for what has a dash."""
+    targets = {"site": SITE, "rtcd": API, "stand-in": MEDIA_HOST, "turn": TURN_UDP}
+    named = {name.replace("_", "-"): offset_s for name, offset_s in offsets_s.items()}
+    rows = [
+        {"whose": name, "target": targets[name], "offset_s": offset_s, "uncertainty_s": 0.5}
+        for name, offset_s in named.items()
+    ]
+    every = [0.0, *named.values()]
+    apart_s = max(every) - min(every) - 1.0
+    status = Status.PASS if apart_s <= 2.0 else Status.FAIL if timed and apart_s > 30.0 else Status.WARN
+    return result("clocks.skew", status, SITE, at, clocks=rows, apart_s=apart_s, turn_is_timed=timed)
+
+
+def refused(expires_in_s: float | None, issued_by: str = "given", at: str = CLIENT, uri: str = TURN_UDP) -> CheckResult:
+    """turn.allocate: 401 after authentication, for a user name with this time left by the clock of the machine."""
+    expired_s = -expires_in_s if expires_in_s is not None and expires_in_s < 0 else None
+    row = turn_row(uri, "refused-request", 401, expired_s=expired_s, expires_in_s=expires_in_s, issued_by=issued_by)
+    return turn("turn.allocate", row, at=at)
 
 
 def relay_range(carried: int = 0, arrived: int | None = 0, codes: Iterable[int] = (), at: str = CLIENT) -> CheckResult:

@@ -16,12 +16,13 @@ import trustme
 from calls_doctor.model.check import Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.site import Phase, ServerUri
-from calls_doctor.net import relay, stun_client, turn_client
+from calls_doctor.net import relay, stun_client, turn_client, turn_clock
+from calls_doctor.net.clock import Reading
 from calls_doctor.net.filtering import filtering_tests
 from calls_doctor.net.relay import Relays
 from calls_doctor.wire.filtering import Change, Outcome
 from calls_doctor.wire.turn import rest_credentials
-from checks import media
+from checks import media, tls
 from checks import relay as relay_checks
 from tests.servers import turn_checks
 from tests.servers.media_host import context, media_host, paired
@@ -197,6 +198,26 @@ async def test_a_certificate_that_is_not_to_be_trusted_says_why(
         certificate = issued(tmp_path, issuer, name, expires)
         async with coturn(tmp_path, (free_port(), free_port()), certificate=certificate) as server:
             assert reason in a_tls_failure(await checked(server.uri("tls")))
+
+
+async def test_what_its_certificate_says(tmp_path: Path, free_port: Ports, authority: trustme.CA) -> None:
+    for days, status in ((90, Status.PASS), (5, Status.WARN), (-1, Status.FAIL)):
+        expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+        certificate = issued(tmp_path, authority, "localhost", expires)
+        async with coturn(tmp_path, (free_port(), free_port()), certificate=certificate) as server:
+            finding = await tls.turn_probe(context(None, turn=(server.uri("tls"),)))
+        assert finding.status is status
+        (row,) = finding.evidence["servers"]
+        assert (row["names"], row["fault"]) == (["localhost"], "expired" if days < 0 else "")
+        assert row["days_left"] == pytest.approx(days, abs=0.1)
+
+
+async def test_its_clock_by_its_secret(tmp_path: Path, free_port: Ports) -> None:
+    async with coturn(tmp_path, (free_port(), free_port()), "user-quota=1", secret=True) as server:
+        for transport in ("udp", "tcp"):
+            uri = server.uri(transport)
+            assert await turn_clock.of_turn(uri, (HOST, uri.port), Secret(SECRET), 2.0) == Reading(0.0, 30.0)
+            assert await turn_clock.of_turn(uri, (HOST, uri.port), Secret("another"), 2.0) is None
 
 
 async def test_plain_turn_where_the_uri_says_tls(

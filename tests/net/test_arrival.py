@@ -29,18 +29,20 @@ async def test_all_that_answers_is_there() -> None:
             stun=(_stun(ready.stun_port),),
             turn=(_turn(ready.turn_port), _turn(ready.turn_port, "tcp")),
             rtcd_url=f"http://127.0.0.1:{ready.api_port}",
+            mattermost_url=f"http://127.0.0.1:{ready.api_port}",  # whatever it says, it is there
             media=(MediaAddress(host="127.0.0.1", udp_port=ready.media_port, tcp_port=ready.media_port),),
         )
         assert await arrival.wait(site, [ready.pairing], LONG_S)
 
 
-@pytest.mark.parametrize("missing", ["stun", "turn", "api", "media"])
+@pytest.mark.parametrize("missing", ["stun", "turn", "api", "site", "media"])
 async def test_one_that_is_missing_is_waited_for_until_time_is_up(missing: str) -> None:
-    async with StandInProcess(Options(without=frozenset({missing}))) as ready:
+    async with StandInProcess(Options(without=frozenset({"api" if missing == "site" else missing}))) as ready:
         sites = {
             "stun": Site(stun=(_stun(ready.stun_port),)),
             "turn": Site(turn=(_turn(ready.turn_port),)),
             "api": Site(rtcd_url=f"http://127.0.0.1:{ready.api_port}"),
+            "site": Site(mattermost_url=f"http://127.0.0.1:{ready.api_port}"),
             "media": Site(
                 media=(MediaAddress(host="127.0.0.1", udp_port=ready.media_port, tcp_port=ready.media_port),)
             ),

@@ -290,3 +290,48 @@ async def test_nothing_that_is_sent_is_logged(caplog: pytest.LogCaptureFixture) 
     ):
         await socket.receive()
     assert CANARY not in caplog.text and "websocket" not in caplog.text.lower()
+
+
+async def _answering_pings(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A message before each pong, and a pong that nobody asked for: neither is taken for the one that is waited for."""
+    while True:
+        head = await reader.readexactly(2)
+        body = await reader.readexactly(4 + (head[1] & 0x7F))
+        data = bytes(byte ^ body[n % 4] for n, byte in enumerate(body[4:]))
+        if head[0] & 0x0F == PING:
+            writer.write(frame(TEXT, b"{}") + frame(PONG, b"unasked") + frame(PONG, data))
+
+
+async def test_a_pong_is_the_one_that_was_asked_for() -> None:
+    async with (
+        upgraded(then=_answering_pings) as server,
+        open_websocket(server.url("/ws", "ws"), TIMEOUT_S) as socket,
+    ):
+        first_s = await socket.pong(TIMEOUT_S)
+        await socket.idle(0.05)
+        assert 0 < first_s < TIMEOUT_S and 0 < await socket.pong(TIMEOUT_S) < TIMEOUT_S
+
+
+async def test_a_pong_that_does_not_come_and_a_close_instead_of_it() -> None:
+    async with upgraded() as server, open_websocket(server.url("/ws", "ws"), TIMEOUT_S) as socket:
+        with pytest.raises(Silence):
+            await socket.pong(0.1)
+    goes = frame(CLOSE, struct.pack("!H", 1001))
+    async with upgraded(goes) as server, open_websocket(server.url("/ws", "ws"), TIMEOUT_S) as socket:
+        with pytest.raises(Cut, match="1001"):
+            await socket.pong(TIMEOUT_S)
+
+
+async def test_being_left_alone_ends_after_its_time_or_when_the_far_end_goes() -> None:
+    says = frame(TEXT, b"hello")
+    async with upgraded(says) as server, open_websocket(server.url("/ws", "ws"), TIMEOUT_S) as socket:
+        began = asyncio.get_running_loop().time()
+        await socket.idle(0.1)
+        assert asyncio.get_running_loop().time() - began >= 0.1
+
+    async def leaves(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with upgraded(then=leaves) as server, open_websocket(server.url("/ws", "ws"), TIMEOUT_S) as socket:
+        with pytest.raises(Cut):
+            await socket.idle(TIMEOUT_S)

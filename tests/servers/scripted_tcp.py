@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from calls_doctor.model.flow import Address
+from tests.servers.plain_sockets import eventually
+
 HOST = "127.0.0.1"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -26,11 +29,12 @@ class Scripted:
 
 @asynccontextmanager
 async def served(
-    serve: Serve, tls: ssl.SSLContext | None = None, scripted: Scripted | None = None
+    serve: Serve, tls: ssl.SSLContext | None = None, scripted: Scripted | None = None, at: Address = (HOST, 0)
 ) -> AsyncIterator[Scripted]:
     """Each connection is given to `serve`, and ended with the server at the latest."""
     tasks: set[asyncio.Task[None]] = set()
     scripted = scripted or Scripted()
+    ended = False
 
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -41,20 +45,30 @@ async def served(
             writer.close()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if ended:  # a handshake that was under way
+            writer.transport.abort()
+            return
         task = asyncio.get_running_loop().create_task(run(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, HOST, 0, ssl=tls)
+    server = await asyncio.start_server(connected, *at, ssl=tls)
     scripted.port = server.sockets[0].getsockname()[1]
     try:
         yield scripted
     finally:
+        ended = True
         server.close()
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
+        await eventually(lambda: not any(_is_handshake(task) for task in asyncio.all_tasks()))
+
+
+def _is_handshake(task: asyncio.Task[None]) -> bool:
+    """asyncio's own, of a connection that the client has given up."""
+    return getattr(task.get_coro(), "__name__", "") == "_accept_connection2"
 
 
 @asynccontextmanager

@@ -42,11 +42,12 @@ def test_a_mode_alone_is_neither_a_self_test_nor_something_to_run() -> None:
     "request_",
     [
         Request(peers=(LINK,)),
+        Request(mattermost="https://mm.example.com"),
         Request(rtcd_url="http://rtcd:8045"),
         Request(stun=("stun:a",)),
         Request(turn=("turn:a",)),
     ],
-    ids=["peer", "rtcd-url", "stun", "turn"],
+    ids=["peer", "mattermost", "rtcd-url", "stun", "turn"],
 )
 def test_each_target_is_one(request_: Request) -> None:
     found = gather(request_, {})
@@ -57,7 +58,8 @@ def test_each_target_is_one(request_: Request) -> None:
 
 def test_every_value_knows_where_it_came_from() -> None:
     request = Request(
-        mode="rtcd", vantage="media", phase="post", peers=(LINK,), rtcd_url="http://rtcd:8045", stun=("stun:a",),
+        mode="rtcd", vantage="media", phase="post", peers=(LINK,), rtcd_url="http://rtcd:8045",
+        mattermost="https://mm.example.com/chat/", stun=("stun:a",),
         turn=("turn:b",),
     )  # fmt: skip
     site = gather(request, {"CALLS_DOCTOR_TURN_SECRET": "hunter2"}).site
@@ -66,6 +68,7 @@ def test_every_value_knows_where_it_came_from() -> None:
         "from": ("media", "--from"),
         "phase": ("post", "--phase"),
         "peers": (["192.0.2.7:8443"], "--peer"),
+        "mattermost.url": ("https://mm.example.com/chat", "--mattermost"),
         "rtcd.url": ("http://rtcd:8045", "--rtcd-url"),
         "stun.servers": (["stun:a:3478"], "--stun"),
         "turn.servers": (["turn:b:3478?transport=udp"], "--turn"),

@@ -1,0 +1,150 @@
+"""signal.websocket against sites on 127.0.0.1: one that is well, and each way to fail, with its cause."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from calls_doctor.model.check import CheckResult, Finding, Status
+from calls_doctor.model.site import Phase
+from calls_doctor.model.site import Site as TestedSite
+from calls_doctor.net import resolver
+from checks import signal
+from tests.diagnosis import findings
+from tests.servers import certificates
+from tests.servers.media_host import context
+from tests.servers.scripted_tcp import HOST, answering, http_answer
+from tests.servers.site_servers import Site, site
+
+HOLD_S = 0.15
+WELL = Site()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "HOLD_S", HOLD_S)
+    monkeypatch.setattr(signal, "TIMEOUT_S", 0.4)
+
+
+async def probed(url: str) -> tuple[Finding, list[str]]:
+    """The finding, and the causes that are named for it."""
+    given = replace(context(None, phase=Phase.UNDETERMINED), site=TestedSite(mattermost_url=url))
+    finding = await signal.websocket_probe(given)
+    result = CheckResult(
+        id="signal.websocket", title="", category="signal", status=finding.status, vantage="client",
+        target=finding.target, summary=finding.summary, evidence=finding.evidence,
+    )  # fmt: skip
+    msgspec.json.encode(result)
+    return finding, findings.causes(result)
+
+
+async def against(how: Site) -> tuple[Finding, list[str]]:
+    async with site(how) as server:
+        return await probed(server.url(""))
+
+
+def words(finding: Finding) -> tuple[Status, str, str]:
+    return finding.status, finding.evidence["stage"], finding.evidence["trouble"]
+
+
+async def test_a_site_that_is_well() -> None:
+    async with site(WELL) as server:
+        finding, causes = await probed(server.url("/chat"))
+        ping, upgrade = server.requests
+    assert (finding.status, causes) == (Status.PASS, [])
+    assert ping.startswith(b"GET /chat/api/v4/system/ping ")
+    assert upgrade.startswith(b"GET /chat/api/v4/websocket ")
+    evidence = finding.evidence
+    assert (evidence["http_status"], evidence["is_mattermost"]) == (200, True)
+    assert 0 < evidence["upgrade_s"] < 0.4 and 0 < evidence["pong_s"] < 0.4
+    assert evidence["hold_s"] == pytest.approx(HOLD_S, abs=0.1)
+
+
+async def test_the_upgrade_is_a_browsers() -> None:
+    async with site(WELL) as server:
+        await probed(server.url(""))
+        upgrade = server.requests[-1].decode()
+    assert f"\r\nOrigin: http://{HOST}:{server.port}\r\n" in upgrade
+    assert "\r\nUpgrade: websocket\r\n" in upgrade and "Authorization" not in upgrade and "Cookie" not in upgrade
+
+
+async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = certificates.authority(tmp_path).trusted(monkeypatch)
+    async with site(WELL, own.context()) as server:
+        finding, causes = await probed(f"https://localhost:{server.port}")
+    assert (finding.status, causes) == (Status.PASS, [])
+
+
+@pytest.mark.parametrize(
+    ("how", "stage", "trouble"),
+    [
+        (Site(strips=True), "websocket", "status-400"),
+        (Site(upgrade_status=502), "websocket", "status-502"),
+        (Site(upgrade_status=200), "websocket", "status-200"),
+        (Site(hides_host=True), "websocket", "origin"),
+        (Site(pongs=0), "websocket", "silent"),
+        (Site(pongs=1), "hold", "silent"),
+        (Site(hangs_up_after_s=HOLD_S / 3), "hold", "cut"),
+    ],
+    ids=["stripped", "502", "200", "another Host", "carries nothing", "forgets", "impatient"],
+)
+async def test_http_works_and_the_websocket_does_not(how: Site, stage: str, trouble: str) -> None:
+    finding, causes = await against(how)
+    assert words(finding) == (Status.FAIL, stage, trouble)
+    assert causes == ["mattermost.websocket-blocked"]
+    assert finding.evidence["is_mattermost"] is True
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_bad_gateway(status: int) -> None:
+    finding, causes = await against(Site(status=status, body=b"<html>bad gateway"))
+    assert words(finding) == (Status.FAIL, "http", f"status-{status}") and causes == ["mattermost.unreachable"]
+    assert "bad gateway" not in finding.summary, "what came is not repeated"
+
+
+async def test_a_hang_and_what_is_no_http_and_a_closed_port(free_port: Callable[[], int]) -> None:
+    finding, causes = await against(Site(hangs=True))
+    assert words(finding) == (Status.FAIL, "http", "silent") and causes == ["mattermost.unreachable"]
+    async with answering(b"SSH-2.0-OpenSSH_9.2\r\n") as server:
+        finding, causes = await probed(server.url(""))
+    assert words(finding) == (Status.FAIL, "http", "not-http") and causes == ["mattermost.unreachable"]
+    finding, causes = await probed(f"http://{HOST}:{free_port()}")
+    assert words(finding) == (Status.FAIL, "connect", "refused") and causes == ["mattermost.unreachable"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_something_else_that_answers_there(status: int) -> None:
+    finding, causes = await against(Site(status=status, body=b"no", upgrade_status=404))
+    assert words(finding) == (Status.FAIL, "http", "not-mattermost") and causes == ["mattermost.unreachable"]
+    finding, causes = await against(Site(status=status, body=b"no"))
+    assert finding.status is Status.PASS, "a proxy may keep the ping to itself, and let calls through"
+
+
+async def test_a_redirect_leads_elsewhere_and_says_nothing_of_the_site() -> None:
+    async with answering(http_answer(301, b"", "Location: https://mm.example.com/")) as server:
+        finding, causes = await probed(server.url(""))
+    assert words(finding) == (Status.UNKNOWN, "http", "status-301") and causes == []
+
+
+async def test_a_name_server_that_is_slow_is_not_the_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def slowly(host: str) -> list[str]:
+        asked.append(host)
+        await asyncio.sleep(signal.TIMEOUT_S * 1.2)
+        return [HOST]
+
+    monkeypatch.setattr(resolver, "resolve", slowly)
+    async with site(WELL) as server:
+        finding, causes = await probed(f"http://mm.example.com:{server.port}")
+    assert (finding.status, causes, asked) == (Status.PASS, [], ["mm.example.com"])
+
+
+async def test_a_name_that_is_none_is_for_the_checks_of_names() -> None:
+    finding, causes = await probed("http://nobody.invalid")
+    assert words(finding) == (Status.UNKNOWN, "connect", "unresolved") and causes == []
