@@ -218,6 +218,15 @@ def no_site(site: Site) -> str:
     return "" if site.mattermost_url else "no Mattermost site was named: give it with --mattermost"
 
 
+def no_site_address(context: Context) -> Finding | None:
+    """The skip of what goes to the site, where dns.site found no address under its name."""
+    looked_up = context.results.get("dns.site")
+    names = looked_up.evidence.get("names", ()) if looked_up else ()
+    if not names or any(row["addresses"] for row in names):
+        return None
+    return Finding(status=Status.SKIP, summary="the site's name has no address here", blocked_by="dns.site")
+
+
 def no_stun(site: Site) -> str:
     """The same where no STUN server was named."""
     return "" if site.stun else "no STUN server was named: give it with --stun"

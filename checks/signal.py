@@ -13,7 +13,7 @@ from calls_doctor.errors import FarEndError, NetworkError, NotSent, ProtocolErro
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_site
+from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_site, no_site_address
 
 TIMEOUT_S = 2.6
 PING_PATH, WEBSOCKET_PATH = "/api/v4/system/ping", "/api/v4/websocket"
@@ -27,6 +27,8 @@ async def websocket_probe(context: Context) -> Finding:
     """GET of Mattermost's ping, the upgrade as a browser asks for it, and a pong before and after a time of silence."""
     from calls_doctor.net import http
 
+    if (skip := no_site_address(context)) is not None:
+        return skip
     url = context.site.mattermost_url
     evidence: Evidence = {}
     try:
@@ -137,6 +139,7 @@ CHECKS = (
         title="The site answers, and its WebSocket opens and stays open",
         probe=websocket_probe,
         needs=("env.platform", "tls.site"),
+        uses=("dns.site",),
         vantages=CALLERS,
         phases=NETWORK_PHASES,
         nothing_to_do=no_site,

@@ -16,7 +16,7 @@ from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, address_class
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_site, no_turn, nothing_to_do
+from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_site, no_site_address, no_turn, nothing_to_do
 
 TIMEOUT_S = 2.6
 DAY_S = 86_400.0
@@ -35,6 +35,8 @@ async def site_probe(context: Context) -> Finding:
     name = parts.hostname or ""
     if parts.scheme != "https":
         return _without_tls(url, name)
+    if (skip := no_site_address(context)) is not None:
+        return skip
     try:
         row = await _looked_at(await http.address_of(url), name)
     except NetworkError as error:
@@ -133,6 +135,7 @@ CHECKS = (
         title="The site is served over HTTPS with a certificate that callers trust",
         probe=site_probe,
         needs=("env.platform",),
+        uses=("dns.site",),
         vantages=CALLERS,
         phases=NETWORK_PHASES,
         nothing_to_do=no_site,

@@ -6,12 +6,12 @@ import dataclasses
 
 import pytest
 
-from calls_doctor.model.check import Finding, Status
+from calls_doctor.model.check import CheckResult, Finding, Status
 from calls_doctor.model.credentials import Credentials, Secret
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
-from calls_doctor.spec import CheckSpec, Context, TurnServers, no_turn, turn_targets
+from calls_doctor.spec import CheckSpec, Context, TurnServers, no_site_address, no_turn, turn_targets
 
 
 async def probe(_context: Context) -> Finding:
@@ -92,3 +92,26 @@ def test_turn_is_planned_where_a_stand_in_may_name_a_server() -> None:
     assert no_turn(Site()) and not no_turn(Site(paired=True)) and not no_turn(Site(turn=(HERE,)))
     assert turn_targets(Site(turn=(HERE,))) == [str(HERE)]
     assert "stand-in" in " ".join(turn_targets(Site(paired=True)))
+
+
+def looked_up(*addresses: str, status: Status = Status.FAIL) -> CheckResult:
+    names = [{"name": "chat.example.com", "addresses": [{"address": one} for one in addresses]}]
+    return CheckResult(
+        id="dns.site", title="", category="dns", status=status, vantage="client", evidence={"names": names}
+    )
+
+
+def test_a_site_whose_name_has_no_address_leaves_nothing_to_ask_and_one_that_was_not_looked_up_is_asked() -> None:
+    def skip(*known: CheckResult) -> Finding | None:
+        return no_site_address(dataclasses.replace(context(None), results={one.id: one for one in known}))
+
+    found = skip(looked_up())
+    assert found is not None and (found.status, found.blocked_by) == (Status.SKIP, "dns.site")
+    # One resolver of several may be silent, or one address of several dead: the site is there all the same.
+    assert skip(looked_up("203.0.113.5")) is None
+    assert skip() is None
+    assert skip(skipped_by_the_user()) is None
+
+
+def skipped_by_the_user() -> CheckResult:
+    return CheckResult(id="dns.site", title="", category="dns", status=Status.SKIP, vantage="client")

@@ -108,14 +108,15 @@ CAUSES = (
         remedy=Remedy(
             summary="Set the clock that is wrong by NTP",
             steps=[
-                "On the machine whose clock is wrong: timedatectl (is `System clock synchronized` yes?), then "
-                "timedatectl set-ntp true, or chronyc tracking",
+                "On the machine whose clock is wrong: `timedatectl` says whether it is synchronized, `timedatectl "
+                "set-ntp true` has it so; where chrony keeps it, `chronyc tracking` says why it is not",
                 "In a virtual machine or a container the host's clock is the one to set; UDP 123 must be let out",
                 "Credentials and certificates need no change: check again once the clock is right",
             ],
+            firewall_rows=["FW-52"],
             guide_steps=["2A.2.4"],
         ),
-        deciding_test="Compare each of the two with a third clock: run `timedatectl` on both, or check from another "
+        deciding_test="On each of the two machines: `timedatectl`, compared with a third clock; or check from another "
         "machine and merge the reports",
     ),
 )

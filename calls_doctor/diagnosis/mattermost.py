@@ -73,7 +73,7 @@ def kept_from(evidence: Evidence, vantages: Iterable[str]) -> list[CheckResult]:
     return [r for r in bad if trouble(r) in ("silent", "unreachable", "refused", "cut")]
 
 
-_LOOK = "On a caller's machine: curl -v https://SITE/api/v4/system/ping must answer JSON with status OK"
+_LOOK = "On a caller's machine: `curl -v https://SITE/api/v4/system/ping` must answer JSON with status OK"
 
 CAUSES = (
     Cause(
@@ -86,14 +86,14 @@ CAUSES = (
             summary="Have the site answer callers",
             steps=[
                 _LOOK,
-                "502, 503 or 504: the proxy does not reach Mattermost: systemctl status mattermost, and curl -v "
-                "http://127.0.0.1:8065/api/v4/system/ping on its host",
-                "Silence: allow TCP 443 from callers to the site; on its host: ss -ltnp 'sport = :443'",
+                "On the Mattermost host, after 502, 503 or 504 (the proxy does not reach Mattermost): `systemctl "
+                "status mattermost`, and `curl -v http://127.0.0.1:8065/api/v4/system/ping`",
+                "After silence, allow TCP 443 from callers to the site",
             ],
             firewall_rows=["FW-01"],
         ),
-        deciding_test="Open the site from another network (a phone's hotspot), and on its host: ss -ltnp 'sport = "
-        ":443'; where it listens and fails from both, the block stands before it",
+        deciding_test="On the Mattermost host: `ss -ltnp 'sport = :443'` says whether it listens; open the site from "
+        "another network too (a phone's hotspot): where it listens and fails from both, the block stands before it",
     ),
     Cause(
         id="mattermost.websocket-blocked",
@@ -109,8 +109,9 @@ CAUSES = (
                 "Let what is idle live: proxy_read_timeout 600s, and a load balancer's idle timeout of 90 s or more",
                 "400 to a page of the site's own address: Host must be the site's, and ServiceSettings.SiteURL what "
                 "callers open",
-                "curl -i -N --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' "
-                "-H 'Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==' https://SITE/api/v4/websocket must answer 101",
+                "On a caller's machine: `curl -i -N --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H "
+                "'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==' "
+                "https://SITE/api/v4/websocket` must answer 101",
             ],
             firewall_rows=["FW-01"],
         ),

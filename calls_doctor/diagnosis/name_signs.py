@@ -239,10 +239,10 @@ def _network(evidence: Evidence, vantage: str) -> str:
 def _dig(evidence: Evidence, shown: list[Shown], name: str) -> tuple[str, ...]:
     """What shows it by hand, where it shows."""
     if not shown:
-        return (f"On the media host: dig {name} A, and getent ahosts {name}",)
+        return (f"On the media host: `dig {name} A`, and `getent ahostsv4 {name}`",)
     row = _row_of(shown[0].result, name) or {}
     server = next((f" @{one['server']}" for one in row.get("resolvers", ())), "")
-    steps = [f"From {role_of(evidence, shown[0].vantage)} {shown[0].vantage}: dig {name} A{server}"]
+    steps = [f"On {role_of(evidence, shown[0].vantage)} {shown[0].vantage}: `dig {name} A{server}`"]
     if shown[0].row["by_hosts_file"]:
         steps.append(f"There /etc/hosts says so: correct or remove the line with {name}")
     return tuple(steps)

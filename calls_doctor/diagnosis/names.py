@@ -8,8 +8,8 @@ from calls_doctor.model.flow import Party
 from calls_doctor.model.report import Impact, Remedy
 
 WHOSE = (
-    "dig +trace NAME A asks the zone's own servers: where they give the right address, the resolver here is at fault; "
-    "where they do not, the zone. Or run the same check from a second network"
+    "On the machine where it shows: `dig +trace NAME A` asks the zone's own servers: where they give the right "
+    "address, the resolver here is at fault; where they do not, the zone. Or run the same check from a second network"
 )
 """The deciding test."""
 USE_AN_ADDRESS = "For the ICE host override an IP address needs no DNS: the media host looks a name up for each session"
@@ -42,8 +42,9 @@ CAUSES = (
         remedy=Remedy(
             summary="Mend the zone, or the resolver that cannot resolve it",
             steps=[
-                "dig +cd NAME: where that gives an address, DNSSEC of the zone is broken (delv NAME says how)",
-                "Where it does not: see that the zone's own servers answer (dig +trace NAME), and the resolver's log",
+                "On the machine where it shows: `dig +cd NAME`: where that gives an address, the zone's DNSSEC is "
+                "broken, and `delv NAME` says how",
+                "Where it gives none, see that the zone's own servers answer, and look into the resolver's log",
                 USE_AN_ADDRESS,
             ],
             guide_steps=GUIDE,
@@ -59,11 +60,13 @@ CAUSES = (
         remedy=Remedy(
             summary="Let this machine reach a resolver that answers",
             steps=[
-                "Look at /etc/resolv.conf (resolvectl status): take a resolver that is silent out of it, or mend it",
+                "On the machine where it shows: `resolvectl status`, or /etc/resolv.conf: take a resolver that is "
+                "silent out of it, or mend it",
                 "Allow UDP and TCP 53 from here to the resolver, and from the resolver to the internet",
                 USE_AN_ADDRESS,
             ],
             firewall_rows=["FW-51"],
+            guide_steps=GUIDE,
         ),
         deciding_test=WHOSE,
     ),
@@ -76,10 +79,12 @@ CAUSES = (
         remedy=Remedy(
             summary="Use a resolver that answers at once",
             steps=[
-                "dig NAME tells the query time of each resolver: put a fast one first in /etc/resolv.conf",
+                "On the machine where it shows: `dig NAME` tells the query time; put a fast resolver first in "
+                "/etc/resolv.conf",
                 "Look for a resolver upstream that is silent, and for IPv6 that the resolver tries in vain",
                 USE_AN_ADDRESS,
             ],
+            guide_steps=GUIDE,
         ),
         deciding_test=WHOSE,
     ),
@@ -110,7 +115,8 @@ CAUSES = (
             summary="Let the name lead to the media host",
             steps=[
                 "In the zone: replace the address; a proxy or CDN before the name carries HTTP only, and no media",
-                "Then wait until the old answer has run out (dig shows its TTL), or flush the resolver's cache",
+                "On the machine where it shows: `dig NAME` shows for how many seconds the old answer is still kept; "
+                "wait so long, or flush the resolver's cache",
                 USE_AN_ADDRESS,
             ],
             guide_steps=GUIDE,
@@ -126,9 +132,11 @@ CAUSES = (
         remedy=Remedy(
             summary="Take the dead address out of the name, or bring its host back",
             steps=[
-                "Is it a host of yours? Then start what should listen there (before the install: calls-doctor serve)",
+                "On that host, where it is one of yours: start what should listen there; before the install "
+                "`calls-doctor serve` answers in its place",
                 "Else remove its record, and let health checks do so in future",
             ],
+            guide_steps=GUIDE,
         ),
         deciding_test=WHOSE,
     ),
@@ -145,6 +153,7 @@ CAUSES = (
                 "Or remove the AAAA record: callers with IPv6 try it first",
             ],
         ),
-        deciding_test="Run the same check from a second network with IPv6: where IPv6 works there, it is broken here",
+        deciding_test="On a machine in a second network with IPv6: `calls-doctor check --only "
+        "dns.site,dns.media-names`, with the same settings; where IPv6 works there, it is broken here",
     ),
 )

@@ -83,7 +83,7 @@ def _at(evidence: Evidence, shown: list[CheckResult], role: Role, place: Place, 
     )
 
 
-_SHOW = "openssl s_client -connect HOST:PORT -servername HOST -showcerts </dev/null"
+_SHOW = "`openssl s_client -connect HOST:PORT -servername HOST -showcerts`"
 
 CAUSES = (
     Cause(
@@ -95,15 +95,17 @@ CAUSES = (
         remedy=Remedy(
             summary="Serve a certificate that is trusted, with its chain, for the name in the URL",
             steps=[
-                f"See what is sent: {_SHOW}",
+                f"On the machine where it shows: {_SHOW} shows the chain, and whether TLS is spoken at all",
                 "At the site's proxy: the certificate and all that lead from it to its authority, in one file (nginx: "
                 "ssl_certificate), for the name in the site's URL; a private authority must be in every caller's store",
-                "At rtcd's API: https only where rtcd's api.http.tls is enabled, with a certificate that every "
-                "Mattermost node trusts; without it write http, and keep 8045 inside the servers' network",
+                "At rtcd's API: https only where rtcd's api.http.tls is enabled, with the full chain, not expired, "
+                "that every Mattermost node trusts; without it write http, and keep 8045 inside the servers' network",
             ],
-            guide_steps=["2B.2.1"],
+            firewall_rows=["FW-20"],
+            guide_steps=["2B.3.4", "2B.2.1"],
         ),
-        deciding_test=f"From both networks: {_SHOW}: another issuer here means that something on this way inspects TLS",
+        deciding_test=f"On a machine in each of two networks: {_SHOW}: another issuer in one of them means that "
+        "something on its way inspects TLS",
     ),
     Cause(
         id="tls.expired",
@@ -114,11 +116,11 @@ CAUSES = (
         remedy=Remedy(
             summary="Renew the certificate, and have what serves it load it",
             steps=[
-                "On that host: openssl x509 -noout -enddate -in CERTIFICATE.pem; renew it (certbot renew, or your "
-                "authority)",
-                "Reload what serves it (systemctl reload nginx); a file that was renewed and not loaded counts for "
-                "nothing",
-                "See that renewal runs by itself: systemctl list-timers",
+                "On the host that serves it: `openssl x509 -noout -enddate -in CERTIFICATE.pem` tells when it ended; "
+                "renew it by `certbot renew`, or at your authority",
+                "On the host that serves it: `systemctl reload nginx`, or whatever serves it; a file that was renewed "
+                "and not loaded counts for nothing",
+                "On the host that serves it: `systemctl list-timers` must show that renewal runs by itself",
             ],
         ),
     ),

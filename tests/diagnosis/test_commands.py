@@ -23,7 +23,12 @@ SHELL = re.compile(
     r"curl|openssl s_client|dig )"
 )
 """How commands begin that an administrator types: none stands in a sentence as if it were a word."""
-WITHOUT_A_STEP: dict[str, str] = {}
+WITHOUT_A_STEP = {
+    "dns.ipv6-dead": "the guide's steps are about IPv4",
+    "mattermost.unreachable": "the guide begins with a Mattermost that works",
+    "mattermost.websocket-blocked": "the guide begins with a Mattermost that works",
+    "tls.expired": "the guide begins with a Mattermost that works",
+}
 """Causes that no step of the guide is about, each with its reason."""
 
 

@@ -180,7 +180,7 @@ def test_the_media_host_itself_says_why_its_override_gives_it_nothing(word: str)
     assert whose(*f.good_echoes(), nothing) == {f"dns.{word}": UNDECIDED}
     (found,) = f.diagnosed(*f.good_echoes(), nothing, names(row("", RIGHT), at="client"))
     assert (found.cause, found.party) == (f"dns.{word}", Party.DNS_RESOLVER)
-    assert found.remedy.steps[0].startswith("On the media host: dig")
+    assert found.remedy.steps[0].startswith("On the media host: `dig")
 
 
 @pytest.mark.parametrize(
@@ -209,5 +209,5 @@ def test_who_is_hit(use: str, elsewhere: str, impact: Impact) -> None:
 
 def test_the_first_step_is_what_shows_it_by_hand_and_then_what_decides() -> None:
     (found,) = f.diagnosed(names(row("nxdomain", outcome="nxdomain")), places=PLACES)
-    assert found.remedy.steps[0] == f"From client Berlin: dig {NAME} A @192.0.2.53"
-    assert found.remedy.steps[1].startswith("dig +trace")
+    assert found.remedy.steps[0] == f"On client Berlin: `dig {NAME} A @192.0.2.53`"
+    assert found.remedy.steps[1].startswith("On the machine where it shows: `dig +trace")
