@@ -23,8 +23,8 @@ from tests.interop.test_coturn import issued
 from tests.lab import two_hosts
 from tests.lab.namespaces import why_not
 from tests.lab.network import Machine, Network, draw_seed, network
-from tests.lab.test_two_hosts import EVERY_SCENARIO, SERVERS, UNDECIDED, Said, one, said
-from tests.lab.two_hosts import HERE, checking, diagnosed, merging, serving
+from tests.lab.test_two_hosts import SERVERS, UNDECIDED, Said, one, said
+from tests.lab.two_hosts import EVERY_SCENARIO, HERE, checking, diagnosed, merging, serving
 from tests.servers import turn_servers
 
 NO_LAB = why_not() or turn_servers.why_not()
