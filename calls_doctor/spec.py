@@ -220,11 +220,22 @@ def no_site(site: Site) -> str:
 
 def no_site_address(context: Context) -> Finding | None:
     """The skip of what goes to the site, where dns.site found no address under its name."""
-    looked_up = context.results.get("dns.site")
-    names = looked_up.evidence.get("names", ()) if looked_up else ()
+    names = _site_names(context)
     if not names or any(row["addresses"] for row in names):
         return None
     return Finding(status=Status.SKIP, summary="the site's name has no address here", blocked_by="dns.site")
+
+
+def site_address(context: Context) -> str:
+    """The first address of the site's name that took a connection, where dns.site saw one: callers go on to the next
+    address when one is dead. "" else."""
+    return next((one["address"] for row in _site_names(context) for one in row["addresses"] if one["answers"]), "")
+
+
+def _site_names(context: Context) -> Sequence[Evidence]:
+    looked_up = context.results.get("dns.site")
+    names: Sequence[Evidence] = looked_up.evidence.get("names", ()) if looked_up else ()
+    return names
 
 
 def no_stun(site: Site) -> str:

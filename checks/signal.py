@@ -13,7 +13,7 @@ from calls_doctor.errors import FarEndError, NetworkError, NotSent, ProtocolErro
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_site, no_site_address
+from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_site, no_site_address, site_address
 
 TIMEOUT_S = 2.6
 PING_PATH, WEBSOCKET_PATH = "/api/v4/system/ping", "/api/v4/websocket"
@@ -33,7 +33,7 @@ async def websocket_probe(context: Context) -> Finding:
     evidence: Evidence = {}
     try:
         # Looked up once: a name server that is slow is not the site's WebSocket.
-        host, _ = await http.address_of(url)
+        host, _ = await http.address_of(url, site_address(context))
     except NetworkError as error:
         return _fault(url, evidence, "connect", trouble_word(error), str(error), Status.UNKNOWN)
     if (fault := await _answers(url, host, evidence)) is not None:

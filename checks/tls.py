@@ -16,7 +16,16 @@ from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, address_class
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_site, no_site_address, no_turn, nothing_to_do
+from calls_doctor.spec import (
+    NETWORK_PHASES,
+    CheckSpec,
+    Context,
+    no_site,
+    no_site_address,
+    no_turn,
+    nothing_to_do,
+    site_address,
+)
 
 TIMEOUT_S = 2.6
 DAY_S = 86_400.0
@@ -38,7 +47,7 @@ async def site_probe(context: Context) -> Finding:
     if (skip := no_site_address(context)) is not None:
         return skip
     try:
-        row = await _looked_at(await http.address_of(url), name)
+        row = await _looked_at(await http.address_of(url, site_address(context)), name)
     except NetworkError as error:
         status = Status.UNKNOWN if isinstance(error, NotSent | Unresolved) else Status.FAIL
         evidence: Evidence = {"stage": "connect", "trouble": trouble_word(error), "trouble_detail": str(error)}

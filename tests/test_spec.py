@@ -11,7 +11,7 @@ from calls_doctor.model.credentials import Credentials, Secret
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
-from calls_doctor.spec import CheckSpec, Context, TurnServers, no_site_address, no_turn, turn_targets
+from calls_doctor.spec import CheckSpec, Context, TurnServers, no_site_address, no_turn, site_address, turn_targets
 
 
 async def probe(_context: Context) -> Finding:
@@ -94,24 +94,32 @@ def test_turn_is_planned_where_a_stand_in_may_name_a_server() -> None:
     assert "stand-in" in " ".join(turn_targets(Site(paired=True)))
 
 
-def looked_up(*addresses: str, status: Status = Status.FAIL) -> CheckResult:
-    names = [{"name": "chat.example.com", "addresses": [{"address": one} for one in addresses]}]
+def looked_up(**addresses: bool | None) -> CheckResult:
+    """Of dns.site: whether each address of the site's name, by its last number, answers."""
+    rows = [{"address": f"203.0.113.{one[1:]}", "answers": answers} for one, answers in addresses.items()]
     return CheckResult(
-        id="dns.site", title="", category="dns", status=status, vantage="client", evidence={"names": names}
-    )
+        id="dns.site", title="", category="dns", status=Status.FAIL, vantage="client",
+        evidence={"names": [{"name": "chat.example.com", "addresses": rows}]},
+    )  # fmt: skip
+
+
+SKIPPED = CheckResult(id="dns.site", title="", category="dns", status=Status.SKIP, vantage="client")
+
+
+def after(*known: CheckResult) -> Context:
+    return dataclasses.replace(context(None), results={one.id: one for one in known})
 
 
 def test_a_site_whose_name_has_no_address_leaves_nothing_to_ask_and_one_that_was_not_looked_up_is_asked() -> None:
-    def skip(*known: CheckResult) -> Finding | None:
-        return no_site_address(dataclasses.replace(context(None), results={one.id: one for one in known}))
-
-    found = skip(looked_up())
+    found = no_site_address(after(looked_up()))
     assert found is not None and (found.status, found.blocked_by) == (Status.SKIP, "dns.site")
     # One resolver of several may be silent, or one address of several dead: the site is there all the same.
-    assert skip(looked_up("203.0.113.5")) is None
-    assert skip() is None
-    assert skip(skipped_by_the_user()) is None
+    assert no_site_address(after(looked_up(_5=True))) is None
+    assert no_site_address(after()) is None
+    assert no_site_address(after(SKIPPED)) is None
 
 
-def skipped_by_the_user() -> CheckResult:
-    return CheckResult(id="dns.site", title="", category="dns", status=Status.SKIP, vantage="client")
+def test_the_site_is_asked_where_it_was_found_and_else_where_its_name_leads_first() -> None:
+    assert site_address(after(looked_up(_5=False, _6=True, _7=True))) == "203.0.113.6"
+    assert site_address(after(looked_up(_5=False, _6=None))) == ""
+    assert [site_address(after()), site_address(after(SKIPPED)), site_address(after(looked_up()))] == ["", "", ""]
