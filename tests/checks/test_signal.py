@@ -148,3 +148,31 @@ async def test_a_name_server_that_is_slow_is_not_the_websocket(monkeypatch: pyte
 async def test_a_name_that_is_none_is_for_the_checks_of_names() -> None:
     finding, causes = await probed("http://nobody.invalid")
     assert words(finding) == (Status.UNKNOWN, "connect", "unresolved") and causes == []
+
+
+def looked_up(**answers: bool) -> dict[str, CheckResult]:
+    """What dns.site found: whether each address takes connections."""
+    rows = [{"address": f"127.0.0.{one[1:]}", "answers": well} for one, well in answers.items()]
+    result = CheckResult(
+        id="dns.site", title="", category="dns", status=Status.WARN, vantage="client",
+        evidence={"names": [{"name": "mm.example.com", "addresses": rows}]},
+    )  # fmt: skip
+    return {result.id: result}
+
+
+async def test_a_name_without_an_address_is_left_to_its_own_check() -> None:
+    given = context(None, site=TestedSite(mattermost_url="http://mm.example.com"), results=looked_up())
+    finding = await signal.websocket_probe(given)
+    assert (finding.status, finding.blocked_by) == (Status.SKIP, "dns.site")
+
+
+async def test_of_several_addresses_the_one_that_answers_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def both(_host: str) -> list[str]:
+        return ["127.0.0.9", HOST]
+
+    monkeypatch.setattr(resolver, "resolve", both)
+    async with site(WELL) as server:
+        tested = TestedSite(mattermost_url=f"http://mm.example.com:{server.port}")
+        found = looked_up(_9=False, _1=True)
+        finding = await signal.websocket_probe(context(None, site=tested, results=found))
+    assert finding.status is Status.PASS

@@ -194,3 +194,13 @@ async def test_without_turns_there_is_nothing_to_look_at() -> None:
     spec = next(one for one in tls.CHECKS if one.id == "tls.turn")
     assert "turns:" in spec.nothing_to_do(TestedSite(turn=plain)) and "--turn" in spec.nothing_to_do(TestedSite())
     assert spec.nothing_to_do(TestedSite(paired=True)) == ""
+
+
+async def test_a_site_whose_name_has_no_address_is_left_to_the_checks_of_names() -> None:
+    names = [{"name": NAME, "addresses": []}]
+    known = CheckResult(
+        id="dns.site", title="", category="dns", status=Status.FAIL, vantage="client", evidence={"names": names}
+    )
+    given = context(None, site=TestedSite(mattermost_url=f"https://{NAME}"), results={known.id: known})
+    finding = await tls.site_probe(given)
+    assert (finding.status, finding.blocked_by) == (Status.SKIP, "dns.site")
