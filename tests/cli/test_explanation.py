@@ -53,7 +53,7 @@ def test_a_causes_page_has_what_decides_first_then_every_step_row_and_step_of_th
     deciding = [f"in doubt {cause.deciding_test}"] if cause.deciding_test else []
     steps = [f"{number}. {step}" for number, step in enumerate(cause.remedy.steps, 1)]
     rows = [f"{row} {FIREWALL_ROWS[row]}" for row in cause.remedy.firewall_rows]
-    guide = [f"guide steps {', '.join(cause.remedy.guide_steps)}"]
+    guide = [f"guide steps {', '.join(cause.remedy.guide_steps)}"] if cause.remedy.guide_steps else []
     at = [flat.find(" ".join(one.split())) for one in (*deciding, cause.remedy.summary, *steps, *rows, *guide)]
     assert -1 not in at
     assert at == sorted(at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -87,12 +88,29 @@ class _Udp(asyncio.DatagramProtocol):
         self._transport.sendto(answer, source)
 
 
+def _free_at_both(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """Sockets of TCP and UDP on one port. Raises OSError where the port that was given is taken."""
+    while True:
+        stream, datagram = (socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
+        try:
+            stream.bind((host, port))
+            datagram.bind((host, stream.getsockname()[1]))
+        except OSError:  # another's over one of the two
+            stream.close()
+            datagram.close()
+            if port:
+                raise
+        else:
+            return stream, datagram
+
+
 @asynccontextmanager
 async def dns_server(server: DnsServer, host: str = HOST, port: int = 0) -> AsyncIterator[DnsServer]:
     """Serves over UDP and TCP on one port, a free one where none is given; ended with the block."""
+    stream, datagram = _free_at_both(host, port)
+    server.port = stream.getsockname()[1]
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(server), local_addr=(host, port))
-    server.port = transport.get_extra_info("sockname")[1]
+    transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(server), sock=datagram)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = int.from_bytes(await reader.readexactly(2))
@@ -101,7 +119,7 @@ async def dns_server(server: DnsServer, host: str = HOST, port: int = 0) -> Asyn
             writer.write(len(answer).to_bytes(2) + answer)
         writer.close()
 
-    listener = await asyncio.start_server(serve, host, server.port)
+    listener = await asyncio.start_server(serve, sock=stream)
     try:
         yield server
     finally:
