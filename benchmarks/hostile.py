@@ -31,6 +31,7 @@ from calls_doctor.standin.launch import Options, Ready, StandInProcess
 from calls_doctor.wire import documents, stun
 from calls_doctor.wire.direct import KEY_BYTES, NO_CERTIFICATE, Keys, compose, nonce
 from calls_doctor.wire.documents import Document
+from calls_doctor.wire.held_answers import HOLD_MAX_S
 from calls_doctor.wire.stun import Attributes, Message, MessageClass, Method
 
 HOST = "127.0.0.1"
@@ -44,6 +45,7 @@ ROOM_AGAIN_S = IDLE_S + 0.2
 """After which sessions that were opened for nothing give way."""
 GROWTH_BAR_BYTES = 16 << 20
 """What the bounded tables hold when they are full: transactions seen, books of sessions that are over."""
+HOLD_MAX_MS = round(1000 * HOLD_MAX_S)
 COMMAND = "python -m benchmarks.hostile"
 CLIENT_HELLO = b"\x16\xfe\xfd" + bytes(8) + b"\x00\xc8\x01" + bytes(199)
 RTP, RTCP = b"\x80\x6f" + bytes(170), b"\x80\xc9" + bytes(30)
@@ -98,6 +100,8 @@ class Attack:
         self._holder, self._stranger = (self._socket(source) for source in ("127.0.0.2", "127.0.0.3"))
         self._sizes: dict[bytes, int] = {}
         """Transaction id -> the largest packet that had it, since the last check."""
+        self._held_sizes: dict[bytes, int] = {}
+        """The same of those whose answers may come much later."""
         self.outcome = Outcome()
 
     def close(self) -> None:
@@ -193,7 +197,7 @@ class Attack:
         while not answered and time.monotonic() < deadline:
             await asyncio.sleep(0)
             for data in _all(self._holder):
-                asked_bytes = self._sizes.get(data[8:20], 0)
+                asked_bytes = self._sizes.get(data[8:20]) or self._held_sizes.pop(data[8:20], 0)
                 self.outcome.larger += len(data) > asked_bytes
                 answered = answered or data[8:20] == wanted
         self.outcome.unanswered += not answered
@@ -206,6 +210,8 @@ class Attack:
     def _sign(self, attributes: Attributes, fragment: str = "") -> None:
         packet = self._signed(attributes, fragment)
         self._note(packet)
+        if any(row is stun.HOLD_ANSWER for row, _ in attributes):
+            self._held_sizes[packet[8:20]] = len(packet)
         self._holder.send(packet)
         self.outcome.packets += 1
 
@@ -228,6 +234,7 @@ class Attack:
             [(stun.DOCUMENT_REQUEST, some)], [(stun.DOCUMENT_REQUEST, page)], [(stun.DOCUMENT_PAGE, some)],
             [(stun.DOCUMENT_PAGE, b"\2\2" + some)], [(stun.PADDING, some)], [(stun.ICE_CONTROLLED, 1)],
             [(stun.PROBE_NUMBER, self._random.randrange(1 << 32))], [(stun.USE_CANDIDATE, True)],
+            [(stun.HOLD_ANSWER, self._random.randrange(2 * HOLD_MAX_MS))],
             [(stun.CHANGE_REQUEST, 6)], [(stun.REALM, some.hex())], [(stun.BOOKS, some)],
         ]  # fmt: skip
         return self._random.choice(choices)

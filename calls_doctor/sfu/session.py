@@ -9,6 +9,7 @@ from typing import Protocol
 from calls_doctor.model.flow import Path
 from calls_doctor.wire.connection import Connection, SessionSettings
 from calls_doctor.wire.dtls import Certificate, DtlsRole
+from calls_doctor.wire.held_answers import HeldAnswers
 from calls_doctor.wire.ice import IceRole, Random
 from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.transactions import Transactions
@@ -95,6 +96,7 @@ class Session:
         """It has failed or was closed. It forwards nothing any more, but its checks are answered and its books stay."""
         self.reached_back = False
         """Its client was sent requests that it asked for; once is enough."""
+        self.held = HeldAnswers()
         self.association: Association | None = None
         """There once data has come."""
         self.payload_type = grant.payload_type
@@ -124,5 +126,11 @@ class Session:
         return True
 
     def is_idle(self, now: float) -> bool:
-        """True where it carries no media and was not heard of for a while: probes and documents come in bursts."""
-        return not self.connection.connected and now - self.heard_at > IDLE_S
+        """True where it carries no media, owes no answer and was not heard of for a while: probes and documents come in
+        bursts."""
+        return not self.connection.connected and not self.held and now - self.heard_at > IDLE_S
+
+    def next_timer(self) -> float | None:
+        """When something of it is due; None where nothing is to come."""
+        timers = (self.connection.next_timer(), self.held.next_timer())
+        return min((timer for timer in timers if timer is not None), default=None)

@@ -155,6 +155,7 @@ class Sfu:
         accepted = session.connection.accepts(path)
         if accepted and authentic:
             self._reach_back(message, path, session)
+            self._hold(message, path, session, now)
         if accepted:
             session.heard_at = now
             self._map(path, session)
@@ -180,6 +181,16 @@ class Sfu:
         task = asyncio.create_task(asking)
         self._reaching.add(task)
         task.add_done_callback(self._reaching.discard)
+
+    def _hold(self, message: Message, path: Path, session: Session, now: float) -> None:
+        """Keeps the answer back for as long as was asked for, within the limits; beyond them it leaves at once."""
+        hold_ms = message.get(stun.HOLD_ANSWER)
+        if hold_ms is None or path.transport is not Transport.UDP:
+            return
+        for to, data in session.connection.datagrams_to_send(now):
+            is_answer = data[stun.TRANSACTION_ID] == message.transaction_id
+            if not (is_answer and session.held.keep(data, to, hold_ms / 1000, now)):
+                self._mux.send(to, data)
 
     def _open(self, message: Message, fragments: tuple[str, str], path: Path, now: float) -> Session | None:
         """A new session, where the request is authentic and there is room; nothing is kept where it is not."""
@@ -265,7 +276,7 @@ class Sfu:
             self._send(session, now)
 
     def _send(self, session: Session, now: float) -> None:
-        for path, data in session.connection.datagrams_to_send(now):
+        for path, data in (*session.connection.datagrams_to_send(now), *session.held.due(now)):
             self._mux.send(path, data)
 
     def _forget(self, session: Session, now: float) -> None:
@@ -286,7 +297,7 @@ class Sfu:
         self._past = [*others, books][-BOOKS_MAX:]
 
     def _set_timer(self) -> None:
-        due = (session.connection.next_timer() for session in self._sessions.values())
+        due = (session.next_timer() for session in self._sessions.values())
         at = min((one for one in due if one is not None), default=None)
         if self._timer is not None and self._timer.when() != at:
             self._timer.cancel()
@@ -298,7 +309,7 @@ class Sfu:
         self._timer = None
         now = asyncio.get_running_loop().time()
         for session in list(self._sessions.values()):
-            due = session.connection.next_timer()
+            due = session.next_timer()
             if due is not None and due <= now:
                 session.connection.handle_timer(now)
                 self._conclude(session, now)

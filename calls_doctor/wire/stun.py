@@ -28,6 +28,8 @@ FINGERPRINT_BYTES = 8
 """FINGERPRINT with its header."""
 _ADDRESS_BYTES_MAX = 20
 TRANSACTION_ID_BYTES = 12
+TRANSACTION_ID = slice(8, 8 + TRANSACTION_ID_BYTES)
+"""Where it stands in a message."""
 
 PROBE_SCHEDULE_S = (0.0, 0.05, 0.15, 0.35, 0.75, 1.55)
 """When a request is sent over UDP, seconds after the first, where silence is to be a verdict."""
@@ -226,6 +228,8 @@ PROBE_NUMBER = AttributeType(0xCD0E, "PROBE-NUMBER", *_U32)
 DOCUMENT_PAGE = AttributeType(0xCD0F, "DOCUMENT-PAGE", _pack_bytes, _unpack_bytes)
 REACH_BACK = AttributeType(0xCD10, "REACH-BACK", *_U32)
 """A UDP port of the sender's, to be reached from the media port; over TCP alone, which proves the address."""
+HOLD_ANSWER = AttributeType(0xCD11, "HOLD-ANSWER", *_U32)
+"""For how many milliseconds the answer is to be held back; over UDP alone."""
 
 ATTRIBUTES: dict[int, AttributeType[Any]] = {
     row.number: row
@@ -234,7 +238,7 @@ ATTRIBUTES: dict[int, AttributeType[Any]] = {
         SOFTWARE, ALTERNATE_SERVER, FINGERPRINT, CHANNEL_NUMBER, LIFETIME, XOR_PEER_ADDRESS, DATA, XOR_RELAYED_ADDRESS,
         REQUESTED_ADDRESS_FAMILY, EVEN_PORT, REQUESTED_TRANSPORT, DONT_FRAGMENT, RESERVATION_TOKEN, PRIORITY,
         USE_CANDIDATE, ICE_CONTROLLED, ICE_CONTROLLING, CHANGE_REQUEST, PADDING, RESPONSE_PORT, RESPONSE_ORIGIN,
-        OTHER_ADDRESS, BOOKS, DOCUMENT_REQUEST, PROBE_NUMBER, DOCUMENT_PAGE, REACH_BACK,
+        OTHER_ADDRESS, BOOKS, DOCUMENT_REQUEST, PROBE_NUMBER, DOCUMENT_PAGE, REACH_BACK, HOLD_ANSWER,
     )
 }  # fmt: skip
 

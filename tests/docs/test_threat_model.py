@@ -11,7 +11,7 @@ from calls_doctor.model.flow import Transport
 from calls_doctor.net import documents_client
 from calls_doctor.sfu import mux, session, sfu
 from calls_doctor.standin import connection_limit, desk, server, serving, turn_server
-from calls_doctor.wire import dtls, envelope, pages, path_books, rate_limit, stun, transactions
+from calls_doctor.wire import dtls, envelope, held_answers, pages, path_books, rate_limit, stun, transactions
 from calls_doctor.wire.direct import compose
 from calls_doctor.wire.dtls import Certificate, DtlsEndpoint, DtlsRole
 from calls_doctor.wire.stun import Message, MessageClass, Method
@@ -35,6 +35,9 @@ def test_each_limit_of_the_page_is_the_codes() -> None:
         "paths of one session": path_books.PATHS_MAX,
         "echo and forwarding of one session": session.FORWARDED_BYTES_PER_S * 8 / 1e6,
         "a session that says nothing": 30.0,
+        "answers held back in one session": held_answers.HELD_MAX,
+        "size of each": held_answers.HELD_MAX_BYTES,
+        "time for which each is held": held_answers.HOLD_MAX_S,
         "TCP connections on the media port": mux.CONNECTIONS_MAX,
         "of them without an admitted frame": mux.UNADMITTED_MAX,
         "of these from one source address": mux.UNADMITTED_PER_SOURCE_MAX,
@@ -116,6 +119,11 @@ def test_the_figures_of_the_page_are_what_the_code_does() -> None:
     assert abs(found.flight_bytes - told(r"a flight of about (\d+) bytes")) < 20
     kib_per_s = found.flight_bytes / dtls.REPEAT_S / KIB
     assert abs(kib_per_s - told(r"or ([\d.]+) KiB/s for each session")) < 0.2
+
+
+def test_what_all_held_answers_take_is_said() -> None:
+    most_bytes = sfu.SESSIONS_MAX * held_answers.HELD_MAX * held_answers.HELD_MAX_BYTES
+    assert told(r"all of them (\d+) KiB") == most_bytes / KIB
 
 
 def test_what_the_stun_responder_sends_for_the_least_request_is_said() -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from hypothesis import example, given, settings
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from calls_doctor.model.flow import Path, Transport
 from calls_doctor.wire import documents, stun
 from calls_doctor.wire.documents import Document
+from calls_doctor.wire.held_answers import HELD_MAX, HOLD_MAX_S
 from calls_doctor.wire.stun import Attributes, Message, MessageClass, Method
-from tests.fuzz.test_sfu import FOREIGN, HERE, KEYS, OTHER, OWN, STRANGER, Door, check, spoilt
+from tests.fuzz.test_sfu import FOREIGN, HERE, HOME, KEYS, OTHER, OWN, STRANGER, Door, check, spoilt
 
 BY_UDP, BY_TCP = (Path(transport, HERE, STRANGER) for transport in (Transport.UDP, Transport.TCP))
 CLIENT_HELLO = b"\x16\xfe\xfd" + bytes(8) + b"\x00\xc8\x01" + bytes(199)
@@ -38,7 +40,8 @@ def messages(username: str) -> st.SearchStrategy[Message]:
     attributes: st.SearchStrategy[Attributes] = st.lists(
         st.sampled_from([
             (stun.PRIORITY, 1), (stun.ICE_CONTROLLING, 1), (stun.ICE_CONTROLLED, 1), (stun.USE_CANDIDATE, True),
-            (stun.PROBE_NUMBER, 7), (stun.CHANGE_REQUEST, 6), (stun.REALM, "r"), (stun.LIFETIME, 600),
+            (stun.HOLD_ANSWER, 1000), (stun.HOLD_ANSWER, 0xFFFFFFFF), (stun.PROBE_NUMBER, 7),
+            (stun.CHANGE_REQUEST, 6), (stun.REALM, "r"), (stun.LIFETIME, 600),
             *((stun.PADDING, bytes(size)) for size in (0, 4, 100, 1000)),
             *((stun.DOCUMENT_REQUEST, documents.pack_request(one, page)) for one in Document for page in (0, 1, 999)),
             (stun.DOCUMENT_REQUEST, b"?"), (stun.DOCUMENT_PAGE, b""), (stun.DOCUMENT_PAGE, b"\2\2" + bytes(50)),
@@ -103,6 +106,39 @@ def test_no_answer_to_an_authentic_check_is_larger_than_the_check(asked: list[tu
             door.sfu.receive(packet, BY_UDP, door.now)
             assert sum(len(data) for _, data in door.sent) <= len(packet)
             assert {path for path, _ in door.sent} <= {BY_UDP}
+
+    at_a_door(do)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(
+        st.tuples(messages(username_of(OWN)), st.integers(0, 30_000), st.sampled_from([HOME, BY_UDP])), max_size=40
+    )
+)
+def test_what_is_held_back_leaves_once_for_who_asked_and_is_no_larger(asked: list[tuple[Message, int, Path]]) -> None:
+    key = KEYS.password(username_of(OWN).split(":")[0]).encode()
+
+    def do(door: Door) -> None:
+        brought: Counter[Path] = Counter()
+        largest: dict[tuple[bytes, Path], int] = {}
+        for message, hold_ms, path in asked:
+            held = Message(
+                message.method, message.message_class, message.transaction_id,
+                [*message.attributes, (stun.HOLD_ANSWER, hold_ms)],
+            )  # fmt: skip
+            packet = held.encode(key, fingerprint=True)
+            brought[path] += len(packet)
+            one = (message.transaction_id, path)
+            largest[one] = max(len(packet), largest.get(one, 0))
+            door.sfu.receive(packet, path, door.now)
+        (session,) = door.sfu._sessions.values()
+        assert len(session.held) <= HELD_MAX
+        left = [*door.sent, *session.held.due(door.now + HOLD_MAX_S)]
+        assert not session.held
+        for path in brought:
+            assert sum(len(data) for to, data in left if to == path) <= brought[path]
+        assert all(len(data) <= largest[data[8:20], to] for to, data in left)
 
     at_a_door(do)
 

@@ -15,18 +15,19 @@ from calls_doctor.model.flow import Transport
 from calls_doctor.net.peer import CallFailed, Peer
 from calls_doctor.net.sockets import open_tcp, open_udp
 from calls_doctor.sfu import sfu as sfu_module
-from calls_doctor.sfu.session import FORWARDED_BURST_BYTES, FORWARDED_BYTES_PER_S
+from calls_doctor.sfu.session import FORWARDED_BURST_BYTES, FORWARDED_BYTES_PER_S, Grant
 from calls_doctor.sfu.sfu import BOOKS_MAX, SESSIONS_MAX, Sfu
 from calls_doctor.standin.launch import Ready
 from calls_doctor.standin.server import StandIn
 from calls_doctor.wire import ice, stun
 from calls_doctor.wire.connection import DataReceived, Event, SessionSettings
 from calls_doctor.wire.direct import NO_CERTIFICATE, compose, nonce
-from calls_doctor.wire.dtls import Certificate
-from calls_doctor.wire.framing import frame
+from calls_doctor.wire.dtls import Certificate, DtlsRole
+from calls_doctor.wire.framing import PacketKind, frame, packet_kind
 from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.rate_limit import ANSWERS_BURST
 from calls_doctor.wire.stun import Message, MessageClass, Method
+from tests.servers.empty_desk import EmptyDesk
 from tests.servers.media_host import MEDIA_ONLY, media_host, paired, stranger
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp, eventually, rest_of
@@ -386,6 +387,81 @@ async def test_closing_says_good_bye_to_peers_and_frees_the_port() -> None:
     with pytest.raises(Exception, match="far end ended the session"):
         await peer.talk(1.0, 50)
     await peer.close()
+
+
+def check_to_hold(ready: Ready, fragment: str, hold_ms: int) -> bytes:
+    """A check whose answer is to be held."""
+    request = Message(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(12), [
+        (stun.USERNAME, f"{fragment}:near"), (stun.PRIORITY, 1), (stun.ICE_CONTROLLING, 1), (stun.HOLD_ANSWER, hold_ms),
+    ])  # fmt: skip
+    return request.encode(ready.pairing.keys.password(fragment).encode(), fingerprint=True)
+
+
+def echo_fragment(ready: Ready) -> str:
+    return str(compose(ready.pairing.keys.run, "u", nonce(secrets.token_bytes(6)), NO_CERTIFICATE))
+
+
+async def test_an_answer_is_held_for_as_long_as_was_asked_and_others_are_not() -> None:
+    loop = asyncio.get_running_loop()
+    async with running() as (_, sfu, ready):
+        heard, fragment = Heard(), echo_fragment(ready)
+        channel = await open_udp((HOST, ready.media_port), heard)
+        began = loop.time()
+        held, now = check_to_hold(ready, fragment, 300), check(ready, fragment=fragment)
+        channel.send(held)
+        channel.send(now)
+        await eventually(lambda: len(heard.packets) == 1)
+        assert loop.time() - began < 0.25
+        assert [len(session.held) for session in sfu._sessions.values()] == [1]
+        await eventually(lambda: len(heard.packets) == 2)
+        assert loop.time() - began >= 0.3
+        assert [data[8:20] for data in heard.packets] == [now[8:20], held[8:20]]
+        await channel.close()
+
+
+@pytest.mark.parametrize(
+    ("transport", "hold_ms"), [(Transport.TCP, 60_000), (Transport.TCP, 5000), (Transport.UDP, 26_001)]
+)
+async def test_over_tcp_and_beyond_the_limit_it_is_answered_at_once(transport: Transport, hold_ms: int) -> None:
+    async with running() as (_, sfu, ready):
+        heard = Heard()
+        channel = await paired(ready).opener(transport)(heard)
+        channel.send(check_to_hold(ready, echo_fragment(ready), hold_ms))
+        await eventually(lambda: len(heard.packets) == 1)
+        assert not any(session.held for session in sfu._sessions.values())
+        await channel.close()
+
+
+async def test_what_else_a_check_sets_off_is_not_held() -> None:
+    """Where the SFU is the DTLS client its first flight leaves at once."""
+    fragment, password = "f" * 8, "p" * 43
+    grant = Grant(
+        session="s", password=password, peer_fingerprint=bytes(32), call=None, publishes_as=1, leg="u",
+        dtls_role=DtlsRole.CLIENT,
+    )  # fmt: skip
+    sfu, heard = Sfu(lambda _fragment: grant, Certificate.generate(), EmptyDesk()), Heard()
+    await sfu.start([HOST])
+    channel = await open_udp((HOST, sfu.port), heard)
+    request = Message(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(12), [
+        (stun.USERNAME, f"{fragment}:near"), (stun.PRIORITY, 1), (stun.ICE_CONTROLLING, 1), (stun.HOLD_ANSWER, 25_000),
+    ])  # fmt: skip
+    channel.send(request.encode(password.encode(), fingerprint=True))
+    await eventually(lambda: bool(heard.packets))
+    assert {packet_kind(data) for data in heard.packets} == {PacketKind.DTLS}
+    assert [len(session.held) for session in sfu._sessions.values()] == [1]
+    await channel.close()
+    await sfu.close()
+
+
+async def test_what_is_held_ends_with_the_port() -> None:
+    async with running() as (_, sfu, ready):
+        heard = Heard()
+        channel = await open_udp((HOST, ready.media_port), heard)
+        channel.send(check_to_hold(ready, echo_fragment(ready), 300))
+        await eventually(lambda: any(session.held for session in sfu._sessions.values()))
+    await asyncio.sleep(0.4)
+    assert heard.packets == []
+    await channel.close()
 
 
 class Recorded:

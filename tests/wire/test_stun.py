@@ -230,6 +230,7 @@ def unseen_by_aioice() -> list[tuple[stun.AttributeType[Any], Any]]:
         (stun.DOCUMENT_PAGE, b"\x02page"),
         (stun.PROBE_NUMBER, 77),
         (stun.REACH_BACK, 40123),
+        (stun.HOLD_ANSWER, 25_500),
     ]
 
 
