@@ -83,8 +83,11 @@ def media_time_s(request: Request, phase: Phase) -> float:
 
 
 def _select(gathered: Gathered, request: Request) -> CheckPlan:
-    site = _self_test_site(None) if gathered.self_test else gathered.site
-    return select(site, CHECKS, only=request.only, skip=request.skip)
+    return _plan_for(_self_test_site(None) if gathered.self_test else gathered.site, request)
+
+
+def _plan_for(site: Site, request: Request) -> CheckPlan:
+    return select(site, CHECKS, only=request.only, skip=request.skip, thorough=request.thorough)
 
 
 def check(
@@ -214,7 +217,7 @@ class _Run:
 
     async def _against(self, site: Site, credentials: Credentials, links: Sequence[Link]) -> Report:
         self._site = site
-        self._plan = self._with_time_for_media(select(site, CHECKS, only=self._request.only, skip=self._request.skip))
+        self._plan = self._with_time_for_media(_plan_for(site, self._request))
         targets = await self._targets(links, site)
         if not targets:
             await self._against_one(site, credentials, None, ())

@@ -163,6 +163,8 @@ class CheckSpec:
     """True: made once for each media host that is tested; False: once for the run."""
     about_host_where: Callable[[Site], bool] = lambda _site: False
     """The same for some sites alone."""
+    thorough_only: bool = False
+    """It takes longer than anybody who looks on waits: `--thorough` runs it."""
     required: bool = False
     """An `unknown` here means that a required flow could not be decided (exit code 4)."""
     guide_steps: Sequence[str] = ()

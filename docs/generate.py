@@ -47,6 +47,7 @@ def _check(spec: CheckSpec) -> Iterator[str]:
         "uses, where they run": ", ".join(spec.uses),
         "made from": _all_or(spec.vantages, set(Role), "any machine"),
         "in phases": _all_or(spec.phases, set(Phase) - {Phase.OFFLINE}, "all but offline"),
+        "runs": "with --thorough alone" if spec.thorough_only else "",
         "proves steps of the official guide": ", ".join(spec.guide_steps),
         "sends": spec.sends,
         "undecided": "exit code 4: calls need this" if spec.required else "",

@@ -15,7 +15,8 @@ from calls_doctor.model.flow import Role
 from calls_doctor.model.report import GuideStep, Report, Vantage, Verdict
 from calls_doctor.model.site import MediaAddress, Mode, Phase, Site
 from checks import CHECKS
-from tests.reports.samples import healthy_report, result
+from tests.diagnosis import findings as f
+from tests.reports.samples import cause, healthy_report, result
 
 REQUIRED = next(spec.id for spec in CHECKS if spec.required)
 OPTIONAL = next(spec.id for spec in CHECKS if not spec.required)
@@ -42,6 +43,14 @@ def verdict(*statuses: Status, check: str = REQUIRED, complete: bool = True) -> 
 def test_the_worst_that_the_contract_puts_first_wins(statuses: list[Status], word: Verdict) -> None:
     for order in itertools.permutations(statuses):
         assert verdict(*order) is word
+
+
+def test_a_warning_that_no_cause_explains_is_told_and_nothing_is_to_be_mended() -> None:
+    """A NAT that forgets later than calls refresh (contract section 6)."""
+    found = [f.idle(15.0), *f.good_echoes()]
+    assert conclusion.verdict(found, CHECKS) is Verdict.WARNINGS
+    assert conclusion.diagnosis(CALLER, found, []) == []
+    assert conclusion.next_steps(CALLER, found, []) == []
 
 
 def test_an_undecided_flow_that_calls_can_do_without_is_no_undecided_run() -> None:

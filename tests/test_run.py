@@ -22,6 +22,7 @@ from calls_doctor.site.gather import gather
 from calls_doctor.spec import CheckSpec, Context
 from calls_doctor.standin.launch import Options, StandInProcess
 from calls_doctor.standin.serving import Served, Serving
+from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
 from checks import CHECKS
 
 IDS = [spec.id for spec in CHECKS if Phase.SELF_TEST in spec.phases]
@@ -244,6 +245,14 @@ def test_a_plan_is_one_of_checks_or_of_a_mode() -> None:
     whole = run.plan(Request(), {})
     assert isinstance(whole, CheckPlan)
     assert [spec.id for spec in whole.planned] == IDS
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_what_takes_longer_is_planned_for_a_thorough_look_alone(thorough: bool) -> None:
+    link = str(Link("192.0.2.1", 8443, Keys(bytes(KEY_BYTES)), bytes(32)))
+    planned = run.plan(Request(peers=(link,), thorough=thorough), {})
+    assert isinstance(planned, CheckPlan)
+    assert ("nat.idle" in {spec.id for spec in planned.planned}) is thorough
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,12 @@ EXAMPLES = (
     metavar="DURATION",
     help="How long each call lasts: 0.3s in the self-test, 3s otherwise, 30s with --thorough.",
 )
-@option(HOW_LONG, "--thorough", is_flag=True, help="Longer calls, and a second, independent WebRTC stack.")
+@option(
+    HOW_LONG,
+    "--thorough",
+    is_flag=True,
+    help="Longer calls, a second, independent WebRTC stack, and for how long NATs remember a silent flow.",
+)
 @option(OUTPUT, "--format", "format_name", default="text", metavar="FORMAT", help="On standard output: text or json.")
 @option(
     OUTPUT,

@@ -103,7 +103,7 @@ def _check(spec: CheckSpec, style: Style) -> Iterator[str]:
             "in phases": ", ".join(phases),
             "sends": spec.sends,
             "proves steps": ", ".join(spec.guide_steps),
-            "run it alone": f"calls-doctor check --only {spec.id}",
+            "run it alone": f"calls-doctor check --only {spec.id}{' --thorough' if spec.thorough_only else ''}",
         },
         style,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from calls_doctor.diagnosis import mattermost
 from calls_doctor.diagnosis.advertise import settings_of
-from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, outside, works_outside
+from calls_doctor.diagnosis.callers import HAIRPIN, blamed_somewhere, is_inside, outside, works_outside
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
@@ -15,14 +17,16 @@ from calls_doctor.diagnosis.media_evidence import (
     answers,
     failing_inside,
 )
-from calls_doctor.diagnosis.place import flow_of, host_and_port
+from calls_doctor.diagnosis.place import flow_of, host_and_port, on_the_path, vantages_of
 from calls_doctor.diagnosis.turn_signs import LISTENERS, answers_outside
 from calls_doctor.model.check import ECHOES, TCP_ECHO, UDP_ECHO, CheckResult, Status
-from calls_doctor.model.flow import Party, Role
+from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
 
-TYPE = "nat.type"
+TYPE, IDLE = "nat.type", "nat.idle"
+REFRESHED_S = 6.0
+"""Within which ICE refreshes a flow (contract section 6)."""
 
 
 def hairpin_missing(evidence: Evidence) -> Prediction | None:
@@ -106,6 +110,33 @@ def port_not_preserved(evidence: Evidence) -> Prediction | None:
     )
 
 
+def binding_short(evidence: Evidence) -> Prediction | None:
+    """A silent flow is forgotten before ICE refreshes it: at a caller's own NAT, or before the media host where no
+    caller outside is remembered for longer."""
+    shown = evidence.of(IDLE, Status.FAIL)
+    if not shown:
+        return None
+    callers = [r for r in shown if not is_inside(evidence, r.vantage)]
+    # What lies between two networks of the servers' side is neither a caller's NAT nor what the others come through.
+    place = blamed_somewhere(evidence, callers, _remembers(evidence)) if callers else on_the_path(evidence)
+    first = next(iter(callers), shown[0])
+    return Prediction(
+        explains=outcomes(shown),
+        flow=flow_of(evidence, first, Role.MEDIA, "udp", MEDIA_PORT, Lost.REPLY),
+        summary=first.summary,
+        subject=first.target,
+        party=place.party,
+        confidence=place.confidence,
+    )
+
+
+def _remembers(evidence: Evidence) -> Callable[[str], bool]:
+    """Whether a vantage's flows are remembered for longer than what forgets the others' can be taken for: a timeout
+    about as long as the threshold is found on either side of it."""
+    well = vantages_of(r for r in evidence.of(IDLE) if (r.evidence.get("remembered_s") or 0.0) > REFRESHED_S)
+    return lambda vantage: vantage in well
+
+
 CAUSES = (
     Cause(
         id="nat.hairpin-missing",
@@ -142,5 +173,28 @@ CAUSES = (
             firewall_rows=["FW-11", "FW-12", "FW-13"],
             guide_steps=["2A.2.3"],
         ),
+    ),
+    Cause(
+        id="nat.binding-short",
+        party=Party.SERVER_NETWORK,
+        impact=Impact.DEGRADED,
+        meaning="A NAT or firewall forgets a silent UDP flow before ICE refreshes it: who is muted is cut off.",
+        predicts=binding_short,
+        remedy=Remedy(
+            summary="Let UDP flows to and from the media port live for 2 minutes without traffic (RFC 4787 REQ-5)",
+            steps=[
+                "Find the NAT or firewall that keeps the flow; the setting is its UDP session timeout, which "
+                "may be set for UDP 8443 alone",
+                "Linux (OpenWrt, VyOS): sysctl -w net.netfilter.nf_conntrack_udp_timeout=120 "
+                "net.netfilter.nf_conntrack_udp_timeout_stream=180; nft list ruleset shows ct timeout policies",
+                "pfSense, OPNsense: Firewall Optimization Options: conservative; MikroTik: /ip firewall connection "
+                "tracking set udp-timeout=2m udp-stream-timeout=3m",
+                "FortiGate: config system global, set udp-idle-timer 180; Cisco ASA: timeout udp 0:02:00; Palo Alto: "
+                "set deviceconfig setting session timeout-udp 120; Check Point: UDP virtual session timeout",
+                "A load balancer or a cloud's NAT gateway before the media host has an idle timeout of its own",
+            ],
+        ),
+        deciding_test="Run the same check with --thorough from another network outside: where a silent flow is "
+        "remembered there, it is this caller's own NAT or firewall; where it is not, the servers'",
     ),
 )

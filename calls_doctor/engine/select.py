@@ -10,6 +10,8 @@ from calls_doctor.model.site import Site
 from calls_doctor.model.words import nearest
 from calls_doctor.spec import CheckSpec
 
+TAKES_LONGER = "takes longer; --thorough runs it"
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -36,7 +38,12 @@ class CheckPlan:
 
 
 def select(
-    site: Site, specs: Sequence[CheckSpec], *, only: Collection[str] = (), skip: Mapping[str, str] | None = None
+    site: Site,
+    specs: Sequence[CheckSpec],
+    *,
+    only: Collection[str] = (),
+    skip: Mapping[str, str] | None = None,
+    thorough: bool = False,
 ) -> CheckPlan:
     """The plan for a site.
 
@@ -60,6 +67,8 @@ def select(
             left_out[spec.id] = LeftOut(spec.id, why, unfit=True)
         elif skipped is not None:
             left_out[spec.id] = LeftOut(spec.id, skip[skipped] or "skipped by --skip", asked=True, title=spec.title)
+        elif spec.thorough_only and not thorough:
+            left_out[spec.id] = LeftOut(spec.id, TAKES_LONGER)
         else:
             planned.append(replace(spec, about_host=True) if spec.about_host_where(site) else spec)
     for_others = frozenset(spec.id for spec in planned) - wanted

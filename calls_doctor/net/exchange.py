@@ -91,14 +91,21 @@ class Exchange:
         """A transaction id, for a request that is to be sent more than once."""
         return self._random(stun.TRANSACTION_ID_BYTES)
 
-    def ask(self, transaction_id: bytes, attribute: tuple[AttributeType[Any], Any], size_bytes: int) -> None:
-        """Sends one request with this attribute, padded to the size (a multiple of 4; RFC 5780 section 7.6)."""
+    def ask(
+        self,
+        transaction_id: bytes,
+        attribute: tuple[AttributeType[Any], Any],
+        size_bytes: int,
+        *more: tuple[AttributeType[Any], Any],
+    ) -> None:
+        """Sends one request with these attributes, padded to the size (a multiple of 4; RFC 5780 section 7.6)."""
         assert self.channel is not None and self._credentials is not None, "`begin` comes first"
         attributes: list[tuple[AttributeType[Any], Any]] = [
             (stun.USERNAME, self._credentials.username_out),
             (stun.PRIORITY, ice.priority(self.channel.path)),
             (stun.ICE_CONTROLLING, self._tie_breaker),
             attribute,
+            *more,
         ]
         request = Message(Method.BINDING, MessageClass.REQUEST, transaction_id, attributes)
         padding = stun.padding_to(len(request.encode()) + TRAILER_BYTES, size_bytes)

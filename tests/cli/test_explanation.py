@@ -35,6 +35,10 @@ def test_a_check_tells_what_its_failure_means(capsys: pytest.CaptureFixture[str]
     assert "proves steps 1.6.1, 1.6.3" in flat
 
 
+def test_a_check_that_takes_longer_says_how_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "calls-doctor check --only nat.idle --thorough" in here(capsys, "explain", "nat.idle").stdout
+
+
 def test_a_cause_tells_whose_it_is_and_what_mends_it(capsys: pytest.CaptureFixture[str]) -> None:
     flat = " ".join(here(capsys, "explain", "media.udp-blocked-inbound").stdout.split())
     assert "whose it is server-network" in flat

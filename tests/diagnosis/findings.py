@@ -263,6 +263,13 @@ def name_fault(what: str, *addresses: str, at: str = CLIENT) -> CheckResult:
     return result("dns.media-names", Status.FAIL, name, at, names=[row], faults=[fault])
 
 
+def idle(forgotten_s: float | None = 6.0, at: str = CLIENT) -> CheckResult:
+    """nat.idle whose flows are forgotten within so many seconds; None: not at all."""
+    status = Status.PASS if forgotten_s is None else Status.FAIL if forgotten_s <= 6.0 else Status.WARN
+    remembered_s = max((one for one in (4.0, 6.0, 10.0, 15.0, 25.0) if one < (forgotten_s or 30.0)), default=None)
+    return result("nat.idle", status, UDP, at, remembered_s=remembered_s, forgotten_s=forgotten_s, flows=[])
+
+
 def candidate(address: str = MEDIA_HOST, port: int = 8443, kind: str = "override", returned: int = 0) -> dict[str, Any]:
     """One address that callers would be handed."""
     private = address.startswith("10.")

@@ -548,3 +548,46 @@ def test_two_callers_with_a_fault_each_of_his_own_are_two_causes() -> None:
     tokyo = (*PLACES, f.here("Tokyo", address="192.0.2.200"))
     results = (*all_shut(BERLIN), f.udp(12, "silent", 12, at=LONDON), *well("Tokyo"))
     assert set(told(*results, places=tokyo)) == {"client.port-blocked", "path.loss"}
+
+
+SHORT = "nat.binding-short"
+
+
+@pytest.mark.parametrize(
+    ("forgotten_s", "whose"),
+    [
+        ({BERLIN: 6.0}, UNDECIDED),
+        ({BERLIN: 6.0, LONDON: 4.0}, SERVERS_SIDE),
+        ({BERLIN: 6.0, LONDON: 4.0, OFFICE: None}, SERVERS_SIDE),
+        ({BERLIN: 6.0, LONDON: None}, CALLERS_OWN),
+        ({BERLIN: 6.0, LONDON: 25.0}, CALLERS_OWN),
+        ({BERLIN: 6.0, LONDON: 15.0}, CALLERS_OWN),
+        ({BERLIN: 6.0, LONDON: 10.0}, UNDECIDED),  # one timeout of six seconds may look like both
+        ({BERLIN: 6.0, OFFICE: None}, UNDECIDED),
+        ({LONDON: None, OFFICE: 6.0}, UNDECIDED),
+    ],
+)
+def test_whose_timeout_it_is_the_others_tell(
+    forgotten_s: dict[str, float | None], whose: tuple[Confidence, Party]
+) -> None:
+    flows = [f.idle(seconds, at=vantage) for vantage, seconds in forgotten_s.items()]
+    assert told(*well(*forgotten_s), *flows, inside()) == {SHORT: whose}
+
+
+def test_who_could_not_tell_is_no_witness_for_the_servers() -> None:
+    silent = f.result("nat.idle", Status.UNKNOWN, f.UDP, LONDON)
+    assert told(*well(BERLIN, LONDON), f.idle(at=BERLIN), silent) == {SHORT: UNDECIDED}
+
+
+def test_a_timeout_that_ice_outruns_is_a_warning_and_no_cause() -> None:
+    assert found(*well(BERLIN, LONDON), f.idle(15.0, at=BERLIN), f.idle(10.0, at=LONDON)) == []
+    (one,) = found(*well(BERLIN, LONDON), f.idle(6.0, at=BERLIN), f.idle(15.0, at=LONDON))
+    assert (one.cause, one.because, one.flow.lost, one.impact) == (SHORT, ["nat.idle"], Lost.REPLY, Impact.DEGRADED)
+    assert one.flow.from_.role == "client" and one.flow.port == 8443
+
+
+def test_one_network_alone_is_told_the_deciding_test_first() -> None:
+    (alone,) = found(*well(BERLIN), f.idle(at=BERLIN))
+    assert "from another network" in alone.remedy.steps[0]
+    (both,) = found(*well(BERLIN, LONDON), f.idle(at=BERLIN), f.idle(at=LONDON))
+    assert "from another network" not in both.remedy.steps[0]

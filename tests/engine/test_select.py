@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from calls_doctor.engine.select import CheckPlan, select, with_needs
+from calls_doctor.engine.select import TAKES_LONGER, CheckPlan, select, with_needs
 from calls_doctor.errors import UsageError
 from calls_doctor.model.check import Finding, Status
 from calls_doctor.model.flow import Role
@@ -78,6 +78,17 @@ def test_a_check_that_does_not_fit_is_left_out_with_its_reason_and_so_is_what_ne
     assert reasons(plan)["port.c"].startswith("port.b, which it needs, does not run")
 
 
+def test_what_takes_longer_runs_where_a_thorough_look_is_wanted_and_alone_nowhere_else() -> None:
+    specs = [spec("env.a"), spec("port.b", "env.a", thorough_only=True), spec("port.c", "port.b")]
+    plan = select(SITE, specs)
+    assert ids(plan) == ["env.a"]
+    assert reasons(plan)["port.b"] == TAKES_LONGER
+    assert not next(out for out in plan.left_out if out.id == "port.b").unfit, "the reader may have it"
+    assert ids(select(SITE, specs, thorough=True)) == ["env.a", "port.b", "port.c"]
+    assert ids(select(SITE, specs, only=["port.b"])) == ["env.a"]
+    assert reasons(select(SITE, specs, skip={"port.b": "mine"}))["port.b"] == "mine"
+
+
 def test_a_use_that_does_not_fit_hinders_nobody() -> None:
     plan = select(SITE, [spec("env.a", phases=frozenset({Phase.POST})), spec("port.b", uses=("env.a",))])
     assert ids(plan) == ["port.b"]
@@ -88,12 +99,16 @@ def test_what_does_not_fit_was_not_skipped_by_the_user() -> None:
     assert [(out.why, out.asked) for out in plan.left_out] == [("not part of phase pre", False)]
 
 
+def named(how: str, word: str) -> CheckPlan:
+    return select(SITE, SPECS, only=[word]) if how == "only" else select(SITE, SPECS, skip={word: ""})
+
+
 @pytest.mark.parametrize("how", ["only", "skip"])
 def test_an_unknown_word_is_told_the_nearest(how: str) -> None:
     with pytest.raises(UsageError, match=r'"port\.bb" is no check and no category; did you mean "port\.b"\?'):
-        select(SITE, SPECS, **{how: {"port.bb": ""}})
+        named(how, "port.bb")
     with pytest.raises(UsageError, match="--list"):
-        select(SITE, SPECS, **{how: {"zzzz": ""}})
+        named(how, "zzzz")
 
 
 def test_needs_are_followed_through_others_and_unknown_ones_are_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -26,10 +27,17 @@ def media_host() -> StandIn:
     return StandIn(MEDIA_ONLY)
 
 
-def box_before(stand_in: StandIn, *rules: Rule, tcp: Tcp = Tcp.PASS, cut_after_bytes: int | None = None) -> Middlebox:
+def box_before(
+    stand_in: StandIn,
+    *rules: Rule,
+    tcp: Tcp = Tcp.PASS,
+    cut_after_bytes: int | None = None,
+    forgets_after_s: float = math.inf,
+) -> Middlebox:
     """A middlebox before a stand-in that runs."""
     assert stand_in.ready is not None, "asked for while the stand-in runs"
-    return Middlebox((HOST, stand_in.ready.media_port), *rules, tcp=tcp, cut_after_bytes=cut_after_bytes)
+    server = (HOST, stand_in.ready.media_port)
+    return Middlebox(server, *rules, tcp=tcp, cut_after_bytes=cut_after_bytes, forgets_after_s=forgets_after_s)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import socket
 import time
@@ -124,16 +125,28 @@ def _fits(way: Way | None, kind: PacketKind | None, going: Way, data: bytes) -> 
 
 class Middlebox:
     """One port, UDP and TCP; each client address gets a socket of its own towards the server. The first rule that has
-    an opinion decides. With `cut_after_bytes` a TCP connection ends when the client has sent so many."""
+    an opinion decides. With `cut_after_bytes` a TCP connection ends when the client has sent so many. A client address
+    for which nothing went either way for `forgets_after_s` is forgotten: nothing comes back to it until it sends again,
+    and then it has a new socket."""
 
-    def __init__(self, server: Address, *rules: Rule, tcp: Tcp = Tcp.PASS, cut_after_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        server: Address,
+        *rules: Rule,
+        tcp: Tcp = Tcp.PASS,
+        cut_after_bytes: int | None = None,
+        forgets_after_s: float = math.inf,
+    ) -> None:
         self.rules = list(rules)
+        self.forgets_after_s = forgets_after_s
         self.tcp, self.cut_after_bytes = tcp, cut_after_bytes
         self.seen: Counter[tuple[Way, PacketKind]] = Counter()
         """Datagrams that came in, lost ones too."""
         self.port = 0
         self._server = server
         self._clients: dict[Address, socket.socket] = {}
+        self._busy_at: dict[Address, float] = {}
+        """When something last went for this client."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._listener: asyncio.Server | None = None
@@ -171,11 +184,22 @@ class Middlebox:
                 return
             except OSError:  # a client that has gone
                 continue
-            if client not in self._clients:
-                self._clients[client] = upstream = _bound_socket()
-                upstream.connect(self._server)
-                self._loop.add_reader(upstream, self._from_server, upstream, client)
+            if client not in self._clients or self._has_forgotten(client):
+                self._map(client)
+            self._busy_at[client] = self._loop.time()
             self._deliver(Way.OUT, data, partial(self._clients[client].send, data))
+
+    def _map(self, client: Address) -> None:
+        old = self._clients.pop(client, None)
+        self._clients[client] = upstream = _bound_socket()
+        upstream.connect(self._server)
+        self._loop.add_reader(upstream, self._from_server, upstream, client)
+        if old is not None:
+            self._loop.remove_reader(old)
+            old.close()
+
+    def _has_forgotten(self, client: Address) -> bool:
+        return self._loop.time() - self._busy_at[client] > self.forgets_after_s
 
     def _from_server(self, upstream: socket.socket, client: Address) -> None:
         while True:
@@ -185,7 +209,9 @@ class Middlebox:
                 return
             except OSError:  # the server's port is closed; a middlebox does not pass that on
                 continue
-            self._deliver(Way.BACK, data, partial(self._udp.sendto, data, client))
+            if not self._has_forgotten(client):
+                self._busy_at[client] = self._loop.time()
+                self._deliver(Way.BACK, data, partial(self._udp.sendto, data, client))
 
     def _deliver(self, way: Way, data: bytes, send: Callable[[], object]) -> None:
         self.seen[way, packet_kind(data)] += 1
