@@ -89,6 +89,10 @@ class Machine:
         """What leaves by this port queues as tc(8) says."""
         _run(["tc", "-n", self.namespace, "qdisc", "replace", "dev", port, "root", *discipline.split()])
 
+    def sysctl(self, *settings: str) -> None:
+        """Sets what the kernel keeps for each namespace: `net.ipv4.ip_forward=1`."""
+        _run(self.command(["sysctl", "-qw", *settings]))
+
     def hosts(self, text: str) -> None:
         """This machine's hosts file (ip-netns(8)): commands that start from now on see it."""
         directory = ETC / self.namespace
@@ -209,7 +213,7 @@ def network(seed: int, nat: Nat = Nat.PORT_RESTRICTED, behind: Behind = Behind.R
             machine.nft(CHAINS)
             machine.hosts(f"127.0.0.1 localhost\n{net.addresses.public} {net.addresses.name}\n")
         for machine in (net.nat, net.carrier, net.router, net.firewall):
-            _run(machine.command(["sysctl", "-qw", "net.ipv4.ip_forward=1"]))
+            machine.sysctl("net.ipv4.ip_forward=1")
         _wire(net, nat)
         _translate(net, nat, behind)
         yield net

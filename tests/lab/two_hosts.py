@@ -78,13 +78,15 @@ def _links(process: subprocess.Popen[bytes], errors: Path) -> list[str]:
     return text.split()
 
 
-def checking(directory: Path, vantages: Sequence[Vantage], *, media_time: str = "1s") -> list[dict[str, Any]]:
+def checking(
+    directory: Path, vantages: Sequence[Vantage], *, media_time: str = "1s", doctor: Sequence[str] = COMMAND
+) -> list[dict[str, Any]]:
     """`calls-doctor check` on several machines at once, each with its link and options of its own: their reports."""
     started = []
     for machine, link, arguments in vantages:
         target = directory / f"{machine.name}.json"
         words = ["check", "--peer", link, "--label", machine.name, "--media-time", media_time, "-o", str(target)]
-        command = machine.command([*COMMAND, *words, *arguments])
+        command = machine.command([*doctor, *words, *arguments])
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=directory, env=HERE)
         started.append((process, target))
     reports = []
