@@ -14,9 +14,10 @@ from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Role
 from calls_doctor.model.report import GuideStep, Report, Vantage, Verdict
 from calls_doctor.model.site import MediaAddress, Mode, Phase, Site
+from calls_doctor.next_steps import Run, next_steps
 from checks import CHECKS
 from tests.diagnosis import findings as f
-from tests.reports.samples import cause, healthy_report, result
+from tests.reports.samples import healthy_report, result
 
 REQUIRED = next(spec.id for spec in CHECKS if spec.required)
 OPTIONAL = next(spec.id for spec in CHECKS if not spec.required)
@@ -50,7 +51,7 @@ def test_a_warning_that_no_cause_explains_is_told_and_nothing_is_to_be_mended() 
     found = [f.idle(15.0), *f.good_echoes()]
     assert conclusion.verdict(found, CHECKS) is Verdict.WARNINGS
     assert conclusion.diagnosis(CALLER, found, []) == []
-    assert conclusion.next_steps(CALLER, found, []) == []
+    assert next_steps(Run(phase=Phase.PRE, results=found)) == []
 
 
 def test_an_undecided_flow_that_calls_can_do_without_is_no_undecided_run() -> None:

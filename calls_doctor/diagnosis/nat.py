@@ -185,8 +185,9 @@ CAUSES = (
             steps=[
                 "Find the NAT or firewall that keeps the flow; the setting is its UDP session timeout, which "
                 "may be set for UDP 8443 alone",
-                "Linux (OpenWrt, VyOS): sysctl -w net.netfilter.nf_conntrack_udp_timeout=120 "
-                "net.netfilter.nf_conntrack_udp_timeout_stream=180; nft list ruleset shows ct timeout policies",
+                "On the NAT or firewall, where it runs Linux (OpenWrt, VyOS): `sysctl -w "
+                "net.netfilter.nf_conntrack_udp_timeout=120 net.netfilter.nf_conntrack_udp_timeout_stream=180`; "
+                "`nft list ruleset` shows whether a policy of its own (ct timeout) stands over that",
                 "pfSense, OPNsense: Firewall Optimization Options: conservative; MikroTik: /ip firewall connection "
                 "tracking set udp-timeout=2m udp-stream-timeout=3m",
                 "FortiGate: config system global, set udp-idle-timer 180; Cisco ASA: timeout udp 0:02:00; Palo Alto: "
@@ -194,7 +195,8 @@ CAUSES = (
                 "A load balancer or a cloud's NAT gateway before the media host has an idle timeout of its own",
             ],
         ),
-        deciding_test="Run the same check with --thorough from another network outside: where a silent flow is "
-        "remembered there, it is this caller's own NAT or firewall; where it is not, the servers'",
+        deciding_test="On a machine in another network, a phone's hotspot say: `calls-doctor check --peer LINK "
+        "--thorough`: where a silent flow is remembered there, it is this caller's own NAT or firewall; where it is not, "
+        "the servers'",
     ),
 )

@@ -25,7 +25,8 @@ BUILT = {
     "stun.public-ip", "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "media.self",
     "media.call-udp", "media.call-tcp", "media.call-relay", "quality.path", "nat.type", "nat.advertised-class",
     "nat.advertised-reachable", "nat.hairpin", "env.control", "client.udp-egress", "port.api-exposure",
-    "port.turn-listener", "tls.site", "tls.turn", "signal.websocket", "clocks.skew", "turn.expiry", "turn.necessity", "nat.idle",
+    "port.turn-listener", "tls.site", "tls.turn", "signal.websocket", "clocks.skew", "turn.expiry", "turn.necessity",
+    "nat.idle",
 }  # fmt: skip
 CONTRACT_CAUSES = """
 media.udp-blocked-inbound media.udp-blocked-return media.udp-rejected media.udp-rate-limited

@@ -27,6 +27,7 @@ WITHOUT_A_STEP = {
     "dns.ipv6-dead": "the guide's steps are about IPv4",
     "mattermost.unreachable": "the guide begins with a Mattermost that works",
     "mattermost.websocket-blocked": "the guide begins with a Mattermost that works",
+    "nat.binding-short": "the guide's callers talk, and are not silent",
     "tls.expired": "the guide begins with a Mattermost that works",
 }
 """Causes that no step of the guide is about, each with its reason."""

@@ -588,6 +588,6 @@ def test_a_timeout_that_ice_outruns_is_a_warning_and_no_cause() -> None:
 
 def test_one_network_alone_is_told_the_deciding_test_first() -> None:
     (alone,) = found(*well(BERLIN), f.idle(at=BERLIN))
-    assert "from another network" in alone.remedy.steps[0]
+    assert "in another network" in alone.remedy.steps[0]
     (both,) = found(*well(BERLIN, LONDON), f.idle(at=BERLIN), f.idle(at=LONDON))
     assert "from another network" not in both.remedy.steps[0]
