@@ -196,7 +196,7 @@ CAUSES = (
             ],
         ),
         deciding_test="On a machine in another network, a phone's hotspot say: `calls-doctor check --peer LINK "
-        "--thorough`: where a silent flow is remembered there, it is this caller's own NAT or firewall; where it is not, "
-        "the servers'",
+        "--thorough`: where a silent flow is remembered there, it is this caller's own NAT or firewall; where it is "
+        "not, the servers'",
     ),
 )
