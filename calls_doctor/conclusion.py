@@ -17,10 +17,10 @@ from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import ECHOES, CheckResult, Status
 from calls_doctor.model.flow import Role, address_class
-from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NotTested, Report, Vantage, Verdict
+from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NextStep, NotTested, Report, Vantage, Verdict
 from calls_doctor.model.site import Mode, Phase, Site
 from calls_doctor.modes import MODES, Need
-from calls_doctor.next_steps import command_at
+from calls_doctor.next_steps import Run, command_at, next_steps
 from calls_doctor.spec import CheckSpec
 
 
@@ -165,6 +165,28 @@ def wanted_vantages(mode: Mode | None, specs: Sequence[CheckSpec]) -> list[Role]
     if mode is not None:
         return list(roles(mode))
     return [role for role in roles(Mode.INTEGRATED) if all(role in roles(other) for other in Mode)]
+
+
+def next_of_one_vantage(
+    site: Site,
+    results: list[CheckResult],
+    found: list[Diagnosis],
+    vantage: Vantage,
+    specs: Sequence[CheckSpec],
+    *,
+    command: str,
+    complete: bool,
+) -> list[NextStep]:
+    """What to type after a run of this machine's own; `command` led to it. Where a stand-in was tested over a network,
+    the other vantages of the mode are wanted too."""
+    networked = site.paired and site.phase is not Phase.SELF_TEST and not site.over_loopback
+    unseen = missing(site.mode, [vantage], specs, rtcd_url=site.rtcd_url) if networked else []
+    return next_steps(
+        Run(
+            phase=site.phase, results=results, found=found, missing=unseen, complete=complete, command=command,
+            over_loopback=site.over_loopback,
+        )
+    )  # fmt: skip
 
 
 def missing(

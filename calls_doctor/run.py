@@ -22,12 +22,11 @@ from calls_doctor.errors import CallsDoctorError, UsageError
 from calls_doctor.model.books import RunBooks, SessionBooks
 from calls_doctor.model.check import UDP_ECHO, CheckResult, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
-from calls_doctor.model.report import Diagnosis, NextStep, NotTested, Report, Tool, Vantage
+from calls_doctor.model.report import NotTested, Report, Tool, Vantage
 from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
 from calls_doctor.net import resolver
 from calls_doctor.net.relay import Relays
 from calls_doctor.net.told import Told
-from calls_doctor.next_steps import Run, next_steps
 from calls_doctor.saved.rows import book_row, rfc_3339
 from calls_doctor.site import secrecy
 from calls_doctor.site.gather import Gathered, gather
@@ -328,7 +327,15 @@ class _Run:
             vantages=[vantage],
             verdict=verdict,
             diagnosis=diagnosis,
-            next=self._next(results, diagnosis, vantage, complete=not cut_short),
+            next=conclusion.next_of_one_vantage(
+                self._site,
+                results,
+                diagnosis,
+                vantage,
+                CHECKS,
+                command=self._request.again or "calls-doctor check",
+                complete=not cut_short,
+            ),
             checks=results,
             guide=conclusion.guide(self._site, results),
             versions=conclusion.versions(results),
@@ -337,20 +344,6 @@ class _Run:
             not_tested=[*self._unfinished([*results, *idle], cut_short), *conclusion.not_tested(self._plan, idle)],
         )
         return secrecy.report(made, self._credentials, *(told.credentials for told in self._told))
-
-    def _next(
-        self, results: list[CheckResult], found: list[Diagnosis], vantage: Vantage, *, complete: bool
-    ) -> list[NextStep]:
-        """Where a stand-in was tested, the other vantages of the mode are wanted too."""
-        site = self._site
-        networked = site.paired and site.phase is not Phase.SELF_TEST and not site.over_loopback
-        missing = conclusion.missing(site.mode, [vantage], CHECKS, rtcd_url=site.rtcd_url) if networked else []
-        return next_steps(
-            Run(
-                phase=site.phase, results=results, found=found, missing=missing, complete=complete,
-                command=self._request.again or "calls-doctor check", over_loopback=site.over_loopback,
-            )
-        )  # fmt: skip
 
     def _results(self) -> tuple[list[CheckResult], list[CheckResult]]:
         """In the plan's order, whether the run has come to its end or not; those that only others need are marked.

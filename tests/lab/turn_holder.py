@@ -11,15 +11,16 @@ import sys
 
 from calls_doctor.model.credentials import Credentials
 from calls_doctor.model.site import ServerUri
-from calls_doctor.net import relay
+from calls_doctor.net.relay import Relays
 from calls_doctor.site import environment
 
 
 async def main(address: str, number: int, given: Credentials) -> None:
     uri = ServerUri(scheme="turn", host=address, port=3478)
+    relays = Relays()
     async with contextlib.AsyncExitStack() as held:
         for _ in range(number):
-            await held.enter_async_context(await relay.opened(uri, given))
+            await held.enter_async_context(relays.lent(uri, given))
         print("ready", flush=True)  # noqa: T201 - what the test waits for
         await asyncio.Event().wait()
 

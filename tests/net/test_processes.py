@@ -18,9 +18,12 @@ NAME = "cd-test-service"
 def service(tmp_path: Path) -> Iterator[int]:
     """A program of this name, with a proxy and a secret in its environment."""
     program = tmp_path / NAME
-    program.symlink_to("/bin/sleep")
+    program.write_text("#!/bin/sh\necho ready\nread -r end\n")
+    program.chmod(0o755)
     told = {"HTTP_PROXY": "http://proxy:3128", "SECRET": "s3cr3t"}
-    with subprocess.Popen([program, "30"], env=told) as process:
+    with subprocess.Popen([program], env=told, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the kernel names a program a moment after it has begun to load it
         yield process.pid
         process.kill()
 
