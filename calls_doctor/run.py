@@ -328,13 +328,8 @@ class _Run:
             verdict=verdict,
             diagnosis=diagnosis,
             next=conclusion.next_of_one_vantage(
-                self._site,
-                results,
-                diagnosis,
-                vantage,
-                CHECKS,
-                command=self._request.again or "calls-doctor check",
-                complete=not cut_short,
+                self._site, results, diagnosis, vantage, CHECKS,
+                command=self._request.again or "calls-doctor check", complete=not cut_short,
             ),
             checks=results,
             guide=conclusion.guide(self._site, results),
@@ -342,7 +337,7 @@ class _Run:
             clock=conclusion.clock(results),
             books=self._books(),
             not_tested=[*self._unfinished([*results, *idle], cut_short), *conclusion.not_tested(self._plan, idle)],
-        )
+        )  # fmt: skip
         return secrecy.report(made, self._credentials, *(told.credentials for told in self._told))
 
     def _results(self) -> tuple[list[CheckResult], list[CheckResult]]:
