@@ -15,7 +15,7 @@ from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Site
 from calls_doctor.net import relay
-from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, nothing_to_do
+from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_site_address, nothing_to_do
 from calls_doctor.wire.turn_auth import expiry_unix_s
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ async def skew_probe(context: Context) -> Finding:
     timed = await _are_timed(context)
     target = ", ".join(row["target"] for row in rows)
     if not rows:
-        return Finding(status=Status.UNKNOWN, summary="no clock elsewhere could be read")
+        unread = Finding(status=Status.UNKNOWN, summary="no clock elsewhere could be read")
+        return no_site_address(context) or unread
     apart_s = _apart_s(rows)
     evidence: Evidence = {"clocks": rows, "apart_s": apart_s, "turn_is_timed": timed}
     if apart_s <= AGREE_S:
@@ -141,6 +142,7 @@ CHECKS = (
         title="The clocks of the site, the media host and this machine agree",
         probe=skew_probe,
         needs=("env.platform",),
+        uses=("dns.site",),
         phases=NETWORK_PHASES,
         nothing_to_do=_no_clock,
         targets=lambda site: (

@@ -33,6 +33,7 @@ WARN_BELOW_S = 21 * DAY_S
 WARN_BELOW_RATIO = 1 / 3
 """The same for a certificate that lives a few weeks only: those are renewed when so much of their life is left."""
 LOCALHOST = "localhost"
+DNS = "dns.media-names"
 
 
 async def site_probe(context: Context) -> Finding:
@@ -125,6 +126,8 @@ async def turn_probe(context: Context) -> Finding:
     if at_fault:
         status = Status.WARN if asked else Status.FAIL
         return Finding(status=status, summary=at_fault[0]["detail"], target=target, evidence=evidence)
+    if DNS in context.results and all(row["trouble"] == "unresolved" for row in rows):
+        return Finding(status=Status.SKIP, summary=str(rows[0]["detail"]), target=target, blocked_by=DNS)
     if not asked:  # whether anybody listens is for turn.challenge to judge
         return Finding(status=Status.UNKNOWN, summary=str(rows[0]["detail"]), target=target, evidence=evidence)
     soon = [row for row in asked if row["soon"]]
@@ -161,6 +164,7 @@ CHECKS = (
         title="Each TURN server over TLS has a certificate that callers trust",
         probe=turn_probe,
         needs=("env.platform",),
+        uses=(DNS,),
         vantages=CALLERS,
         phases=NETWORK_PHASES,
         nothing_to_do=_no_turns,

@@ -136,3 +136,14 @@ async def test_a_site_that_tells_no_time() -> None:
     async with site(Site(dated=False)) as server:
         finding, causes = await probed(given(mattermost_url=server.url("")))
     assert (finding.status, causes) == (Status.UNKNOWN, [])
+
+
+async def test_the_clock_of_a_site_without_an_address_is_left_to_the_checks_of_names() -> None:
+    looked_up = CheckResult(
+        id="dns.site", title="", category="dns", status=Status.FAIL, vantage="client",
+        evidence={"names": [{"name": "nobody.invalid", "addresses": []}]},
+    )  # fmt: skip
+    tested = given(mattermost_url="http://nobody.invalid")
+    assert (await clocks.skew_probe(tested)).status is Status.UNKNOWN
+    finding = await clocks.skew_probe(replace(tested, results={looked_up.id: looked_up}))
+    assert (finding.status, finding.blocked_by) == (Status.SKIP, "dns.site")

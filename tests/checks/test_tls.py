@@ -204,3 +204,12 @@ async def test_a_site_whose_name_has_no_address_is_left_to_the_checks_of_names()
     given = context(None, site=TestedSite(mattermost_url=f"https://{NAME}"), results={known.id: known})
     finding = await tls.site_probe(given)
     assert (finding.status, finding.blocked_by) == (Status.SKIP, "dns.site")
+
+
+async def test_a_turn_server_whose_name_has_no_address_is_left_to_the_checks_of_names() -> None:
+    uris = (ServerUri(scheme="turns", host="nobody.invalid", port=5349, transport="tls"),)
+    given = context(None, site=TestedSite(phase=Phase.UNDETERMINED, turn=uris))
+    assert (await tls.turn_probe(given)).status is Status.UNKNOWN
+    looked_up = CheckResult(id="dns.media-names", title="", category="dns", status=Status.FAIL, vantage="client")
+    finding = await tls.turn_probe(replace(given, results={looked_up.id: looked_up}))
+    assert (finding.status, finding.blocked_by) == (Status.SKIP, "dns.media-names")
