@@ -1,5 +1,7 @@
 """quality.*: is what the path carries good enough to talk?
 
+The contract's thresholds judge; how a voice would be rated (wire/voice.py) stands beside them as information.
+
 Read from the call over UDP, so that no second stream loads the path; only a value that is near its threshold is
 measured again, in a call of its own that lasts longer and has the path to itself.
 """
@@ -13,6 +15,7 @@ from calls_doctor.model.check import UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.model.site import Phase
 from calls_doctor.spec import WAYS, CheckSpec, Context, no_link
+from calls_doctor.wire import voice
 
 LOSS_LIMIT_RATIO = 0.02
 RTT_LIMIT_S = 0.250
@@ -30,6 +33,16 @@ RTTS_MIN = 10
 BUSY_S = 0.010
 """A machine that is so late with its own packets cannot tell the network's delays from its own."""
 TIMED = ("latency", "jitter")
+VOICE_ASSUMED: Evidence = {
+    "model": "ITU-T G.107",
+    "codec": "Opus, 20 ms, without FEC",
+    "ie": voice.OPUS_IMPAIRMENT,
+    "bpl": voice.OPUS_LOSS_ROBUSTNESS,
+    "codec_delay_s": voice.CODEC_DELAY_S,
+    "jitter_buffer_min_s": voice.JITTER_BUFFER_MIN_S,
+    "jitter_buffer_per_jitter": voice.JITTER_BUFFER_PER_JITTER,
+}
+"""What the ratings stand on beside what was measured."""
 Z_99 = 2.326
 """One-sided 99 % quantile of the normal distribution."""
 
@@ -92,16 +105,20 @@ async def path_probe(context: Context) -> Finding:
         faults.append(("latency", "", f"round trip {measured.rtt_p95_s * 1000:.0f} ms"))
     by_ourselves = [fault for fault in faults if fault[0] in TIMED and not measured.is_beyond_us(fault[0])]
     faults = [fault for fault in faults if fault not in by_ourselves]
+    rated = _rated(measured)
     evidence: Evidence = {
-        **measured.directions,
+        **rated,
         "rtt_p50_s": round(measured.rtt_p50_s, 6),
         "rtt_p95_s": round(measured.rtt_p95_s, 6),
         "window_s": window_s,
         "late_p95_s": measured.late_p95_s,
         "faults": [{"what": what, "direction": direction} for what, direction, _ in faults],
+        "voice_assumed": VOICE_ASSUMED,
     }
+    heard = _heard(rated)
     if faults:
-        return Finding(status=Status.WARN, summary="; ".join(said for _, _, said in faults), evidence=evidence)
+        summary = "; ".join(said for _, _, said in faults) + heard
+        return Finding(status=Status.WARN, summary=summary, evidence=evidence)
     if by_ourselves:
         said = "; ".join(said for _, _, said in by_ourselves)
         late_ms = measured.late_p95_s * 1000
@@ -110,7 +127,7 @@ async def path_probe(context: Context) -> Finding:
     jitter_s = max((row["jitter_s"] for row in measured.directions.values()), default=0.0)
     summary = (
         f"{measured.lost} of {measured.sent} packets lost, round trip {measured.rtt_p50_s * 1000:.1f} ms, "
-        f"jitter {jitter_s * 1000:.1f} ms"
+        f"jitter {jitter_s * 1000:.1f} ms{heard}"
     )
     return Finding(status=Status.PASS, summary=summary, evidence=evidence)
 
@@ -119,6 +136,29 @@ def _counted(call: Evidence) -> dict[str, Evidence]:
     """The rows that both ends' books fill; where the far end's could not be had, the way there and back as one."""
     ways = ("to_far", "from_far") if call["far"] is not None else ("there_and_back",)
     return {way: call[way] for way in ways if "loss_ratio" in call[way]}
+
+
+def _rated(measured: _Measured) -> dict[str, Evidence]:
+    """The rows, each with how a voice would be rated that goes that way alone. The whole way through the far end takes
+    the whole round trip."""
+    rows = {}
+    for way, row in measured.directions.items():
+        network_delay_s = measured.rtt_p50_s * (1.0 if way == "there_and_back" else 0.5)
+        rated = voice.voice(network_delay_s, row["jitter_s"], row["loss_ratio"])
+        rows[way] = row | {
+            "mouth_to_ear_s": round(rated.mouth_to_ear_s, 4),
+            "r_factor": round(rated.r_factor, 1),
+            "mos": round(rated.mos, 2),
+        }
+    return rows
+
+
+def _heard(rated: dict[str, Evidence]) -> str:
+    """The worse direction's rating, to be read after the figures; "" where there is none."""
+    if not rated:
+        return ""
+    way = min(rated, key=lambda one: float(rated[one]["r_factor"]))
+    return f"; a voice would rate MOS {rated[way]['mos']:.1f} of {voice.MOS_MAX:g} {WAYS[way]}"
 
 
 async def _measured_again(context: Context, before: _Measured) -> _Measured | None:
@@ -195,6 +235,10 @@ CHECKS = (
         rtp=f"for {LONGER_S:g} s in each of {SESSIONS} sessions, where a value is near its threshold",
         timeout_s=30.0,
         fails_when="Loss whose lower 99 % bound is over 2 %, a round trip over 250 ms, jitter over 25 ms or more than "
-        "2 % out of order, in a named direction. What is near its threshold is measured for 12 s before it is judged.",
+        "2 % out of order, in a named direction. What is near its threshold is measured for 12 s before it is judged. "
+        "R (0 to 93.2) and MOS (1 to 4.5) of each direction, by the E-model of ITU-T G.107, are information beside "
+        "these thresholds and decide nothing. G.113 has no values for Opus, so they are assumed: Ie 0 (undisturbed it "
+        "sounds no worse than G.711) and Bpl 10 (as measured at 40 kbit/s without FEC), losses at random, and as delay "
+        "half the median round trip, 26.5 ms of codec and a jitter buffer of four times the jitter, 40 ms at least.",
     ),
 )

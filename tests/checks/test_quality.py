@@ -105,6 +105,30 @@ async def test_where_the_far_ends_books_are_missing_the_way_there_and_back_is_ju
     assert "through the far end" in finding.summary
 
 
+async def test_how_a_voice_would_be_rated_stands_beside_each_direction() -> None:
+    """Half the round trip, 26.5 ms of codec and 40 ms of buffer; 5 % lost at Bpl 10 cost 95 / 3 of R (G.107)."""
+    finding = await quality.path_probe(given(row(received=285), row(), rtt_s=0.1))
+    to_far, from_far = finding.evidence["to_far"], finding.evidence["from_far"]
+    assert to_far["mouth_to_ear_s"] == from_far["mouth_to_ear_s"] == 0.1165
+    assert to_far["r_factor"] == pytest.approx(from_far["r_factor"] - 95 / 3, abs=0.11)
+    assert (to_far["mos"], from_far["mos"]) == (3.03, 4.35)
+    assert finding.evidence["voice_assumed"]["bpl"] == 10
+    assert finding.summary.endswith("; a voice would rate MOS 3.0 of 4.5 to the far end")
+
+
+async def test_a_poor_rating_alone_is_no_warning() -> None:
+    """3 % of 300 may be 2 % by chance, and each other value is just within its threshold."""
+    finding = await quality.path_probe(given(row(received=291, jitter_s=0.0249), row(), rtt_s=0.249))
+    assert finding.status is Status.PASS and finding.evidence["to_far"]["mos"] < 3.1
+    assert "a voice would rate MOS 3.0 of 4.5 to the far end" in finding.summary
+
+
+async def test_the_way_there_and_back_is_rated_with_the_whole_round_trip() -> None:
+    finding = await quality.path_probe(given({"sent": 300, "received": None}, row(), rtt_s=0.1, far=False))
+    assert finding.evidence["there_and_back"]["mouth_to_ear_s"] == 0.1665
+    assert finding.summary.endswith("through the far end")
+
+
 async def _measured(host: PairedHost, media_time_s: float, phase: Phase = Phase.SELF_TEST) -> Finding:
     """The three checks as the runner makes them."""
     before = context(host, media_time_s=media_time_s, phase=phase)
