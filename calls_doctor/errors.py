@@ -8,6 +8,7 @@
     │   ├── RtpError          RFC 3550
     │   ├── SdpError          RFC 8866
     │   ├── DtlsError         RFC 6347, RFC 5764
+    │   ├── RtcdError         rtcd's messages, on its WebSocket and its data channel
     │   ├── BooksError        the books as they travel
     │   ├── SealError         a sealed message that was not sealed so
     │   ├── TlsError          RFC 8446: no handshake, or a certificate that cannot be trusted
@@ -67,6 +68,10 @@ class SdpError(ProtocolError):
 
 class DtlsError(ProtocolError):
     """A DTLS handshake or record that cannot go on; the sentence says which step and why."""
+
+
+class RtcdError(ProtocolError):
+    """A message of rtcd's WebSocket or data channel that cannot be read; the sentence says what is wrong with it."""
 
 
 class BooksError(ProtocolError):

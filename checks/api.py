@@ -14,7 +14,7 @@ from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import UNAUTHORISED, CheckSpec, Context
-from calls_doctor.wire import rtcd
+from calls_doctor.wire import rtcd_version
 
 if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
@@ -80,7 +80,7 @@ async def _api_at(context: Context, url: str, host: str) -> Finding:
         said = f"what answers {url}/version is not rtcd's API (status {answer.status})"
         return await _no_answer(url, host, evidence, stage, word, said)
     evidence["version"] = version
-    if context.paired is None or not version.startswith(rtcd.STAND_IN_PREFIX):
+    if context.paired is None or not version.startswith(rtcd_version.STAND_IN_PREFIX):
         summary = f"rtcd answers, version {version or 'unnamed'}; nothing was asked that needs its credentials"
         return Finding(status=Status.PASS, summary=summary, target=url, evidence=evidence)
     # Behind one name each of several stand-ins knows its own run's key alone: at the first that does, it is decided.

@@ -7,11 +7,12 @@ import base64
 
 import msgspec
 
-from calls_doctor.errors import FarEndError, HttpError, Silence
+from calls_doctor.errors import FarEndError, HttpError, RtcdError, Silence
 from calls_doctor.model.credentials import Secret
 from calls_doctor.net.http import HttpAnswer, shown
 from calls_doctor.net.websocket import open_websocket
 from calls_doctor.wire import rtcd
+from calls_doctor.wire.rtcd_signal import Sender
 
 WRONG_CREDENTIALS = 200
 """What rtcd answers instead of 101; whoever stands before it may say it as the standard has it."""
@@ -54,7 +55,7 @@ async def hello(url: str, client_id: str, auth_key: Secret, timeout_s: float, *,
                 message = await socket.receive()
     except TimeoutError:
         raise Silence(f"hello at {shown(url)}", timeout_s) from None
-    if rtcd.parse_hello(message) != client_id:
+    if not _greets(message, client_id):
         raise HttpError(f"the WebSocket at {shown(url)} does not begin with rtcd's hello to this client")
     return loop.time() - began
 
@@ -72,6 +73,14 @@ async def refuses(url: str, client_id: str, auth_key: str, timeout_s: float, *, 
         if error.code not in REFUSALS:
             raise
     return True
+
+
+def _greets(message: bytes, client_id: str) -> bool:
+    try:
+        greeting = rtcd.decode(message, Sender.SERVER)
+    except RtcdError:
+        return False
+    return isinstance(greeting, rtcd.Hello) and greeting.client_id == client_id
 
 
 def _authorization(client_id: str, auth_key: Secret) -> tuple[str, str]:

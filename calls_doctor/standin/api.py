@@ -25,6 +25,7 @@ from calls_doctor.standin.api_answers import Account, Answer, Headers
 from calls_doctor.standin.api_websocket import SEND_TIMEOUT_S, Timing, WebSocketSession, accepted
 from calls_doctor.standin.connection_limit import ConnectionLimit
 from calls_doctor.wire import rtcd
+from calls_doctor.wire.rtcd_signal import Sender
 
 HEAD_MAX_BYTES = 8192
 """Request line and headers."""
@@ -182,7 +183,7 @@ class _Conversation:
         if api_answers.is_foreign_origin(headers):
             return api_answers.FOREIGN_ORIGIN
         conn_id = rtcd.connection_id(secrets.token_bytes(rtcd.CONNECTION_ID_BYTES))
-        hello = rtcd.hello(self._account.client_id, conn_id)
+        hello = rtcd.encode(rtcd.Hello(self._account.client_id, conn_id), Sender.SERVER)
         session = WebSocketSession(protocol, self._reader, self._writer, self._timing)
         await session.run(hello, self._http.trailing_data[0])
         return None

@@ -18,7 +18,7 @@ import msgspec
 
 from calls_doctor import __version__
 from calls_doctor.model.credentials import Secret
-from calls_doctor.wire import rtcd
+from calls_doctor.wire import rtcd_version
 
 _GO_SYSTEM = {"Windows": "windows", "Darwin": "darwin", "Linux": "linux"}
 _GO_MACHINE = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -85,9 +85,9 @@ def answer(account: Account, method: str, target: str, body: bytes) -> Answer:
 def version() -> dict[str, str]:
     """What /version tells of this program."""
     system, machine = platform.system(), platform.machine()
-    build = f"{rtcd.STAND_IN_PREFIX}{__version__}"
+    build = f"{rtcd_version.STAND_IN_PREFIX}{__version__}"
     values = ("", build, "", "", _GO_SYSTEM.get(system, system.lower()), _GO_MACHINE.get(machine, machine))
-    return dict(zip(rtcd.VERSION_KEYS, values, strict=True))
+    return dict(zip(rtcd_version.VERSION_KEYS, values, strict=True))
 
 
 def is_foreign_origin(headers: Headers) -> bool:

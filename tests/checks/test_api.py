@@ -26,7 +26,8 @@ from calls_doctor.net.paired import PairedHost
 from calls_doctor.standin.api import ApiServer
 from calls_doctor.standin.launch import Options, StandInProcess
 from calls_doctor.standin.server import StandIn
-from calls_doctor.wire import rtcd
+from calls_doctor.wire import rtcd, rtcd_version
+from calls_doctor.wire.rtcd_signal import Sender
 from checks import api
 from tests.servers import certificates
 from tests.servers.api_servers import VERSION, accepting_api, scripted_api
@@ -36,7 +37,7 @@ from tests.servers.scripted_tcp import HOST, answering, http_answer
 from tests.servers.turn_servers import tcp_listener
 
 API_ONLY = Options(without=frozenset({"media", "stun", "turn"}))
-STAND_IN_VERSION = VERSION.replace(b"v1.2.6", rtcd.STAND_IN_PREFIX.encode() + b"0")
+STAND_IN_VERSION = VERSION.replace(b"v1.2.6", rtcd_version.STAND_IN_PREFIX.encode() + b"0")
 
 
 TOLD = Facts(
@@ -83,7 +84,7 @@ async def test_the_stand_ins_api_passes_with_hello_and_a_refusal() -> None:
     evidence = finding.evidence
     assert evidence["http_status"] == 200 and evidence["refuses_wrong_key"] is True
     assert 0 < evidence["connect_s"] < 1 and 0 < evidence["hello_s"] < 1
-    assert evidence["version"].startswith(rtcd.STAND_IN_PREFIX)
+    assert evidence["version"].startswith(rtcd_version.STAND_IN_PREFIX)
 
 
 async def test_without_a_link_the_version_is_enough() -> None:
@@ -206,7 +207,8 @@ async def test_a_first_message_that_is_none_or_no_hello(host: PairedHost) -> Non
 
 
 async def test_an_api_that_takes_any_key_is_not_rtcd(host: PairedHost) -> None:
-    async with accepting_api(rtcd.hello(host.api_client_id, "c"), version=STAND_IN_VERSION) as api:
+    hello = rtcd.encode(rtcd.Hello(host.api_client_id, "c"), Sender.SERVER)
+    async with accepting_api(hello, version=STAND_IN_VERSION) as api:
         finding, causes = await found(api.url(""), host)
     assert words(finding) == (Status.FAIL, "websocket", "open") and causes == ["api.wrong-service"]
     assert finding.evidence["refuses_wrong_key"] is False

@@ -16,7 +16,6 @@ from calls_doctor.standin import api_answers
 from calls_doctor.standin.api import ApiServer
 from calls_doctor.standin.api_answers import Account, Headers
 from calls_doctor.standin.api_websocket import accepted
-from calls_doctor.wire import rtcd
 
 HOST = "127.0.0.1"
 ACCOUNT = Account("client", Secret("k" * 32))
@@ -64,14 +63,6 @@ def test_any_headers(headers: Headers, target: str) -> None:
 def test_any_credentials(credentials: bytes) -> None:
     header = {"authorization": ["Basic " + base64.b64encode(credentials).decode()]}
     assert ACCOUNT.opens(header) == (credentials == b"client:" + b"k" * 32)
-
-
-@given(st.binary(max_size=80))
-def test_any_first_message(message: bytes) -> None:
-    for one in (message, rtcd.hello("c", "x")[: len(message)], b"\xa5hello" + message):
-        client_id = rtcd.parse_hello(one)
-        assert client_id is None or isinstance(client_id, str)
-    assert rtcd.parse_hello(rtcd.hello("c", "x")) == "c"
 
 
 async def exchange(port: int, sent: bytes) -> bytes:

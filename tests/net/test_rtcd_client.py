@@ -16,12 +16,17 @@ from calls_doctor.net import http
 from calls_doctor.net.http import HttpAnswer
 from calls_doctor.net.rtcd_client import VERSION_MAX_CHARS, hello, refuses, version_of
 from calls_doctor.standin.api import ApiServer
-from calls_doctor.wire import rtcd
+from calls_doctor.wire import rtcd, rtcd_version
+from calls_doctor.wire.rtcd_signal import Sender
 from tests.servers.api_servers import VERSION, accepting_api
 from tests.servers.scripted_tcp import HOST, answering, http_answer
 
 CLIENT_ID, KEY = "calls-doctor-test", "k" * 40
 TIMEOUT_S = 2.0
+
+
+def greeting(client_id: str) -> bytes:
+    return rtcd.encode(rtcd.Hello(client_id, "c"), Sender.SERVER)
 
 
 @asynccontextmanager
@@ -64,7 +69,7 @@ def test_an_answer_that_is_not_200_names_no_version(status: int) -> None:
 async def test_the_stand_ins_version_is_known() -> None:
     async with api() as url:
         version = version_of(await http.get(f"{url}/version", timeout_s=TIMEOUT_S))
-        assert (version or "").startswith(rtcd.STAND_IN_PREFIX)
+        assert (version or "").startswith(rtcd_version.STAND_IN_PREFIX)
 
 
 async def test_hello_with_the_right_pair_and_a_refusal_of_a_wrong_one() -> None:
@@ -79,7 +84,7 @@ async def test_hello_with_the_right_pair_and_a_refusal_of_a_wrong_one() -> None:
 
 
 async def test_an_api_that_takes_any_key_refuses_none_whatever_it_says_then() -> None:
-    for says in (rtcd.hello(CLIENT_ID, "c"), rtcd.hello("calls", "c"), b"welcome", None):
+    for says in (greeting(CLIENT_ID), greeting("calls"), b"welcome", None):
         async with accepting_api(says) as server:
             assert not await refuses(server.url(""), CLIENT_ID, "anything", TIMEOUT_S)
 
@@ -95,7 +100,7 @@ async def test_what_is_a_refusal_and_what_is_not(status: int, refused: bool | No
             assert other.value.code == status
 
 
-@pytest.mark.parametrize("says", [b"welcome", rtcd.hello("somebody-else", "c"), b"", rtcd.hello(CLIENT_ID, "c")[:-3]])
+@pytest.mark.parametrize("says", [b"welcome", greeting("somebody-else"), b"", greeting(CLIENT_ID)[:-3]])
 async def test_a_first_message_that_is_no_hello_to_this_client(says: bytes) -> None:
     async with accepting_api(says) as server:
         with pytest.raises(HttpError, match="does not begin with rtcd's hello"):

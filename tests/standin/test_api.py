@@ -22,7 +22,7 @@ from calls_doctor.net import rtcd_client
 from calls_doctor.standin.api import BODY_MAX_BYTES, HEAD_MAX_BYTES, ApiServer
 from calls_doctor.standin.api_websocket import MESSAGE_MAX_BYTES, Timing
 from calls_doctor.standin.connection_limit import ConnectionLimit
-from calls_doctor.wire import rtcd
+from calls_doctor.wire import rtcd_version
 from tests.servers.plain_sockets import WAIT_S, eventually, rest_of
 
 HOST = "127.0.0.1"
@@ -112,7 +112,7 @@ async def test_our_own_client_finds_the_version() -> None:
     async with server() as api:
         answer = await our_http.get(f"http://{HOST}:{api.port}/version", timeout_s=WAIT_S)
     version = rtcd_client.version_of(answer)
-    assert version is not None and version.startswith(rtcd.STAND_IN_PREFIX)
+    assert version is not None and version.startswith(rtcd_version.STAND_IN_PREFIX)
 
 
 @pytest.mark.parametrize(("body", "error"), [
