@@ -7,12 +7,13 @@ from typing import Any  # the report's clock is JSON
 
 from msgspec import structs
 
-from calls_doctor.diagnosis import media_nodes
-from calls_doctor.diagnosis.cause import BAD, Cause, Evidence
+from calls_doctor.diagnosis import media_nodes, media_ports
+from calls_doctor.diagnosis.cause import BAD, Evidence
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.clock_signs import SKEW
 from calls_doctor.diagnosis.cover import diagnose, importance
 from calls_doctor.diagnosis.media_nodes import Groups, by_host, unreachable
+from calls_doctor.diagnosis.media_ports import rewritten
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import ECHOES, CheckResult, Status
@@ -28,19 +29,25 @@ def diagnosis(site: Site, results: Sequence[CheckResult], vantages: Sequence[Van
     """The fewest causes that explain the results.
 
     Of several media hosts each is diagnosed by itself, from what is about it and what is about none; those that nobody
-    reaches where the others answer have a cause of their own, and say nothing else.
+    reaches where the others answer have a cause of their own, and say nothing else. So has a port that leads nowhere,
+    where the same host answers at another.
     """
 
-    def causes(of: Sequence[CheckResult], among: Sequence[Cause] = CAUSES) -> list[Diagnosis]:
-        return diagnose(Evidence(site.phase, of, {v.id: v for v in vantages}, site.mode), among)
+    def given(of: Sequence[CheckResult]) -> Evidence:
+        return Evidence(site.phase, of, {v.id: v for v in vantages}, site.mode)
 
     groups = by_host(results)
     if len(groups) == 1:
-        return causes(results)
-    gone = unreachable(groups)
-    left = {host: causes(of) for host, of in groups.items() if host not in gone}
-    about = next(iter(gone)) if len(gone) == 1 else ""
-    nodes = [structs.replace(one, host=about) for one in causes(results, media_nodes.CAUSES)]
+        return diagnose(given(results), CAUSES)
+    together = given(results)
+    gone = {*unreachable(together, groups), *rewritten(together, groups)}
+    nodes = diagnose(together, (*media_nodes.CAUSES, *media_ports.CAUSES))
+    nodes = [structs.replace(one, host=one.subject if one.subject in groups else "") for one in nodes]
+    said = {one.cause for one in nodes}
+    left = {
+        host: [one for one in diagnose(given(of), CAUSES) if one.cause not in said]
+        for host, of in groups.items() if host not in gone
+    }  # fmt: skip
     return sorted([*nodes, *_joined(left, groups)], key=importance)
 
 

@@ -138,7 +138,7 @@ async def advertised_reachable_probe(context: Context) -> Finding:
     wanted = {(row["address"], row["port"]): row for row in _candidates(facts) if row["protocol"] == "udp"}
     rows = await asyncio.gather(*(_reached(context, paired, row) for row in wanted.values()))
     evidence: Evidence = {"candidates": list(rows), "caller_is_public": _caller_is_public(context)}
-    evidence["override_name"] = facts.override_name
+    evidence |= {"override_name": facts.override_name, "media_port": facts.media_port}
     reached = [row for row in rows if row["returned"]]
     if reached:
         first = reached[0]
@@ -146,7 +146,27 @@ async def advertised_reachable_probe(context: Context) -> Finding:
         return Finding(status=Status.PASS, summary=summary, evidence=evidence)
     named = ", ".join(_shown(row) for row in rows) or "nothing"
     summary = f"none of what callers would be handed is reached from here: {named}"
+    evidence["elsewhere"] = await _elsewhere(context, paired, facts, list(wanted))
+    if there := [row for row in evidence["elsewhere"] if row["returned"]]:
+        summary += f"; it answers at {_shown(there[0])}"
     return Finding(status=Status.FAIL, summary=summary, evidence=evidence)
+
+
+async def _elsewhere(
+    context: Context, paired: PairedHost, facts: Facts, announced: Sequence[Address]
+) -> list[dict[str, Any]]:
+    """An echo to what is known of the media port and announced by nobody: as STUN servers see it, as the link has it,
+    and the site's own port override. No port is guessed."""
+    port = context.site.host_port_override
+    known = {seen.mapped: "mapped" for seen in facts.stun if seen.mapped}
+    known |= {(address, port): "site" for address, _ in announced if port}
+    known[await paired.address(), paired.udp_port] = "link"
+    rows = [
+        {"kind": kind, "protocol": "udp", "address": address, "port": port}
+        for (address, port), kind in known.items()
+        if (address, port) not in announced
+    ]
+    return list(await asyncio.gather(*(_reached(context, paired, row) for row in rows)))
 
 
 def _shown(row: Evidence) -> str:

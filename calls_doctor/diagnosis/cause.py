@@ -48,8 +48,10 @@ class Evidence:
         return [r for r in self.bad(*checks) if r.vantage in vantages]
 
     def at(self, check: str, vantage: str) -> CheckResult | None:
-        """What that check found there; None where it was not made."""
-        return next((r for r in self.of(check) if r.vantage == vantage), None)
+        """What that check found there; None where it was not made. One address that was left out beside another is no
+        word of the check."""
+        found = [r for r in self.of(check) if r.vantage == vantage]
+        return next((r for r in found if r.status is not Status.SKIP), next(iter(found), None))
 
     def passed(self, check: str, vantage: str) -> bool:
         """True where that check passed there."""

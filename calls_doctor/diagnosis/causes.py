@@ -11,6 +11,7 @@ from calls_doctor.diagnosis import (
     mattermost,
     media,
     media_nodes,
+    media_ports,
     names,
     nat,
     path,
@@ -23,6 +24,7 @@ from calls_doctor.diagnosis.cause import Cause
 CAUSES: tuple[Cause, ...] = (
     *media.CAUSES,
     *media_nodes.CAUSES,
+    *media_ports.CAUSES,
     *client.CAUSES,
     *names.CAUSES,
     *advertise.CAUSES,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from math import sqrt
 
 from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, works_outside
-from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, outcomes
+from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, Row, outcomes
 from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, vantages_of
 from calls_doctor.model.check import ECHOES, NO_ROOM, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult
 from calls_doctor.model.flow import Lost, Party, Role
@@ -169,8 +169,26 @@ def is_shut(result: CheckResult | None, words: Iterable[str] = ("silent", "unrea
 
 
 def silent(evidence: Evidence) -> list[CheckResult]:
-    """Vantages whose UDP probes were never answered, and not refused either."""
-    return [r for r in bad(evidence, UDP_ECHO) if trouble(r) == "silent" and not r.evidence.get("returned")]
+    """Vantages whose UDP probes were never answered, and not refused either; without those where the media host is
+    found behind another port."""
+    asked = [r for r in bad(evidence, UDP_ECHO) if trouble(r) == "silent" and not r.evidence.get("returned")]
+    return [r for r in asked if other_port(evidence.at(ADVERTISED, r.vantage)) is None]
+
+
+def other_port(handed: CheckResult | None) -> Row | None:
+    """Where the stand-in answers at an address that callers are handed, though at another port: a row of
+    nat.advertised-reachable. A port that a NAT has made up for one destination is what it is: no port of the media
+    host's is announced there."""
+    if handed is None or handed.status not in BAD:
+        return None
+    announced = {row["address"] for row in handed.evidence["candidates"] if not is_made_up(handed, row)}
+    rows = handed.evidence.get("elsewhere", ())
+    return next((row for row in rows if row["returned"] and row["address"] in announced), None)
+
+
+def is_made_up(handed: CheckResult, row: Row) -> bool:
+    """Learnt by STUN, and another number than the media port's."""
+    return bool(row["kind"] == "mapped" and row["port"] != handed.evidence.get("media_port"))
 
 
 def strayed(result: CheckResult) -> bool:

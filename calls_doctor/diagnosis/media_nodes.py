@@ -6,10 +6,12 @@ Each host is diagnosed by itself (conclusion.py); only what tells them apart is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from calls_doctor.diagnosis.callers import blamed, is_inside, outside
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.media_evidence import SERVE_RUNS, trouble
-from calls_doctor.diagnosis.place import flow_of, host_and_port, vantages_of
+from calls_doctor.diagnosis.media_evidence import SERVE_RUNS, answers_inside, trouble
+from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, on_the_path, vantages_of
 from calls_doctor.model.check import ECHOES, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role, bracketed
 from calls_doctor.model.report import Confidence, Impact, Remedy
@@ -24,7 +26,7 @@ def by_host(results: Sequence[CheckResult]) -> Groups:
     """One group, named "", where all is about one host as far as anybody can tell.
 
     A vantage that tested one host alone belongs to that one's group: the host of the same name, or where a stand-in
-    with the same key answers. Where nothing tells which it is, it belongs to each.
+    with the same key answers at the same port. Where nothing tells which it is, it belongs to each.
     """
     runs: dict[str, set[str]] = {}
     for r in results:
@@ -35,7 +37,8 @@ def by_host(results: Sequence[CheckResult]) -> Groups:
     for vantage, echo in sorted(alone.items(), key=lambda one: not _run(one[1])):
         name, run = _asked(echo), _run(echo)
         if name not in runs:
-            name = next((host for host, seen in runs.items() if run and run in seen), name if run else "")
+            same_port = (host for host in runs if host_and_port(host)[1] == host_and_port(name)[1])
+            name = next((host for host in same_port if run and run in runs[host]), name if run else "")
         if name:
             runs.setdefault(name, set()).add(run)
             belongs[vantage] = name
@@ -58,16 +61,38 @@ def _asked(echo: CheckResult) -> str:
     return f"{bracketed(host)}:{port}"
 
 
-def unreachable(groups: Groups) -> dict[str, list[CheckResult]]:
-    """Hosts that answer nobody, each with the echoes that show it, while every caller who asked reaches another."""
-    found = {}
+def silent_hosts(evidence: Evidence, groups: Groups) -> dict[str, list[CheckResult]]:
+    """Hosts that answer no caller outside, each with the echoes that show it. What is found in the servers' network
+    says that a host lives, and nothing of callers' way to it; it counts where nobody else asked."""
+    outer, found = set(outside(evidence)), {}
     for host, results in groups.items():
-        echoes = [r for r in results if r.id in ECHOES and r.status is not Status.SKIP]
-        silent = all(_is_unheard(r) for r in echoes)
-        elsewhere = {r.vantage for name, others in groups.items() if name != host for r in others if _answered(r)}
-        if silent and any(r.id == UDP_ECHO for r in echoes) and vantages_of(echoes) <= elsewhere:
+        every = [r for r in results if r.id in ECHOES and r.status is not Status.SKIP]
+        echoes = [r for r in every if r.vantage in outer] or every
+        if all(_is_unheard(r) for r in echoes) and any(r.id == UDP_ECHO for r in echoes):
             found[host] = echoes
     return found
+
+
+def unreachable(evidence: Evidence, groups: Groups) -> dict[str, list[CheckResult]]:
+    """The silent ones of which every caller who asked reaches another."""
+    found = {}
+    for host, echoes in silent_hosts(evidence, groups).items():
+        elsewhere = {one for name in groups if name != host for one in answered_at(groups, name)}
+        if vantages_of(echoes) <= elsewhere and not at_another_port(groups, host):
+            found[host] = echoes
+    return found
+
+
+def answered_at(groups: Groups, host: str) -> set[str]:
+    """The vantages that had an answer from this host."""
+    return {r.vantage for r in groups[host] if r.id in ECHOES and r.evidence.get("returned")}
+
+
+def at_another_port(groups: Groups, host: str) -> list[str]:
+    """Other names under which the very stand-in of this host was tested, at another port: it is no other host."""
+    runs, port = {_run(r) for r in groups[host]} - {""}, host_and_port(host)[1]
+    others = [name for name in groups if host_and_port(name)[1] != port]
+    return [name for name in others if any(_run(r) in runs for r in groups[name])]
 
 
 def _is_unheard(echo: CheckResult) -> bool:
@@ -76,29 +101,40 @@ def _is_unheard(echo: CheckResult) -> bool:
     return echo.status in BAD and not heard and trouble(echo) not in NOT_SENT
 
 
-def _answered(result: CheckResult) -> bool:
-    return result.id in ECHOES and bool(result.evidence.get("returned"))
-
-
 def node_unreachable(evidence: Evidence) -> Prediction | None:
-    """Refused is the host's own word; silence may be the host, or a firewall before it."""
-    found = unreachable(by_host(evidence.results))
+    """Refused is the host's own word, unless it answers in its own network; silence may be the host, or a firewall
+    before it."""
+    groups = by_host(evidence.results)
+    found = unreachable(evidence, groups)
     if not found:
         return None
     shown = [r for echoes in found.values() for r in echoes]
     refused = all(trouble(r) == "refused" for r in shown)
+    alive = all(_lives(evidence, groups, host) for host in found)
+    if alive:
+        place = blamed(evidence, shown, lambda _vantage: False) or on_the_path(evidence)
+    else:
+        place = Place(None if refused else Party.UNDECIDED, Confidence.LIKELY)
     names = ", ".join(found)
     answer = "refuses UDP and TCP" if refused else "is never answered"
     about = [r for r in evidence.results if r.status in BAD and r.host in found]
     return Prediction(
         explains=outcomes([*shown, *about]),
         flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT, Lost.BOTH),
-        summary=f"{names} {answer}, from where another media host answers",
+        summary=f"{names} {answer}, from where another media host answers"
+        + (", and in its own network it does" if alive else ""),
         subject=names,
-        party=Party.MEDIA_HOST if refused else Party.UNDECIDED,
-        confidence=Confidence.LIKELY,
-        steps_first=(SERVE_RUNS,),
+        party=(place.party or Party.SERVER_NETWORK) if alive else place.party,
+        confidence=place.confidence,
+        steps_first=() if alive else (SERVE_RUNS,),
     )
+
+
+def _lives(evidence: Evidence, groups: Groups, host: str) -> bool:
+    """Somebody in the servers' network had an answer of this host."""
+    about = replace(evidence, results=groups[host])
+    asked = next(r for r in about.of(UDP_ECHO))
+    return answers_inside(about, asked) or any(is_inside(about, one) for one in answered_at(groups, host))
 
 
 CAUSES = (

@@ -16,6 +16,7 @@ from calls_doctor.diagnosis.media_evidence import (
     announced_in_vain,
     answers,
     failing_inside,
+    other_port,
 )
 from calls_doctor.diagnosis.place import flow_of, host_and_port, on_the_path, vantages_of
 from calls_doctor.diagnosis.turn_signs import LISTENERS, answers_outside
@@ -93,7 +94,8 @@ def port_not_preserved(evidence: Evidence) -> Prediction | None:
         echo = evidence.at(UDP_ECHO, result.vantage)
         here = host_and_port(echo.target) if echo else ("", None)
         public = [row for row in result.evidence["candidates"] if not row["private"]]
-        return bool(public) and all(row["address"] == here[0] and row["port"] != here[1] for row in public)
+        moved = all(row["address"] == here[0] and row["port"] != here[1] for row in public)
+        return bool(public) and moved and other_port(result) is None
 
     shown = [r for r in announced_in_vain(evidence) if at_another_port(r)]
     if not shown:

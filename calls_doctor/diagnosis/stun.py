@@ -83,7 +83,7 @@ def _unsent(result: CheckResult) -> bool:
 
 def wrong_answer(evidence: Evidence) -> Prediction | None:
     """Servers that disagree about the public address."""
-    shown = [r for r in evidence.bad("stun.public-ip") if _servers_disagree(r)]
+    shown = [r for r in evidence.bad("stun.public-ip") if _servers_disagree(evidence, r)]
     if not shown:
         return None
     reach = evidence.at(REACH, shown[0].vantage) or shown[0]
@@ -96,13 +96,17 @@ def wrong_answer(evidence: Evidence) -> Prediction | None:
     )
 
 
-def _servers_disagree(result: CheckResult) -> bool:
+def _servers_disagree(evidence: Evidence, result: CheckResult) -> bool:
     """Each server always says the same, and not what another says.
 
     A NAT that gives every socket another address of its pool makes one server contradict itself: that is odd, and no
     server's fault.
     """
     said = [set(addresses) for addresses in result.evidence.get("mapped", {}).values()]
+    if role_of(evidence, result.vantage) in SERVER_SIDE:  # rtcd asks one address of a name, whichever comes first
+        reach = evidence.at(REACH, result.vantage)
+        rows = reach.evidence.get("servers", ()) if reach else ()
+        said = [{ip for ip, _ in row["mapped"]} for row in rows if row.get("mapped")] or said
     families = ([{ip for ip in one if (":" in ip) is ipv6} for one in said] for ipv6 in (False, True))
     return any(
         all(len(addresses) <= 1 for addresses in family) and len(set().union(*family)) > 1 for family in families

@@ -166,14 +166,15 @@ def _beside(
     udp_port: int,
     tcp_port: int,
 ) -> tuple[MediaAddress, ...]:
-    """What `[media] hosts`, `nat` and the override name beside the links, which carry name and address of their own."""
+    """What `[media] hosts`, `nat` and the overrides name beside the links, which carry name and address of their own.
+    Where a port override is named, both ports: which of them leads to the media host is what is tested."""
     pairs, override = told.get("media.nat"), str(told.get("media.host_override") or "")
     port = told.get("media.host_port_override") or udp_port
     assert isinstance(port, int), "the site file's table has judged it"
     publics = [pair.partition("/")[0] for pair in pairs] if isinstance(pairs, list) else []
     named = [*hosts, *(MediaAddress(host=one, udp_port=udp_port, tcp_port=tcp_port) for one in publics)]
-    if override:
-        named.append(MediaAddress(host=override, udp_port=port, tcp_port=port if tcp_port else 0))
+    announced = [override] if override else [one.host for one in named] if port != udp_port else []
+    named += [MediaAddress(host=one, udp_port=port, tcp_port=port if tcp_port else 0) for one in announced]
     linked = {(host, link.port) for link in links for host in (link.address, link.name)}
     return tuple(one for one in dict.fromkeys(named) if (one.host, one.udp_port) not in linked)
 

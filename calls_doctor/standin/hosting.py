@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from calls_doctor.model.facts import Announced, StunSeen
 from calls_doctor.model.flow import address_class, is_literal
-from calls_doctor.model.site import Site
+from calls_doctor.model.site import Mode, Site
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,16 @@ def override_name(site: Site) -> str:
     return "" if not site.host_override or is_literal(site.host_override) else site.host_override
 
 
+def _own_override(site: Site, local: Sequence[str]) -> str:
+    """The override's address; where `nat` says that it is another media host's, and what this one's is, this one's: a
+    site file has one override for all, and each rtcd has its own (in Kubernetes they do share the chart's)."""
+    if site.mode is Mode.KUBERNETES:
+        return site.host_override
+    own = [public for public, private in site.nat if private in local]
+    others = [public for public, private in site.nat if private not in local]
+    return own[0] if own and site.host_override in others and site.host_override not in own else site.host_override
+
+
 def announced(
     site: Site, local: Sequence[str], media_port: int, stun: Sequence[StunSeen], resolved: Mapping[str, Sequence[str]]
 ) -> list[Announced]:
@@ -84,7 +94,8 @@ def announced(
     port = site.host_port_override or media_port
     candidates: list[tuple[str, str, int]] = []
     if site.host_override:
-        addresses = [site.host_override] if is_literal(site.host_override) else resolved.get(site.host_override, ())
+        name = site.host_override
+        addresses = [_own_override(site, local)] if is_literal(name) else resolved.get(name, ())
         candidates = [("override", address, port) for address in addresses[:1]]
     else:
         candidates = [

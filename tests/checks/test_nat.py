@@ -4,12 +4,13 @@ reached is not."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 import pytest
 
 from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
-from calls_doctor.model.facts import Announced, Facts
+from calls_doctor.model.facts import Announced, Facts, StunSeen
 from calls_doctor.model.flow import Address, Role
 from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
 from calls_doctor.net import mapping
@@ -250,6 +251,25 @@ async def test_an_announced_port_that_leads_nowhere_fails() -> None:
     assert finding.status is Status.FAIL and f"{HOST}:{box.port}" in finding.summary
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("by", ["link", "site", "mapped"])
+async def test_a_known_port_that_leads_there_though_it_is_not_announced_is_told(by: str) -> None:
+    """The link's own, the site's override, or what a STUN server sees: no other is tried."""
+    async with media_host() as stand_in, box_before(stand_in, drop(), tcp=Tcp.CLOSED) as box:
+        assert stand_in.ready is not None
+        port = stand_in.ready.media_port
+        facts, host = told(("override", HOST, box.port)), paired(stand_in.ready)
+        if by == "mapped":
+            facts = msgspec.structs.replace(facts, stun=[StunSeen(uri="stun:a", mapped=(HOST, port))])
+        asked = given(host if by == "link" else host.at(HOST, box.port), facts)
+        if by == "site":
+            asked = replace(asked, site=msgspec.structs.replace(asked.site, host_port_override=port))
+        finding = await nat.advertised_reachable_probe(asked)
+    assert finding.status is Status.FAIL and finding.summary.endswith(f"; it answers at {HOST}:{port}")
+    rows = [(row["kind"], row["port"], row["returned"]) for row in finding.evidence["elsewhere"]]
+    assert rows == [(by, port, 3)] and finding.evidence["media_port"] == 8443
+
+
 async def test_what_the_echo_has_shown_is_not_asked_again() -> None:
     async with media_host() as stand_in:
         assert stand_in.ready is not None
@@ -273,7 +293,7 @@ async def test_where_the_echo_has_shown_nothing_it_is_asked(results: dict[str, C
 async def test_nothing_announced_is_nothing_reached() -> None:
     async with media_host() as stand_in:
         finding = await nat.advertised_reachable_probe(given(paired(stand_in.ready), told()))
-    assert finding.status is Status.FAIL and finding.summary.endswith("nothing")
+    assert finding.status is Status.FAIL and "is reached from here: nothing;" in finding.summary
 
 
 # nat.hairpin

@@ -288,6 +288,13 @@ def advertised(
     )  # fmt: skip
 
 
+def led_to(port: int, kind: str = "override", at: str = CLIENT) -> CheckResult:
+    """nat.advertised-reachable where 8443 is announced and leads nowhere, and another port to the media host."""
+    handed = advertised("reachable", candidate(kind=kind), at=at)
+    handed.evidence.update(media_port=8443, elsewhere=[candidate(port=port, kind="link", returned=3)])
+    return handed
+
+
 def here(at: str, role: str = "client", address: str = "") -> Vantage:
     """A vantage of this id."""
     return Vantage(id=at, label=at, role=role, public_address=address, started="2026-01-01T00:00:00Z")

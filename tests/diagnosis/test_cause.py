@@ -43,3 +43,9 @@ def test_evidence_is_asked_by_check_vantage_and_status() -> None:
     assert evidence.at("port.rtc-udp-echo", "turn") is None
     assert evidence.passed("port.rtc-udp-echo", "client")
     assert not evidence.passed("port.rtc-udp-echo", "media")
+
+
+def test_an_address_that_was_left_out_is_no_word_of_a_check() -> None:
+    skip, made = f.result("port.rtc-udp-echo", Status.SKIP), f.udp(24)
+    assert f.evidence([skip, made]).at("port.rtc-udp-echo", f.CLIENT) == made
+    assert f.evidence([skip]).at("port.rtc-udp-echo", f.CLIENT) == skip

@@ -213,6 +213,7 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
     "advertise.nothing": [*f.good_echoes(), f.advertised("class")],
     "nat.hairpin-missing": [*f.good_echoes(), f.hairpin()],
     "nat.binding-short": [*f.good_echoes(), f.idle()],
+    "media.port-rewritten": [*f.good_echoes(), f.led_to(18443)],
     "nat.port-not-preserved": [*f.good_echoes(), f.advertised("reachable", f.candidate(port=40123, kind="mapped"))],
     "api.exposed": [f.result("port.api-exposure", Status.FAIL, f.API, caller_may_not=True, answers="HTTP 200")],
     "media.node-unreachable": [

@@ -34,6 +34,10 @@ def diagnosed(*results: CheckResult, vantages: tuple[str, ...] = (f.CLIENT,)) ->
     return conclusion.diagnosis(Site(phase=Phase.PRE), results, [f.here(one) for one in vantages])
 
 
+def gone(results: list[CheckResult]) -> dict[str, list[CheckResult]]:
+    return unreachable(f.evidence(results), by_host(results))
+
+
 def kinds(found: list[Diagnosis]) -> list[tuple[str, str, str]]:
     return [(one.cause, str(one.party), one.host) for one in found]
 
@@ -85,7 +89,7 @@ def test_what_another_caller_reaches_is_not_unreachable() -> None:
         *at(B, f.good_echoes(), "London"),
         *at(A, f.good_echoes(), "London"),
     ]
-    assert unreachable(by_host(results)) == {}
+    assert gone(results) == {}
     assert {one.cause for one in diagnosed(*results, vantages=(f.CLIENT, "London"))}.isdisjoint(
         {"media.node-unreachable"}
     )
@@ -155,23 +159,48 @@ def test_a_host_is_gone_where_every_echo_failed_and_nothing_of_any_was_heard(
 ) -> None:
     beside = f.result("env.platform", Status.PASS)
     results = [*at(A, f.good_echoes()), *at(B, [*echoes, beside])]
-    assert unreachable(by_host(results)) == ({B: at(B, echoes)} if is_gone else {})
+    assert gone(results) == ({B: at(B, echoes)} if is_gone else {})
 
 
 def test_a_relay_that_carries_is_no_echo_that_another_host_answered() -> None:
     relay = f.result("turn.relay-range", Status.PASS, returned=4)
-    assert unreachable(by_host([*at(A, [*shut(), relay]), *at(B, shut())])) == {}
+    assert gone([*at(A, [*shut(), relay]), *at(B, shut())]) == {}
 
 
 def test_it_explains_what_failed_at_that_host_and_a_refusal_is_its_word_where_every_protocol_is_refused() -> None:
     failed = f.call("media.call-udp", "ice", "silent")
     results = [*at(A, [*f.good_echoes(), failed]), *at(B, [*shut("refused"), failed])]
-    gone = node_unreachable(Evidence(Phase.PRE, [structs.replace(one, vantage=one.host) for one in results]))
-    assert gone is None, "whoever asked this host asked no other"
-    gone = node_unreachable(Evidence(Phase.PRE, results))
-    assert gone is not None and gone.summary.startswith(f"{B} refuses UDP and TCP")
-    assert len(gone.explains) == 3
+    found = node_unreachable(Evidence(Phase.PRE, [structs.replace(one, vantage=one.host) for one in results]))
+    assert found is None, "whoever asked this host asked no other"
+    found = node_unreachable(Evidence(Phase.PRE, results))
+    assert found is not None and found.summary.startswith(f"{B} refuses UDP and TCP")
+    assert len(found.explains) == 3
     half = [f.udp(trouble="refused"), TCP_SHUT]
-    gone = node_unreachable(Evidence(Phase.PRE, [*at(A, f.good_echoes()), *at(B, half), *at(A, [failed], "London")]))
-    assert gone is not None and (gone.party, gone.summary.split(",")[0]) == (Party.UNDECIDED, f"{B} is never answered")
-    assert {vantage for _, vantage, _ in gone.explains} == {f.CLIENT}
+    found = node_unreachable(Evidence(Phase.PRE, [*at(A, f.good_echoes()), *at(B, half), *at(A, [failed], "London")]))
+    assert found is not None and (found.party, found.summary.split(",")[0]) == (
+        Party.UNDECIDED,
+        f"{B} is never answered",
+    )
+    assert {vantage for _, vantage, _ in found.explains} == {f.CLIENT}
+
+
+def inside(host: str, at_vantage: str = "mattermost") -> CheckResult:
+    """nat.hairpin of a server that reaches this host."""
+    reached = f.hairpin(3, 3, at=at_vantage)
+    reached.evidence["rows"][0]["address"] = host.rpartition(":")[0]
+    return structs.replace(reached, host=host)
+
+
+@pytest.mark.parametrize("trouble", ["silent", "refused"])
+def test_what_the_servers_reach_is_shut_before_them_for_callers(trouble: str) -> None:
+    """Whoever asks in the servers' network contradicts nothing: it is the firewall's."""
+    london = [*at(A, f.good_echoes(), "London"), *at(B, shut(trouble), "London")]
+    seen = [*at(A, f.good_echoes()), *at(B, shut(trouble)), inside(B), *london]
+    places = [f.here(f.CLIENT, address="192.0.2.1"), f.here("London", address="198.51.100.1")]
+    places.append(f.here("mattermost", "mattermost"))
+    (found,) = conclusion.diagnosis(Site(phase=Phase.PRE), seen, places)
+    assert (found.cause, found.party, found.confidence) == ("media.node-unreachable", Party.SERVER_NETWORK, "certain")
+    assert found.summary.endswith("in its own network it does") and found.host == B
+    office = [*at(A, f.good_echoes(), "office"), *at(B, f.good_echoes(), "office"), inside(B, "office")]
+    (found,) = conclusion.diagnosis(Site(phase=Phase.PRE), [*seen, *office], [*places, f.here("office")])
+    assert (found.cause, found.party) == ("media.node-unreachable", Party.SERVER_NETWORK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from calls_doctor.diagnosis import stun
 from calls_doctor.model.check import CheckResult, Status
@@ -104,3 +105,18 @@ def test_the_flow_has_the_servers_own_port() -> None:
     contradiction = f.public_ip({URI: ["198.51.100.7"], "stun:other:3478": ["10.0.0.7"]})
     (found,) = f.diagnosed(f.result("stun.reach", Status.PASS, "stun:stun.example.com:19302"), contradiction)
     assert (found.flow.port, found.subject) == (19302, "stun:stun.example.com:19302")
+
+
+def test_of_a_media_host_two_addresses_of_one_name_are_two_servers_and_of_a_caller_they_are_none() -> None:
+    rows = [
+        {"uri": URI, "address": address, "answered": 2, "trouble": "", "mapped": [[seen, 50000], [seen, 50001]]}
+        for address, seen in (("192.0.2.50", "198.51.100.7"), ("192.0.2.51", "198.51.100.8"))
+    ]
+
+    def seen(at: str) -> list[str]:
+        reach = f.result("stun.reach", Status.PASS, URI, at=at, servers=rows)
+        return f.causes(reach, structs.replace(f.public_ip({URI: ["198.51.100.7", "198.51.100.8"]}), vantage=at))
+
+    assert (seen("media"), seen("client")) == (["stun.wrong-answer"], [])
+    rows[0]["mapped"] = [["198.51.100.7", 50000], ["198.51.100.9", 50001]]
+    assert seen("media") == [], "a pool of addresses"

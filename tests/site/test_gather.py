@@ -176,6 +176,10 @@ def test_what_the_site_names_beside_the_links_is_kept_once(tmp_path: Path) -> No
     beside = [(one.host, one.udp_port, one.tcp_port) for one in found.media_beside_links]
     assert beside == [("b.example.com", 8443, 0), ("192.0.2.9", 8443, 0), ("192.0.2.10", 443, 0)]
     assert gather(Request(site=str(site)), {}).site.media_beside_links == ()
+    site.write_text('[media]\nhosts = ["b.example.com"]\nhost_port_override = 443\n')
+    both = gather(Request(peers=(LINK,), site=str(site)), {}).site.media_beside_links
+    named = [(one.host, one.udp_port) for one in both]
+    assert named == [("b.example.com", 8443), ("b.example.com", 443)], "either may be the one that leads there"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pytest
+from msgspec import structs
 
 from calls_doctor.model.facts import StunSeen
-from calls_doctor.model.site import MediaAddress, Site
+from calls_doctor.model.site import MediaAddress, Mode, Site
 from calls_doctor.standin import hosting
 from calls_doctor.standin.hosting import Reach
 
@@ -117,3 +118,13 @@ def test_by_which_address_callers_reach_one_of_our_own() -> None:
     plain = hosting.Addresses(("198.51.100.7", "10.0.0.3"), (), ("198.51.100.7", "10.0.0.3"))
     assert [plain.outside(one) for one in plain.local] == list(plain.local)
     assert not plain.is_here("198.51.100.7")
+
+
+@pytest.mark.parametrize(("told", "expected"), [
+    (site(override="203.0.113.99", nat=True), "203.0.113.20"),
+    (site(override="203.0.113.20", nat=True), "203.0.113.20"),
+    (site(override="192.0.2.9", nat=True), "192.0.2.9"), (site(override="203.0.113.99"), "203.0.113.99"),
+    (structs.replace(site(override="203.0.113.99", nat=True), mode=Mode.KUBERNETES), "203.0.113.99"),
+], ids=["another host's", "this host's", "nobody's", "no pairs are known", "one for all"])  # fmt: skip
+def test_an_override_that_is_another_media_hosts_is_not_this_ones(told: Site, expected: str) -> None:
+    assert [row[2] for row in candidates(told)] == [expected, expected]
