@@ -64,7 +64,8 @@ for _one, _other in PAIRS:
     _by_name = {s.name: s for s in S}
     _both = laid_over(_by_name[_one], _by_name[_other])
     if _both is not None:
-        add(_one + "+" + _other, "pair", "-", "-", "-", **_both)
+        _patient = "nat" if {_by_name[_one].group, _by_name[_other].group} & {"nat"} else "pair"
+        add(_one + "+" + _other, _patient, "-", "-", "-", **_both)
         CAUSES[_one + "+" + _other] = CAUSES[_one] + CAUSES[_other]
         ALSO[_one + "+" + _other] = ALSO.get(_one, ()) + ALSO.get(_other, ())
 '''

@@ -147,6 +147,8 @@ class CheckSpec:
     probe: Probe
     needs: Sequence[str] = ()
     """Ids that must not have failed; where one did, or was skipped, this one is skipped."""
+    anyway: bool = False
+    """Made whatever its needs came to: it judges what they have left."""
     uses: Sequence[str] = ()
     """Ids whose results are wanted first where they run at all, whatever came of them."""
     weighed: Weighed | None = None

@@ -76,10 +76,20 @@ async def udp_egress_probe(context: Context) -> Finding:
     if len(asked) < 2:
         summary = "too few places were asked over UDP to tell"
         return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
+    echo = context.results.get(UDP_ECHO)
+    if echo and (hop := _stopped_at(echo.evidence)):
+        summary = f"UDP leaves this network, as far as {hop}, and nobody's answer came back"
+        return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
     tcp = context.results.get(TCP_ECHO)
     evidence["tcp_works"] = bool(tcp and tcp.status is Status.PASS)
     summary = f"no UDP datagram from here was answered by anybody: {', '.join(asked)}"
     return Finding(status=Status.FAIL, summary=summary, evidence=evidence)
+
+
+def _stopped_at(echo: Evidence) -> str:
+    """The hop on the servers' side as far as datagrams came that never arrived; "" where none answered."""
+    hop = echo.get("last_hop") or {}
+    return str(hop["address"]) if hop.get("side") == "servers" and not echo.get("arrived") else ""
 
 
 def _udp_rows(evidence: Evidence) -> list[bool]:

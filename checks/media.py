@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -86,22 +85,15 @@ async def call_relay_probe(context: Context) -> Finding:
     uri = relay.usable(servers.uris, context.results)
     paired = _paired(context)
     try:
-        async with AsyncExitStack() as stack:
-            # Two sessions through one allocation would reach the far end from one address: one each.
-            opening = (stack.enter_async_context(context.relays.lent(uri, given)) for _ in range(SESSIONS))
-            # All are waited for, so that each that was opened is given back.
-            opened = await asyncio.gather(*opening, return_exceptions=True)
-            if failed := next((one for one in opened if isinstance(one, BaseException)), None):
-                raise failed
-            allocations = [one for one in opened if not isinstance(one, BaseException)]
-            finding = await _call(context, [paired.through(one) for one in allocations], "R")
+        async with context.relays.openers(uri, given, paired, SESSIONS) as openers:
+            finding = await _call(context, openers, "R")
     except (NetworkError, FarEndError, ProtocolError) as error:
         evidence: Evidence = {"stage": "allocate", "detail": str(error)}
         if isinstance(error, FarEndError):
             evidence["code"] = error.code
         finding = Finding(status=Status.FAIL, summary=f"fails at allocate: {error}", target=str(uri), evidence=evidence)
-    if servers.stands_in:
-        finding = msgspec.structs.replace(finding, evidence=finding.evidence | {"stands_in": True})
+    how: Evidence = {"relay_transport": uri.transport} | ({"stands_in": True} if servers.stands_in else {})
+    finding = msgspec.structs.replace(finding, evidence=finding.evidence | how)
     return finding if context.site.phase is Phase.SELF_TEST else _as_fallback(finding)
 
 

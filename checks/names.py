@@ -156,7 +156,7 @@ def _media_try(context: Context, name: str) -> Try | None:
 def _faults(context: Context, row: Row, known: set[str]) -> list[Row]:
     """What is wrong with a name, each kind once, with the addresses that show it."""
 
-    def fault(what: str, of: Iterable[Row] = (), detail: str = "") -> Row:
+    def fault(what: str, of: Sequence[Row] = (), detail: str = "") -> Row:
         addresses = [one["address"] for one in of]
         # Where the site says which addresses its media hosts have, one that it does not name is none of them.
         told = bool(context.site.nat) or "rtcd.nodes" in context.site.settings
@@ -164,6 +164,7 @@ def _faults(context: Context, row: Row, known: set[str]) -> list[Row]:
         return {
             "name": row["name"], "what": what, "addresses": addresses, "used_for": row["used_for"],
             "by_hosts_file": by_file, "told_otherwise": told, "detail": detail,
+            "asked": all(one["answers"] is not None for one in of),
         }  # fmt: skip
 
     found = [fault(f"dns.{row['trouble']}", detail=_detail(row))] if row["trouble"] not in ("", "unresolved") else []
@@ -187,13 +188,21 @@ def _detail(row: Row) -> str:
 def _dead(context: Context, row: Row, known: set[str]) -> dict[str, list[Row]]:
     """Addresses from which nothing is heard, by what that makes of the name."""
     addresses: list[Row] = row["addresses"]
-    dead = [one for one in addresses if one["answers"] is False]
+    dead = [one for one in addresses if one["answers"] is False or _is_misplaced(context, row, one)]
     well = [one for one in addresses if one["answers"] or (one["answers"] is None and one["known"])]
     kinds: dict[str, list[Row]] = {}
     for one in dead:
         if what := _kind(context, row, one, well, known):
             kinds.setdefault(what, []).append(one)
     return kinds
+
+
+def _is_misplaced(context: Context, row: Row, one: Row) -> bool:
+    """Nobody is there to be asked, and the one name of the one media host leads to none of the addresses that the site
+    file gives it for callers."""
+    told = {public for public, _ in context.site.nat}
+    alone = not _hosts(context) and context.site.media_names == (row["name"],)
+    return alone and bool(told) and "media" in row["used_for"] and one["address"] not in told
 
 
 def _kind(context: Context, row: Row, dead: Row, well: Sequence[Row], known: set[str]) -> str:
@@ -210,7 +219,8 @@ def _kind(context: Context, row: Row, dead: Row, well: Sequence[Row], known: set
         unserved = dead["trouble"] == "refused" and {"media", "rtcd"} & set(row["used_for"])
         return "" if unserved else "dns.stale-record"
     others = [one for one in known if not address_class(one).is_private]
-    return "dns.wrong-answer" if "media" in row["used_for"] and others and _is_ours(context) else ""
+    ours = _is_ours(context) or dead["answers"] is None
+    return "dns.wrong-answer" if "media" in row["used_for"] and others and ours else ""
 
 
 def _is_ours(context: Context) -> bool:

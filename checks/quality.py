@@ -3,19 +3,28 @@
 The contract's thresholds judge; how a voice would be rated (wire/voice.py) stands beside them as information.
 
 Read from the call over UDP, so that no second stream loads the path; only a value that is near its threshold is
-measured again, in a call of its own that lasts longer and has the path to itself.
+measured again, in a call of its own that lasts longer and has the path to itself. Where UDP to the media port is shut,
+from the call through the relay, which is then what callers hear each other by, and without one from the echo over TCP.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import sqrt
+from typing import TYPE_CHECKING
 
-from calls_doctor.model.check import UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
 from calls_doctor.model.site import Phase
+from calls_doctor.net import relay
 from calls_doctor.spec import WAYS, CheckSpec, Context, no_link
 from calls_doctor.wire import voice
+
+if TYPE_CHECKING:
+    from calls_doctor.net.call import CallOutcome
+
+UDP_CALL, RELAY_CALL = "media.call-udp", "media.call-relay"
 
 LOSS_LIMIT_RATIO = 0.02
 RTT_LIMIT_S = 0.250
@@ -43,6 +52,7 @@ VOICE_ASSUMED: Evidence = {
     "jitter_buffer_per_jitter": voice.JITTER_BUFFER_PER_JITTER,
 }
 """What the ratings stand on beside what was measured."""
+MADE = (Status.PASS, Status.WARN)
 Z_99 = 2.326
 """One-sided 99 % quantile of the normal distribution."""
 
@@ -89,17 +99,44 @@ class _Measured:
 
 async def path_probe(context: Context) -> Finding:
     """Loss, jitter, reordering per direction and round-trip time, held against the contract's thresholds."""
-    for need in (UDP_ECHO, "media.call-udp"):
-        if context.results[need].status is Status.UNKNOWN:
-            return Finding(status=Status.UNKNOWN, summary=f"{need} could not be decided: nothing was measured")
-    echo = context.results[UDP_ECHO].evidence
-    call = context.results["media.call-udp"].evidence
-    measured = _told(call, _Measured(rtt_p50_s=echo["rtt_p50_s"], rtt_p95_s=echo["rtt_p95_s"]))
+    for one in (UDP_ECHO, UDP_CALL):
+        if context.results[one].status is Status.UNKNOWN:
+            return Finding(status=Status.UNKNOWN, summary=f"{one} could not be decided: nothing was measured")
+    echo, call = (context.results[one] for one in (UDP_ECHO, UDP_CALL))
+    if call.status in MADE:
+        return await _judged_by(context, call, echo.evidence)
+    relayed = context.results.get(RELAY_CALL)
+    if relayed and relayed.evidence.get("stage") == "media" and relayed.evidence.get("relay_transport") == "udp":
+        return await _judged_by(context, relayed, relayed.evidence)
+    stream = context.results.get(TCP_ECHO)
+    # Over TCP what is lost comes late: only the fastest of all tells of the path and of nothing else.
+    if stream and stream.evidence.get("rtt_min_s", 0.0) > RTT_LIMIT_S:
+        times = {name: stream.evidence[name] for name in ("rtt_min_s", "rtt_p50_s", "rtt_p95_s")}
+        evidence: Evidence = {**times, "by": stream.id, "faults": [{"what": "latency", "direction": ""}]}
+        said = f"round trip {times['rtt_min_s'] * 1000:.0f} ms over TCP at the least"
+        return Finding(status=Status.WARN, summary=said, evidence=evidence)
+    first = next(one for one in (echo, call) if one.status not in MADE)
+    return _not_made(first)
+
+
+def _not_made(need: CheckResult) -> Finding:
+    first = need.id if need.status is Status.FAIL else need.blocked_by or need.id
+    return Finding(status=Status.SKIP, summary=f"{first} did not pass", blocked_by=first)
+
+
+async def _judged_by(context: Context, call: CheckResult, echo: Evidence) -> Finding:
+    """What a call that carried media tells, with the round trips of an echo where it has too few of its own."""
+    rtts = _Measured(rtt_p50_s=echo.get("rtt_p50_s", 0.0), rtt_p95_s=echo.get("rtt_p95_s", 0.0))
+    measured = _told(call.evidence, rtts)
     window_s = context.media_time_s
     if context.site.phase is not Phase.SELF_TEST and window_s < LONGER_S and _is_close(measured):
-        again = await _measured_again(context, measured)
+        again = await _measured_again(context, measured, relayed=call.id == RELAY_CALL)
         if again is not None:
             measured, window_s = again, LONGER_S
+    return _finding(measured, {"window_s": window_s, "by": call.id})
+
+
+def _finding(measured: _Measured, how: Evidence) -> Finding:
     faults = [fault for name, row in measured.directions.items() for fault in _direction_faults(name, row)]
     if measured.rtt_p95_s > RTT_LIMIT_S:
         faults.append(("latency", "", f"round trip {measured.rtt_p95_s * 1000:.0f} ms"))
@@ -110,14 +147,15 @@ async def path_probe(context: Context) -> Finding:
         **rated,
         "rtt_p50_s": round(measured.rtt_p50_s, 6),
         "rtt_p95_s": round(measured.rtt_p95_s, 6),
-        "window_s": window_s,
+        **how,
         "late_p95_s": measured.late_p95_s,
         "faults": [{"what": what, "direction": direction} for what, direction, _ in faults],
         "voice_assumed": VOICE_ASSUMED,
     }
+    through = " through the relay" if how["by"] == RELAY_CALL else ""
     heard = _heard(rated)
     if faults:
-        summary = "; ".join(said for _, _, said in faults) + heard
+        summary = "; ".join(said for _, _, said in faults) + through + heard
         return Finding(status=Status.WARN, summary=summary, evidence=evidence)
     if by_ourselves:
         said = "; ".join(said for _, _, said in by_ourselves)
@@ -127,7 +165,7 @@ async def path_probe(context: Context) -> Finding:
     jitter_s = max((row["jitter_s"] for row in measured.directions.values()), default=0.0)
     summary = (
         f"{measured.lost} of {measured.sent} packets lost, round trip {measured.rtt_p50_s * 1000:.1f} ms, "
-        f"jitter {jitter_s * 1000:.1f} ms{heard}"
+        f"jitter {jitter_s * 1000:.1f} ms{through}{heard}"
     )
     return Finding(status=Status.PASS, summary=summary, evidence=evidence)
 
@@ -161,20 +199,40 @@ def _heard(rated: dict[str, Evidence]) -> str:
     return f"; a voice would rate MOS {rated[way]['mos']:.1f} of {voice.MOS_MAX:g} {WAYS[way]}"
 
 
-async def _measured_again(context: Context, before: _Measured) -> _Measured | None:
+async def _measured_again(context: Context, before: _Measured, *, relayed: bool) -> _Measured | None:
     """The same over a longer call that nothing else disturbs; None where it cannot be had, or fails."""
     from calls_doctor.net import call
 
-    paired = context.paired
-    assert paired is not None, "selected only where a link was given"
-    openers = [paired.opener(Transport.UDP)] * SESSIONS
-    outcome = await call.hold_alone(paired, openers, "U", LONGER_S, ALONE_WAIT_S)
+    outcome = await (_longer_relayed(context) if relayed else _longer(context))
     if outcome is None:
         return None
     context.near_books.extend(outcome.near)
     if outcome.failure is not None:
         return None
     return _told(call.evidence(outcome), before)
+
+
+async def _longer(context: Context) -> CallOutcome | None:
+    from calls_doctor.net import call
+
+    paired = context.paired
+    assert paired is not None, "selected only where a link was given"
+    openers = [paired.opener(Transport.UDP)] * SESSIONS
+    return await call.hold_alone(paired, openers, "U", LONGER_S, ALONE_WAIT_S)
+
+
+async def _longer_relayed(context: Context) -> CallOutcome | None:
+    from calls_doctor.net import call
+
+    paired = context.paired
+    assert paired is not None, "selected only where a link was given"
+    servers, given = await context.turn(), await context.turn_credentials()
+    uri = relay.usable(servers.uris, context.results)
+    try:
+        async with context.relays.openers(uri, given, paired, SESSIONS) as openers:
+            return await call.hold_alone(paired, openers, "R", LONGER_S, ALONE_WAIT_S)
+    except (NetworkError, FarEndError, ProtocolError):
+        return None
 
 
 def _told(call: Evidence, before: _Measured) -> _Measured:
@@ -225,8 +283,10 @@ CHECKS = (
         title="The path is good enough for voice",
         probe=path_probe,
         about_host=True,
-        needs=(UDP_ECHO, "media.call-udp"),
-        uses=("media.call-tcp", "media.call-relay"),  # a longer call that has the path to itself comes after all others
+        needs=(UDP_ECHO, UDP_CALL),
+        anyway=True,
+        # A longer call that has the path to itself comes after all others.
+        uses=(TCP_ECHO, "media.call-tcp", RELAY_CALL, "turn.allocate", "turn.permission"),
         vantages=CALLERS,
         nothing_to_do=no_link,
         targets=lambda site: [m.target(Transport.UDP) for m in site.media],
@@ -236,6 +296,7 @@ CHECKS = (
         timeout_s=30.0,
         fails_when="Loss whose lower 99 % bound is over 2 %, a round trip over 250 ms, jitter over 25 ms or more than "
         "2 % out of order, in a named direction. What is near its threshold is measured for 12 s before it is judged. "
+        "Where UDP 8443 is shut, the call through the relay tells, or over TCP the fastest round trip. "
         "R (0 to 93.2) and MOS (1 to 4.5) of each direction, by the E-model of ITU-T G.107, are information beside "
         "these thresholds and decide nothing. G.113 has no values for Opus, so they are assumed: Ie 0 (undisturbed it "
         "sounds no worse than G.711) and Bpl 10 (as measured at 40 kbit/s without FEC), losses at random, and as delay "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.media_evidence import API, listens, stage, trouble
+from calls_doctor.diagnosis.media_evidence import API, listens, nothing_runs, stage, trouble
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, on_the_path, role_of
 from calls_doctor.model.check import ECHOES, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
@@ -35,6 +35,12 @@ def _when(
         )
 
     return predicts
+
+
+def refused(evidence: Evidence) -> Prediction | None:
+    """The API's port is shut on a host where something of Calls runs: else nothing runs there at all."""
+    closed = _when(lambda r: _failed(r, "connect", "refused"), "refuses connections", Lost.REQUEST, answered=True)
+    return None if nothing_runs(evidence) else closed(evidence)
 
 
 def _between_servers(evidence: Evidence, shown: list[CheckResult]) -> Place:
@@ -94,7 +100,7 @@ CAUSES = (
         party=Party.MEDIA_HOST,
         impact=Impact.NO_CALLS,
         meaning="TCP to rtcd's API is refused.",
-        predicts=_when(lambda r: _failed(r, "connect", "refused"), "refuses connections", Lost.REQUEST, answered=True),
+        predicts=refused,
         remedy=Remedy(
             summary="Start rtcd, or correct the port",
             steps=["On the rtcd host: `systemctl status rtcd` says whether it runs", _LISTENING, _LOOK],

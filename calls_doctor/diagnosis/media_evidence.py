@@ -11,14 +11,14 @@ from math import sqrt
 
 from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, works_outside
 from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, Row, outcomes
-from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, vantages_of
-from calls_doctor.model.check import ECHOES, NO_ROOM, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult
+from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, role_of, vantages_of
+from calls_doctor.model.check import ECHOES, NO_ROOM, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
 from calls_doctor.modes import MEDIA_PORT
 
-API = "port.api-tcp"
+API, PORT_FREE = "port.api-tcp", "env.port-free"
 UDP_CALLS, TCP_CALL, RELAY_CALL = ("media.self", "media.call-udp"), "media.call-tcp", "media.call-relay"
 RELAY = "turn.relay-range"
 THROUGH_RELAY = (RELAY, RELAY_CALL)
@@ -145,6 +145,17 @@ def _answered(result: CheckResult) -> bool:
     return bool(result.evidence.get("direct")) or any(row["udp"] or row["tcp"] for row in rows)
 
 
+def nothing_runs(evidence: Evidence) -> list[CheckResult]:
+    """Mattermost nodes whom the media host refuses its API, where nobody answers on the media port either and the media
+    host itself says that nothing holds its ports: neither a stand-in nor what is to stand there runs."""
+    said = [r for r in evidence.of(PORT_FREE, Status.PASS) if role_of(evidence, r.vantage) is Role.MEDIA]
+    free = [r for r in said if not r.evidence.get("taken")]
+    if evidence.phase is not Phase.UNDETERMINED or not free:
+        return []
+    refused = [r for r in evidence.bad(API) if stage(r) == "connect" and trouble(r) == "refused"]
+    return [r for r in refused if role_of(evidence, r.vantage) is Role.MATTERMOST]
+
+
 def host(result: CheckResult) -> str:
     """Whom it asked."""
     return host_and_port(result.target)[0]
@@ -232,9 +243,15 @@ def echo_lost_way(result: CheckResult) -> Lost | None:
 
 
 def after_udp(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:
-    """What else fails where UDP to the media port does."""
+    """What else fails where UDP to the media port does. What came through a relay, and badly, came there over UDP."""
     where = vantages_of(shown)
-    return [*evidence.bad_at(where, *UDP_CALLS, *THROUGH_RELAY, ADVERTISED), *inside_too(evidence, UDP_ECHO)]
+    relayed = [r for r in evidence.bad_at(where, *THROUGH_RELAY) if not came_through(r)]
+    return [*evidence.bad_at(where, *UDP_CALLS, ADVERTISED), *relayed, *inside_too(evidence, UDP_ECHO)]
+
+
+def came_through(relayed: CheckResult) -> bool:
+    """Something went through the relay to the media host and back."""
+    return bool(relayed.evidence.get("carried")) or (relayed.id == RELAY_CALL and stage(relayed) == "media")
 
 
 def inside_too(evidence: Evidence, *echoes: str) -> list[CheckResult]:

@@ -33,6 +33,7 @@ from calls_doctor.diagnosis.media_evidence import (
     lost_way,
     may_be_full,
     never_opened,
+    nothing_runs,
     possibly,
     protocol_of,
     silent,
@@ -245,7 +246,7 @@ def not_running(evidence: Evidence) -> Prediction | None:
     echoes = [r for r in bad(evidence, UDP_ECHO, TCP_ECHO) if trouble(r) == "refused" or is_shut(r)]
     shown = [r for r in echoes if _dead(evidence, r.vantage)]
     if not shown:
-        return _died(evidence)
+        return _died(evidence) or _unanswered(evidence)
     where = vantages_of(shown)
     refused = {(r.id, r.vantage) for r in shown if trouble(r) == "refused"}
     both = all({(UDP_ECHO, v), (TCP_ECHO, v)} <= refused for v in where)
@@ -256,6 +257,15 @@ def not_running(evidence: Evidence) -> Prediction | None:
     also = [*evidence.bad_at(where, *UDP_CALLS, TCP_CALL, *THROUGH_RELAY), *gone]
     summary = f"neither rtcd nor a stand-in listens at {shown[0].target.rsplit('/', 1)[0]}"
     return found(evidence, shown, place, protocol_of(shown), Lost.REQUEST, summary, also)
+
+
+def _unanswered(evidence: Evidence) -> Prediction | None:
+    """No caller knows where to ask (a name leads elsewhere, or nowhere), and the media host itself says it."""
+    shown = nothing_runs(evidence)
+    if not shown:
+        return None
+    summary = f"neither rtcd nor a stand-in listens at {host(shown[0])}: nothing holds the ports of Calls there"
+    return found(evidence, shown, at_the_far_end(evidence), "udp", Lost.REQUEST, summary)
 
 
 def _dead(evidence: Evidence, vantage: str) -> bool:

@@ -91,7 +91,7 @@ def _prediction(evidence: Evidence, what: str) -> Prediction | None:
         subject=", ".join(names),
         party=place.party,
         impact=None if handed else _impact(what, uses, place),
-        confidence=place.confidence,
+        confidence=place.confidence if all(one.row.get("asked", True) for one in shown) else Confidence.LIKELY,
         steps_first=_dig(evidence, shown, names[0]),
     )
 

@@ -8,6 +8,7 @@ from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Outcome, Predicti
 from calls_doctor.diagnosis.mattermost import kept_from
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
+    CHANCE,
     LOSSY_RATIO,
     RELAY_CALL,
     TCP_CALL,
@@ -78,10 +79,15 @@ def loss(evidence: Evidence) -> Prediction | None:
         return None
     rows = [outcome_of(r, row) for r in measured for row in r.evidence["faults"] if row["what"] == "loss"]
     much = [*echoes, *(r for r in (*measured, *calls) if _worst_ratio(r) > MUCH_RATIO)]
-    later = [
-        *kept_from(evidence, vantages_of(much)),
+    suffering = [
         *evidence.bad_at(vantages_of(measured), UDP_ECHO, *UDP_CALLS),
         *evidence.bad_at(vantages_of(much), UDP_ECHO, *SUFFERING),
+    ]
+    shut = vantages_of(r for r in suffering if r.id == UDP_ECHO and not _may_be_swallowed(r, shown))
+    of_udp = (UDP_ECHO, *UDP_CALLS, ADVERTISED)
+    later = [
+        *kept_from(evidence, vantages_of(much)),
+        *(r for r in suffering if r.vantage not in shut or r.id not in of_udp),
     ]
     first = shown[0]
     echo = evidence.at(UDP_ECHO, first.vantage) or first
@@ -120,6 +126,22 @@ def _proves_loss(evidence: Evidence, echo: CheckResult) -> bool:
 def _may_be_loss(evidence: Evidence, result: CheckResult) -> bool:
     """False for a handshake that so little loss does not keep from coming up."""
     return stage(result) != "dtls" or result.id not in UDP_CALLS or by_chance(evidence, result)
+
+
+def _may_be_swallowed(echo: CheckResult, shown: Sequence[CheckResult]) -> bool:
+    """False where nothing at all came back of so many probes that this path would have let some through."""
+    if echo.evidence.get("returned"):
+        return True
+    if echo.evidence.get("trouble", "silent") != "silent":
+        return False
+    ratios = [_worst_there_and_back(r) for r in shown if r.vantage == echo.vantage and r.id != UDP_ECHO]
+    return not ratios or max(ratios) ** int(echo.evidence["sent"]) > CHANCE
+
+
+def _worst_there_and_back(result: CheckResult) -> float:
+    """What is lost of what must come back, by the loss on each way."""
+    there, back = (loss_ratio(result, way) for way in ("to_far", "from_far"))
+    return max(1 - (1 - there) * (1 - back), loss_ratio(result, "there_and_back"))
 
 
 def _worst_ratio(result: CheckResult) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calls_doctor.diagnosis.callers import caller
+from calls_doctor.diagnosis.callers import EGRESS, caller
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.media_evidence import answers
 from calls_doctor.diagnosis.place import (
@@ -31,7 +31,7 @@ def blocked_client(evidence: Evidence) -> Prediction | None:
         return None
     where, ports = vantages_of(shown), {_port(r) for r in shown}
     # Who reaches nobody over UDP has another fault, and so has a TURN server that no caller reaches.
-    well = {v for v in where if answers(evidence, UDP_ECHO)(v)}
+    well = {v for v in where if answers(evidence, UDP_ECHO)(v) or _lets_udp_out(evidence, v)}
     turn = frozenset(
         outcome_of(r, row)
         for r in evidence.bad_at(well, *LISTENERS)
@@ -39,6 +39,11 @@ def blocked_client(evidence: Evidence) -> Prediction | None:
         if row["trouble"] == "silent" and kind_of(row) == "udp" and port_of(row) in ports
     )
     return _silent(evidence, shown, turn, answered_elsewhere=caller(evidence))
+
+
+def _lets_udp_out(evidence: Evidence, vantage: str) -> bool:
+    egress = evidence.at(EGRESS, vantage)
+    return egress is not None and egress.status is not Status.FAIL
 
 
 def blocked_server(evidence: Evidence) -> Prediction | None:

@@ -122,7 +122,7 @@ def _collected(
 ) -> Prediction | None:
     """A listener's cause: what `pick` takes of each server's rows and bad rows."""
     seen = [Seen(result, row) for result, its, bad in _by_server(evidence) for row in pick(its, bad)]
-    shown = _for_callers(evidence, seen)
+    shown = _for_callers(evidence, [one for one in seen if not _was_chance(evidence, one)])
     if not shown:
         return None
     uris = {one.row["uri"] for one in shown}
@@ -130,6 +130,12 @@ def _collected(
     if refusal_is_sure and all(one.row["trouble"] == "refused" for one in shown):
         place = at_the_far_end(evidence)
     return _found(evidence, shown, place, summary(shown[0].row), lost)
+
+
+def _was_chance(evidence: Evidence, one: Seen) -> bool:
+    """Silence where the same listener answered from here when it was asked another time."""
+    heard = reaches(evidence, lambda row: row["uri"] == one.row["uri"])
+    return one.row["trouble"] in SILENT and heard(one.result.vantage)
 
 
 def _for_callers(evidence: Evidence, seen: Sequence[Seen]) -> list[Seen]:

@@ -85,7 +85,7 @@ class Runner:
         return self.results
 
     async def _one(self, spec: CheckSpec) -> None:
-        if failed := await self._first_that_blocks(spec):
+        if not spec.anyway and (failed := await self._first_that_blocks(spec)):
             self._finish(spec, _skipped(failed), 0.0)
             return
         known = await self._results_of((*spec.needs, *spec.uses))

@@ -193,6 +193,19 @@ async def test_a_name_of_another_media_host_is_not_wrong(known: Names, monkeypat
     assert NAME not in faults(finding)
 
 
+async def test_without_a_stand_in_the_site_file_says_where_the_name_should_lead(known: Names) -> None:
+    known[NAME] = [PUBLIC]
+
+    async def found(*nat: tuple[str, str], **of_site: Any) -> dict[str, tuple[str, list[str]]]:
+        return faults(await names.media_names_probe(context(vantage=Role.CLIENT, nat=nat, **of_site)))
+
+    elsewhere = ("192.0.2.77", "10.0.1.20")
+    assert await found(elsewhere) == {NAME: ("dns.wrong-answer", [PUBLIC])}
+    assert await found((PUBLIC, "10.0.1.20")) == await found() == {}
+    known["other.example.com"] = [PUBLIC]
+    assert await found(elsewhere, media_names=(NAME, "other.example.com")) == {}, "it may be the other's"
+
+
 async def test_an_address_without_a_route_says_nothing(known: Names) -> None:
     finding = await media_names(known, HOST, "fe80::1")
     assert (finding.status, faults(finding)) == (Status.PASS, {})

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.site import Phase
@@ -14,6 +15,7 @@ from calls_doctor.net.paired import PairedHost
 from calls_doctor.spec import Context
 from calls_doctor.wire.framing import PacketKind
 from checks import media, ports, quality
+from tests.checks.test_media import relayed as relayed_call
 from tests.servers.media_host import behind, context, result
 from tests.servers.middlebox import Rule, Way, delay, drop, lose, reorder
 
@@ -147,6 +149,54 @@ async def test_a_call_that_could_not_be_decided_leaves_nothing_to_judge(need: st
     undecided = replace(undecided, results={**undecided.results, need: unknown})
     finding = await quality.path_probe(undecided)
     assert finding.status is Status.UNKNOWN and need in finding.summary
+
+
+def shut(relayed: Evidence | None = None, fastest_s: float = 0.0) -> Context:
+    """UDP 8443 is silent: a call through a relay, and an echo over TCP, may be there."""
+    silent = Finding(status=Status.FAIL, summary="")
+    skipped = Finding(status=Status.SKIP, summary="", blocked_by="port.rtc-udp-echo")
+    times: Evidence = {"rtt_min_s": fastest_s, "rtt_p50_s": fastest_s, "rtt_p95_s": fastest_s}
+    findings = (
+        {"port.rtc-udp-echo": silent, "media.call-udp": skipped}
+        | ({"port.rtc-tcp-echo": Finding(status=Status.PASS, summary="", evidence=times)} if fastest_s else {})
+        | ({"media.call-relay": Finding(status=Status.WARN, summary="", evidence=relayed)} if relayed else {})
+    )
+    return context(None, results={check: result(check, one) for check, one in findings.items()}, media_time_s=3.0)
+
+
+def through(stage: str = "media", transport: str = "udp", **more: object) -> Evidence:
+    ways = {"to_far": row(received=230), "from_far": row(), "far": {}, "rtts": 12}
+    return {"stage": stage, "relay_transport": transport, "rtt_p50_s": 0.02, "rtt_p95_s": 0.02, **ways, **more}
+
+
+async def test_where_udp_is_shut_the_call_through_the_relay_is_judged() -> None:
+    finding = await quality.path_probe(shut(through()))
+    assert finding.evidence["faults"] == [{"what": "loss", "direction": "to_far"}]
+    assert finding.evidence["by"] == "media.call-relay" and "through the relay" in finding.summary
+
+
+@pytest.mark.parametrize(("relayed", "fastest_s"), [
+    (None, 0.0), (through(stage="ice"), 0.02), (through(transport="tcp"), 0.2),
+], ids=["nothing", "a relay that failed", "a stream"])  # fmt: skip
+async def test_what_loses_nothing_visibly_tells_nothing_of_loss(relayed: Evidence | None, fastest_s: float) -> None:
+    finding = await quality.path_probe(shut(relayed, fastest_s))
+    assert (finding.status, finding.blocked_by) == (Status.SKIP, "port.rtc-udp-echo")
+
+
+async def test_over_tcp_the_fastest_round_trip_tells_of_the_path() -> None:
+    finding = await quality.path_probe(shut(fastest_s=0.3))
+    assert finding.evidence["faults"] == [{"what": "latency", "direction": ""}]
+    assert (finding.status, finding.evidence["by"]) == (Status.WARN, "port.rtc-tcp-echo")
+
+
+async def test_a_value_near_its_threshold_is_measured_again_through_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "LONGER_S", 0.2)
+    async with relayed_call() as (_, given_relay):
+        near = shut(through(to_far=row(received=295))).results
+        again = replace(given_relay, results={**given_relay.results, **near}, media_time_s=0.1)
+        finding = await quality.path_probe(replace(again, site=structs.replace(again.site, phase=Phase.PRE)))
+    assert (finding.status, finding.evidence["window_s"]) == (Status.PASS, 0.2)
+    assert finding.evidence["to_far"]["sent"] == 2 * 0.2 * SECOND
 
 
 async def test_a_healthy_path_passes_with_its_figures() -> None:

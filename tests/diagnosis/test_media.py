@@ -171,3 +171,22 @@ def test_a_few_probes_that_went_astray_have_no_cause() -> None:
 
 def test_a_name_without_an_address_is_nobodys_firewall() -> None:
     assert f.diagnosed(f.udp(trouble="unresolved"), f.tcp(trouble="unresolved", sent=0)) == []
+
+
+def test_udp_that_is_shut_explains_no_loss_on_what_came_through_a_relay() -> None:
+    lossy = f.call("media.call-relay", "media", "", (300, 230), (230, 230), status=Status.WARN)
+    shut = [f.udp(trouble="refused", at=at) for at in ("client", "Oslo")]
+    lives = [f.tcp(24, at=at) for at in ("client", "Oslo")]
+    assert set(f.causes(*shut, *lives, lossy)) == {"media.udp-rejected", "path.loss"}
+    assert f.causes(*shut, *lives, f.call("media.call-relay", "ice", "silent")) == ["media.udp-rejected"]
+
+
+def test_where_nobody_is_asked_the_media_host_itself_says_that_nothing_runs_on_it() -> None:
+    free = f.result("env.port-free", Status.PASS, at="media", taken=[])
+    api = f.api("connect", "refused", at="mattermost")
+    (found,) = f.diagnosed(api, free, phase=Phase.UNDETERMINED)
+    assert (found.cause, found.party, found.because) == ("media.not-running", Party.MEDIA_HOST, ["port.api-tcp"])
+    held = f.result("env.port-free", Status.WARN, at="media", taken=[{"port": 8443}])
+    for others in ([held], []):
+        assert f.causes(api, *others, phase=Phase.UNDETERMINED) == ["api.refused"]
+    assert f.causes(api, free) == ["api.refused"], "the stand-in is elsewhere"

@@ -211,3 +211,12 @@ def test_the_first_step_is_what_shows_it_by_hand_and_then_what_decides() -> None
     (found,) = f.diagnosed(names(row("nxdomain", outcome="nxdomain")), places=PLACES)
     assert found.remedy.steps[0] == f"On client Berlin: `dig {NAME} A @192.0.2.53`"
     assert found.remedy.steps[1].startswith("On the machine where it shows: `dig +trace")
+
+
+def test_a_name_that_is_wrong_by_the_site_file_alone_is_likely_so() -> None:
+    def unasked(at: str) -> CheckResult:
+        wrong = row("wrong-answer", WRONG, dead=(WRONG,), told=True)
+        wrong["faults"][0]["asked"] = False
+        return names(wrong, at=at)
+
+    assert whose(unasked("Berlin"), unasked("Oslo")) == {"dns.wrong-answer": (Party.DNS_ZONE, Confidence.LIKELY)}

@@ -205,3 +205,14 @@ def test_a_black_hole_explains_what_stalls_and_not_what_was_cut() -> None:
         assert hole is not None and (("port.rtc-tcp-echo", "client", "") in hole.explains) is is_explained
     (found,) = f.diagnosed(*f.good_echoes(), f.mtu(1200))
     assert found.impact is Impact.NONE_NOW, "as large as WebRTC's packets get"
+
+
+def test_loss_swallows_no_echo_whole_that_it_would_have_let_through() -> None:
+    """What is measured through a relay says nothing of why the media port is silent."""
+    silent, lossy = f.udp(trouble="silent", arrived=0), f.path(("loss", "to_far"), loss_ratio=0.2)
+    well = f.good_echoes(at="Oslo")
+    assert set(f.causes(silent, lossy, *well)) == {"path.loss", "client.port-blocked"}
+    refused = f.udp(trouble="refused", arrived=0)
+    assert set(f.causes(refused, lossy, *well)) == {"path.loss", "client.port-blocked"}
+    hardly_any = f.path(("loss", "to_far"), loss_ratio=0.8)
+    assert f.causes(silent, hardly_any, *well) == ["path.loss"]

@@ -120,3 +120,12 @@ def test_of_a_media_host_two_addresses_of_one_name_are_two_servers_and_of_a_call
     assert (seen("media"), seen("client")) == (["stun.wrong-answer"], [])
     rows[0]["mapped"] = [["198.51.100.7", 50000], ["198.51.100.9", 50001]]
     assert seen("media") == [], "a pool of addresses"
+
+
+def test_where_udp_leaves_this_network_the_silence_of_the_standard_port_is_one_fault() -> None:
+    """Whose media port is shut besides has no answer over UDP at all."""
+    turn = f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "silent"), f.turn_row(f.TURN_TCP))
+    leaves = f.result("client.udp-egress", Status.UNKNOWN)
+    shut = f.udp(trouble="silent", arrived=0)
+    found = f.causes(shut, f.tcp(24), f.stun_reach(), f.stun_reach(True, at="Oslo"), turn, leaves)
+    assert found == ["media.udp-blocked-inbound", "stun.blocked-client"]

@@ -165,3 +165,10 @@ def test_a_name_without_an_address_is_nobodys_firewall_and_hides_no_other_fault(
     assert f.causes(f.turn("turn.challenge", unresolved)) == []
     (found,) = f.diagnosed(f.turn("turn.challenge", unresolved, f.turn_row(f.TURN_UDP, "silent")))
     assert (found.cause, found.subject) == ("turn.udp-blocked", f.TURN_UDP)
+
+
+def test_a_listener_that_answers_another_time_is_not_shut() -> None:
+    silent = f.turn("turn.challenge", f.turn_row(f.TURN_UDP), f.turn_row(f.TURN_443, "silent"))
+    later = f.turn("port.turn-listener", f.turn_row(f.TURN_443, "silent"))
+    assert f.causes(silent, later) == ["turn.tcp-blocked"]
+    assert f.causes(silent, f.turn("port.turn-listener", f.turn_row(f.TURN_443))) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -147,6 +147,15 @@ async def test_a_result_carries_all_that_the_check_declares_and_finds() -> None:
 async def test_a_need_that_did_not_work_leaves_nothing_to_find(status: Status, then: Status) -> None:
     found = await statuses(spec("a.need", finds(status)), spec("b.then", finds(Status.PASS), "a.need"))
     assert found["b.then"] is then
+
+
+async def test_what_is_made_anyway_is_given_the_need_that_failed() -> None:
+    async def sees(context: Context) -> Finding:
+        return Finding(status=Status.PASS, summary=context.results["a.need"].summary)
+
+    anyway = replace(spec("b.then", sees, "a.need"), anyway=True)
+    found = {r.id: r for r in await runner(spec("a.need", finds(Status.FAIL)), anyway).run()}
+    assert (found["b.then"].status, found["b.then"].summary) == (Status.PASS, "found fail")
 
 
 async def test_a_use_that_failed_blocks_nobody() -> None:
