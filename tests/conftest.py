@@ -1,7 +1,7 @@
 """What holds for every test: a coroutine of ours never blocks the loop, and no test leaves a task behind.
 
 Warnings are errors (pyproject.toml), so a socket, transport or coroutine that is not closed fails as well. The rule
-about skips lives in tests/skips.py.
+about skips lives in tests/skips.py, and what runs beside what is told by tests/side_by_side.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import ModuleType
 import blockbuster
 import pytest
 
-pytest_plugins = ("tests.skips",)
+pytest_plugins = ("tests.side_by_side", "tests.skips")
 
 WATCHED = ("calls_doctor", "checks", "reports")
 """Where blocking counts. Tests may read a file or run a command while a loop waits."""
