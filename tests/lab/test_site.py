@@ -174,7 +174,7 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize("name", TURNS if EVERY_SCENARIO else [])
+@pytest.mark.parametrize("name", TURNS if EVERY_SCENARIO else ["unauthenticated"])
 def test_what_is_wrong_with_turn_is_named_and_nothing_else(
     name: str, tmp_path: Path, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
