@@ -115,13 +115,14 @@ def _by_server(evidence: Evidence) -> Iterator[tuple[CheckResult, list[Row], lis
 
 def _collected(
     evidence: Evidence,
-    pick: Callable[[list[Row], list[Row]], list[Row]],
+    pick: Callable[[list[Row], list[Row], bool], list[Row]],
     summary: Callable[[Row], str],
     lost: Lost,
     refusal_is_sure: bool = False,
 ) -> Prediction | None:
-    """A listener's cause: what `pick` takes of each server's rows and bad rows."""
-    seen = [Seen(result, row) for result, its, bad in _by_server(evidence) for row in pick(its, bad)]
+    """A listener's cause: what `pick` takes of each server's rows and bad rows, knowing whether it runs."""
+    found = _by_server(evidence)
+    seen = [Seen(result, row) for result, its, bad in found for row in pick(its, bad, _runs(evidence, its))]
     shown = _for_callers(evidence, [one for one in seen if not _was_chance(evidence, one)])
     if not shown:
         return None
@@ -157,27 +158,35 @@ def _answering(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row["trouble"] not in (*SILENT, "refused", "unresolved", *NOT_SENT)]
 
 
-def _shut(row: Row) -> Sequence[str]:
+def _runs(evidence: Evidence, rows: Sequence[Row]) -> bool:
+    """Somebody, wherever he is, heard this server; or it stands in, and says that it listens."""
+    hosts = {host_and_port(row["uri"])[0] for row in rows}
+    every = [row for check in LISTENERS for r in evidence.of(check) for row in r.evidence.get("servers", ())]
+    its = [row for row in every if host_and_port(row["uri"])[0] in hosts]
+    return bool(_answering(its)) or any(row.get("stands_in") for row in rows)
+
+
+def _shut(runs: bool) -> Sequence[str]:
     """What shows that the way to a listener is shut; a refusal where it is known to listen."""
-    return (*SILENT, "refused") if row.get("stands_in") else SILENT
+    return (*SILENT, "refused") if runs else SILENT
 
 
 def not_running(evidence: Evidence) -> Prediction | None:
-    """No transport answers, and at least one is refused. (The stand-in says that its own listens.)"""
+    """No transport answers anybody, and at least one is refused."""
 
-    def pick(its: list[Row], bad: list[Row]) -> list[Row]:
-        refused = any(row["trouble"] == "refused" and not row.get("stands_in") for row in bad)
-        return bad if refused and not _answering(its) else []
+    def pick(_its: list[Row], bad: list[Row], runs: bool) -> list[Row]:
+        refused = any(row["trouble"] == "refused" for row in bad)
+        return bad if refused and not runs else []
 
     return _collected(evidence, pick, lambda row: f"nothing listens at {row['uri']}", Lost.REQUEST, True)
 
 
 def blocked(evidence: Evidence) -> Prediction | None:
-    """Both UDP and TCP were tried, and both are silent."""
+    """Both UDP and TCP were tried, and both are shut."""
 
-    def pick(its: list[Row], bad: list[Row]) -> list[Row]:
-        silent = len(bad) == len(its) and all(row["trouble"] in _shut(row) for row in bad)
-        return bad if silent and {kind_of(row) for row in bad} == {"udp", "tcp"} else []
+    def pick(its: list[Row], bad: list[Row], runs: bool) -> list[Row]:
+        shut = len(bad) == len(its) and all(row["trouble"] in _shut(runs) for row in bad)
+        return bad if shut and {kind_of(row) for row in bad} == {"udp", "tcp"} else []
 
     def summary(row: Row) -> str:
         return f"the TURN server at {host_and_port(row['uri'])[0]} answers neither over UDP nor over TCP"
@@ -186,11 +195,10 @@ def blocked(evidence: Evidence) -> Prediction | None:
 
 
 def listener_blocked(kind: str) -> Callable[[Evidence], Prediction | None]:
-    """The listener is not reached over this transport; a refusal counts where another transport shows that it runs."""
+    """The listener is not reached over this transport; a refusal counts where somebody's answer shows that it runs."""
 
-    def pick(its: list[Row], bad: list[Row]) -> list[Row]:
-        words = (*SILENT, "refused") if _answering(its) else SILENT
-        return [row for row in bad if kind_of(row) == kind and row["trouble"] in (*words, *_shut(row))]
+    def pick(_its: list[Row], bad: list[Row], runs: bool) -> list[Row]:
+        return [row for row in bad if kind_of(row) == kind and row["trouble"] in _shut(runs)]
 
     return lambda evidence: _collected(evidence, pick, lambda row: str(row["detail"]), Lost.BOTH)
 

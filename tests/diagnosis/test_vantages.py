@@ -356,6 +356,14 @@ def test_a_turn_listener_is_the_servers_the_callers_or_undecided() -> None:
     assert told(turn_udp(BERLIN), at(LONDON, TURN_WELL)) == {"turn.udp-blocked": CALLERS_OWN}
 
 
+def test_a_turn_server_that_somebody_hears_runs_so_what_refuses_others_stands_before_it() -> None:
+    rows = f.turn_row(f.TURN_UDP, "refused"), f.turn_row(f.TURN_TCP, "refused")
+    berlin, london = (f.turn("turn.challenge", *rows, at=one) for one in OUTSIDE)
+    assert told(berlin, london, at(NODE, TURN_WELL)) == {"turn.blocked": SERVERS_SIDE}
+    assert told(berlin, at(LONDON, TURN_WELL)) == {"turn.blocked": CALLERS_OWN}
+    assert told(berlin, london) == {"turn.not-running": (Confidence.CERTAIN, Party.TURN_HOST)}
+
+
 def test_turn_is_for_callers_and_a_server_that_does_not_reach_it_misses_nothing() -> None:
     assert told(turn_udp(NODE), at(BERLIN, TURN_WELL)) == {}
     assert told(turn_udp(NODE)) == {"turn.udp-blocked": UNDECIDED}, "nobody else tried"
