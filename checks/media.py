@@ -32,6 +32,7 @@ from calls_doctor.spec import (
     nothing_behind,
     turn_targets,
 )
+from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
 if TYPE_CHECKING:
     from calls_doctor.net.call import CallOutcome
@@ -179,9 +180,16 @@ def _judged(outcome: CallOutcome, evidence: Evidence, target: str) -> Finding:
         status = Status.FAIL if unusable else Status.WARN
         return Finding(status=status, summary="; ".join(said), target=target, evidence=evidence)
     counted = ", ".join(f"{evidence[way]['received']} of {evidence[way]['sent']} {WAYS[way]}" for way in ways)
-    summary = f"connected in {connected_s * 1000:.0f} ms; RTP {counted}"
+    summary = f"connected in {connected_s * 1000:.0f} ms; RTP {counted}{_carried([evidence[way] for way in ways])}"
     status = Status.WARN if connected_s > SLOW_S else Status.PASS
     return Finding(status=status, summary=summary, target=target, evidence=evidence)
+
+
+def _carried(rows: Sequence[Evidence]) -> str:
+    """That the line is thick enough for a call, where what came through proves it; else nothing: two voices may be all
+    that was asked of it, or one."""
+    slowest = min(row.get("carried_bits_per_s") or 0 for row in rows)
+    return f"; {slowest / 1000:.0f} kbit/s carried each way" if slowest >= USABLE_BITS_PER_S else ""
 
 
 async def _second_stack(context: Context, paired: PairedHost, first: Finding) -> Finding:

@@ -17,6 +17,7 @@ from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
 from calls_doctor.modes import MEDIA_PORT
+from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
 API, PORT_FREE = "port.api-tcp", "env.port-free"
 UDP_CALLS, TCP_CALL, RELAY_CALL = ("media.self", "media.call-udp"), "media.call-tcp", "media.call-relay"
@@ -32,8 +33,6 @@ NEARLY_ALL_RATIO = 0.9
 CONVINCING = 4
 """So many datagrams of a handshake that bring no answer are no accident where single probes pass."""
 CHANCE = 0.01
-USABLE_BITS_PER_S = 100_000
-"""Contract section 6."""
 Z_95 = 1.645
 """One-sided 95 % quantile of the normal distribution."""
 QUEUE_S = 0.1

@@ -14,7 +14,6 @@ from calls_doctor.diagnosis.media_evidence import (
     TCP_CALL,
     THROUGH_RELAY,
     UDP_CALLS,
-    USABLE_BITS_PER_S,
     WAYS,
     bad,
     by_chance,
@@ -32,6 +31,7 @@ from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
+from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
 SUFFERING = (*UDP_CALLS, TCP_ECHO, TCP_CALL, *THROUGH_RELAY, ADVERTISED)
 """What a path that loses packets may break beside the probes themselves: TCP stalls, a handshake takes too long."""

@@ -17,9 +17,11 @@ from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.books import SessionBooks, StreamBooks
 from calls_doctor.model.check import Evidence
 from calls_doctor.net import pace
+from calls_doctor.net.echo import HEADERS_BYTES
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.peer import CallFailed, Peer
 from calls_doctor.net.sockets import ChannelOpener
+from calls_doctor.wire.carried_rate import carried_bits_per_s
 
 CONNECT_S = 2.9
 """A call whose handshake nobody has answered by then has failed."""
@@ -64,6 +66,8 @@ class Direction:
     duplicated: int = 0
     jitter_s: float = 0.0
     """Of the worst stream."""
+    carried_bits_per_s: int | None = None
+    """At which it arrived, headers of IP and UDP included; None where too little did to tell."""
 
     @property
     def loss_ratio(self) -> float | None:
@@ -100,6 +104,7 @@ def _direction(sent: int | None, receivers: Sequence[SessionBooks] | None) -> Di
         reordered=sum(stream.reordered for stream in streams),
         duplicated=sum(stream.duplicated for stream in streams),
         jitter_s=max((stream.jitter_s for stream in streams), default=0.0),
+        carried_bits_per_s=carried_bits_per_s(streams, PACKET_BYTES + HEADERS_BYTES),
     )
 
 
@@ -139,6 +144,7 @@ def _row(direction: Direction) -> Evidence:
         row["reordered_ratio"] = round(direction.reordered / direction.sent, 4)
         row["duplicated_ratio"] = round(direction.duplicated / direction.sent, 4)
         row["jitter_s"] = round(direction.jitter_s, 6)
+        row["carried_bits_per_s"] = direction.carried_bits_per_s
     return row
 
 

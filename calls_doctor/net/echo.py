@@ -17,11 +17,12 @@ from calls_doctor.model.flow import Address, Transport, shown
 from calls_doctor.net import pace
 from calls_doctor.net.exchange import Exchange
 from calls_doctor.wire import stun
+from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
 WHAT = "an echo at the media port"
 """In a refusal of the stand-in's, which tells it from a relay's."""
-THIN_BITS_PER_S = 100_000
-"""An echo that is to disturb nothing stays below what the thinnest usable link carries (contract section 6)."""
+THIN_BITS_PER_S = USABLE_BITS_PER_S
+"""An echo that is to disturb nothing stays below what the thinnest usable link carries."""
 HEADERS_BYTES = 28
 """Of IP and UDP."""
 SETTLE_S = 0.3

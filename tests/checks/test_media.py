@@ -59,6 +59,9 @@ async def test_a_call_carries_every_packet_both_ways(name: str, sessions: int) -
     assert 0 < evidence["from_far"]["jitter_s"] < 0.1 and evidence["rtt_p50_s"] < 0.1
     assert list(evidence["timeline"]) == ["stun_s", "ice_s", "dtls_s", "rtp_s"]
     assert evidence["near"]["rtp_out"] == evidence["far"]["rtp_in"] == sent
+    slowest = min(evidence[way]["carried_bits_per_s"] for way in ("to_far", "from_far"))
+    assert finding.summary.endswith(f"; {slowest / 1000:.0f} kbit/s carried each way") is (slowest >= 100_000)
+    assert sessions == 1 or slowest > 80_000  # two voices are 125 kbit/s, on a machine that is not late itself
     assert took_s < 0.3 + 0.4  # what connecting, draining and both ends' books cost
     assert [books.sent_rtp for books in given.near_books] == [PACKETS] * sessions
 

@@ -30,6 +30,9 @@ def test_a_thin_line_that_carries_a_call_has_no_cause(tmp_path: Path) -> None:
     assert diagnosed(report) == frozenset()
     (found,) = [check for check in report["checks"] if check["id"] == "port.rtc-udp-echo"]
     assert (found["status"], found["evidence"]["repeated_alone"]) == ("pass", True)
+    (called,) = [check for check in report["checks"] if check["id"] == "media.call-udp"]
+    assert called["summary"].endswith(" kbit/s carried each way")
+    assert all(called["evidence"][way]["carried_bits_per_s"] > 100_000 for way in ("to_far", "from_far"))
 
 
 @pytest.mark.skipif(not EVERY_SCENARIO, reason="minutes: only where CALLS_DOCTOR_LAB=all asks for every scenario")

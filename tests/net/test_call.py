@@ -54,6 +54,17 @@ def test_nothing_sent_is_no_loss() -> None:
     assert call.from_far(made).loss_ratio is None and call.to_far(made).loss_ratio == 1.0
 
 
+def test_the_rate_is_what_came_by_the_receivers_own_clock() -> None:
+    """Two voices of 156 bytes every 20 ms on the way there; on the way back they took twice as long to arrive."""
+
+    def heard(last_at_s: float) -> list[SessionBooks]:
+        stream = StreamBooks(ssrc=1, received=150, first_at_s=5.0, last_at_s=last_at_s)
+        return [SessionBooks(session="s", sent_rtp=150, streams=[stream])] * 2
+
+    rows = call.evidence(outcome(heard(10.96), heard(7.98)))
+    assert (rows["to_far"]["carried_bits_per_s"], rows["from_far"]["carried_bits_per_s"]) == (124_800, 62_400)
+
+
 async def test_several_calls_at_once_do_not_hear_each_other() -> None:
     async with media_host() as stand_in:
         host = paired(stand_in.ready)
