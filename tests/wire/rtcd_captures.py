@@ -21,6 +21,8 @@ class Captured:
 
     kind: str
     """"ws" or "dc"; "event" and "case" carry no message."""
+    at_s: float
+    """Since the WebSocket was open."""
     sender: Sender
     session: str
     """Of a data channel; "" for the WebSocket."""
@@ -41,6 +43,7 @@ def records(capture: str) -> Iterator[Captured]:
         record = json.loads(line)
         yield Captured(
             kind=record["kind"],
+            at_s=record["t_ms"] / 1000,
             sender=Sender.SERVER if record.get("dir") == "s2c" else Sender.CLIENT,
             session=record.get("session", ""),
             message=record["text"] if "text" in record else bytes.fromhex(record.get("hex", "")),
