@@ -14,6 +14,7 @@ from calls_doctor.diagnosis.media_evidence import (
     UDP_CALLS,
     answers,
     bad,
+    gets_there,
     is_shut,
     never_opened,
     protocol_of,
@@ -101,7 +102,9 @@ def _nothing_but_443(evidence: Evidence, vantage: str) -> bool:
 
 def port_blocked(evidence: Evidence) -> Prediction | None:
     """The media port is shut from here, and other callers reach it."""
-    udp = _mine(evidence, [r for r in bad(evidence, UDP_ECHO) if not r.evidence.get("returned")])
+    udp = _mine(evidence, [r for r in bad(evidence, UDP_ECHO) if not r.evidence.get("returned")]) or _held_back(
+        evidence
+    )
     tcp = _mine(evidence, [r for r in bad(evidence, TCP_ECHO) if never_opened(r) and trouble(r) in SHUT])
     shown = [*udp, *tcp]
     if not shown:
@@ -125,6 +128,13 @@ def port_blocked(evidence: Evidence) -> Prediction | None:
         party=place.party,
         confidence=place.confidence,
     )  # fmt: skip
+
+
+def _held_back(evidence: Evidence) -> list[CheckResult]:
+    """Whose datagrams do not come as far as others' do, whom something else keeps from an answer."""
+    there = gets_there(evidence)
+    lost = [r for r in bad(evidence, UDP_ECHO) if r.evidence.get("arrived") == 0 and not there(r.vantage)]
+    return lost if lost and blamed(evidence, lost, there) is None else []
 
 
 def _mine(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:

@@ -107,6 +107,19 @@ def answers(evidence: Evidence, check: str) -> Callable[[str], bool]:
     return works
 
 
+def gets_there(evidence: Evidence) -> Callable[[str], bool]:
+    """Whether a vantage's datagrams come as far as the media host, or as who refuses them before it."""
+
+    def works(vantage: str) -> bool:
+        echo = evidence.at(UDP_ECHO, vantage)
+        if echo is None:
+            return False
+        heard = echo.evidence.get("returned") or echo.evidence.get("arrived") or strayed(echo)
+        return bool(heard) or trouble(echo) == "refused"
+
+    return works
+
+
 def announced_in_vain(evidence: Evidence) -> list[CheckResult]:
     """Callers who reach nothing of what they are handed, though the media port answers them. Where it does not, what
     is handed out is not to blame."""

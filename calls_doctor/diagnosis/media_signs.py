@@ -25,6 +25,7 @@ from calls_doctor.diagnosis.media_evidence import (
     echo_lost_way,
     fewer_at_speed,
     found,
+    gets_there,
     host,
     inside_too,
     is_shut,
@@ -64,7 +65,8 @@ def _udp_lost(evidence: Evidence, lost: Lost) -> Prediction | None:
     counted = [r for r in asked if r.evidence.get("arrived") is not None]
     proving = [r for r in counted if bool(r.evidence["arrived"]) is (lost is Lost.REPLY)]
     shown = [*proving, *(r for r in asked if r not in counted)] if proving or not counted else []
-    place = blamed(evidence, shown, answers(evidence, UDP_ECHO)) if shown else None
+    well = gets_there(evidence) if lost is Lost.REQUEST and proving else answers(evidence, UDP_ECHO)
+    place = blamed(evidence, shown, well) if shown else None
     if place is None:
         return None
     if not proving:

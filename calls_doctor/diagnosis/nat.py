@@ -33,21 +33,24 @@ REFRESHED_S = 6.0
 def hairpin_missing(evidence: Evidence) -> Prediction | None:
     """From inside the public address is silent, the private one is not; from outside the public one works."""
     tried = any(evidence.at(check, one) for one in outside(evidence) for check in ECHOES)
-    shown = [r for r in evidence.of(HAIRPIN, Status.FAIL) if _works_outside(evidence, r) or not tried]
+    inside = {r.vantage for r in evidence.results if is_inside(evidence, r.vantage)}
+    turn, site = _turn_inside(evidence, inside), _site_inside(evidence, inside)
+    others = bool(turn or site)
+    shown = [r for r in evidence.of(HAIRPIN, Status.FAIL) if _works_outside(evidence, r) or others or not tried]
     if not shown:
         return None
-    inside = {r.vantage for r in evidence.results if is_inside(evidence, r.vantage)}
     echoes = [r for r in evidence.bad_at(inside, UDP_ECHO, TCP_ECHO) if not r.evidence.get("returned")]
     later = evidence.bad_at({r.vantage for r in echoes}, *UDP_CALLS, TCP_CALL, ADVERTISED)
     later += _handed_in_vain(evidence, inside, shown)
-    turn = _turn_inside(evidence, inside)
-    relayed = evidence.bad(*THROUGH_RELAY) if turn else []
-    later += _site_inside(evidence, inside)
+    later += site
+    later += [r for r in evidence.bad(*THROUGH_RELAY) if turn and not r.evidence.get("arrived")]
     row = shown[0].evidence["rows"][0]
     return Prediction(
-        explains=outcomes([*shown, *echoes, *later, *(r for r in relayed if not r.evidence.get("arrived"))]) | turn,
+        explains=outcomes([*shown, *echoes, *later]) | turn,
         flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT),
         summary=f"{row['address']} works from outside and not from inside the servers' network"
+        if any(_works_outside(evidence, r) for r in shown)
+        else f"{row['address']} is not reached from inside the servers' network, nor what else callers outside do reach"
         if tried
         else f"{row['address']} does not work from inside the servers' network, the private address does",
         subject=row["address"],

@@ -82,3 +82,16 @@ def test_it_is_the_callers_network_where_another_caller_meets_no_such_thing() ->
     alone, beside = proxied(given(opened)), proxied(given(opened, closed))
     assert alone is not None and (alone.party, alone.confidence) == (Party.UNDECIDED, Confidence.LIKELY)
     assert beside is not None and (beside.party, beside.confidence) == (None, Confidence.CERTAIN)
+
+
+@pytest.mark.parametrize(("theirs", "cause"), [
+    (f.udp(trouble="silent", arrived=6, at=LONDON), "media.udp-blocked-return"),
+    (f.udp(trouble="refused", arrived=0, at=LONDON), "media.udp-rejected"),
+], ids=["whose answers are lost", "who is refused"])  # fmt: skip
+def test_who_comes_less_far_than_another_caller_is_kept_back_by_the_own_network(
+    theirs: CheckResult, cause: str
+) -> None:
+    mine = f.udp(trouble="silent", arrived=0, at=BERLIN)
+    found = f.causes(mine, theirs, f.tcp(24, at=BERLIN), f.tcp(24, at=LONDON), places=PLACES)
+    assert set(found) == {"client.port-blocked", cause}
+    assert port_blocked(given(mine, f.udp(trouble="silent", arrived=0, at=LONDON))) is None

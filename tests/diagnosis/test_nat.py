@@ -36,6 +36,18 @@ def test_what_works_for_nobody_is_no_missing_hairpin_and_one_protocol_that_works
     assert hairpin_missing(given(NO_HAIRPIN, *udp_shut(BERLIN))) is not None
 
 
+def test_where_the_media_port_is_shut_for_all_a_turn_server_and_the_site_show_that_nothing_is_reflected() -> None:
+    shut = [f.udp(trouble="silent", at=BERLIN), f.tcp(trouble="silent", sent=0, at=BERLIN)]
+    turn = f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "silent"), at=NODE)
+    site = f.site("connect", "silent", "tls.site", at=OFFICE)
+    site_well = f.result("signal.websocket", Status.PASS, at=BERLIN)
+    assert ("turn.challenge", NODE) in explained(NO_HAIRPIN, *shut, TURN_WELL, turn)
+    assert ("tls.site", OFFICE) in explained(NO_HAIRPIN, INSIDE, *shut, site_well, site)
+    missing = hairpin_missing(given(NO_HAIRPIN, *shut, TURN_WELL, turn))
+    assert missing is not None and "nor what else callers outside do reach" in missing.summary
+    assert hairpin_missing(given(NO_HAIRPIN, *shut, turn)) is None, "nobody reaches that one either"
+
+
 def test_it_says_whether_anybody_outside_has_tried() -> None:
     alone, tried = hairpin_missing(given(NO_HAIRPIN)), hairpin_missing(given(NO_HAIRPIN, *f.good_echoes(at=BERLIN)))
     assert alone is not None and "the private address does" in alone.summary

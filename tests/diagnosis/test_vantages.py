@@ -211,7 +211,7 @@ def test_answers_from_elsewhere_explain_the_silence_of_callers_who_cannot_see_th
         assert "203.0.113.99" in one.summary
     assert told(*seen, *udp_shut(LONDON, 0)) == {
         "media.reply-address-changed": far,
-        "media.udp-blocked-inbound": UNDECIDED,
+        "client.port-blocked": CALLERS_OWN,
     }, "nothing of London's arrived: that is another fault"
 
 
@@ -221,8 +221,9 @@ def test_an_answer_from_elsewhere_proves_that_the_host_lives() -> None:
 
 
 def test_books_that_contradict_each_other_are_two_causes() -> None:
+    """London's requests arrive, so what keeps Berlin's is Berlin's own."""
     assert told(*udp_shut(BERLIN, 0), *udp_shut(LONDON, 6)) == {
-        "media.udp-blocked-inbound": UNDECIDED,
+        "client.port-blocked": CALLERS_OWN,
         "media.udp-blocked-return": UNDECIDED,
     }
 
