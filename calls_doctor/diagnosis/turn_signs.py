@@ -7,11 +7,12 @@ over UDP, TCP and TLS) are read together: silence on one transport means somethi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from calls_doctor.diagnosis.callers import Works, blamed, blamed_somewhere, is_inside, works_outside
 from calls_doctor.diagnosis.cause import Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
-from calls_doctor.diagnosis.clock_signs import certificate_is_at_fault, has_expired
+from calls_doctor.diagnosis.clock_signs import certificate_is_at_fault, has_expired, others
 from calls_doctor.diagnosis.media_evidence import (
     CONVINCING,
     RELAY,
@@ -20,7 +21,7 @@ from calls_doctor.diagnosis.media_evidence import (
     is_lossy,
     stage,
 )
-from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port
+from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port, own_machine
 from calls_doctor.model.certificate import OF_TIME
 from calls_doctor.model.check import NOT_SENT, CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
@@ -240,12 +241,28 @@ def credentials_expired(evidence: Evidence) -> Prediction | None:
 
 
 def secret_mismatch(evidence: Evidence) -> Prediction | None:
-    """Refused after authentication, with a user name that is valid, or that carries no time."""
+    """Refused after authentication, with a user name that is valid, or that carries no time. Where it carries one, a
+    server whose clock is ahead says the same, so its clock must be known for this to be sure."""
     shown = _wrong_credentials(evidence, False)
     if not shown:
         return None
     said = f"{shown[0].row['uri']} does not accept the credentials ({shown[0].row['code']})"
-    return _found(evidence, shown, at_the_far_end(evidence), said)
+    if all(one.row.get("expires_in_s") is None or _clock_is_known(evidence, one) for one in shown):
+        return _found(evidence, shown, at_the_far_end(evidence), said)
+    found = _found(evidence, shown, own_machine(evidence) or Place(None, Confidence.LIKELY), said)
+    return replace(found, steps_first=(_OR_ITS_CLOCK,))
+
+
+_OR_ITS_CLOCK = (
+    "On the TURN host: `timedatectl` must show the right time: a clock that is ahead refuses good credentials as a "
+    "wrong secret does"
+)
+
+
+def _clock_is_known(evidence: Evidence, one: Seen) -> bool:
+    """Somebody who has the secret has read it."""
+    host = host_and_port(str(one.row["uri"]))[0]
+    return others(evidence, one.result.vantage).of("turn", host) is not None
 
 
 def _wrong_credentials(evidence: Evidence, *expired: bool | None) -> list[Seen]:

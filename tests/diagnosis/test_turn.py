@@ -119,6 +119,17 @@ def test_an_expired_user_name_is_told_from_a_wrong_secret(code: int) -> None:
     assert cause(None) == ["turn.secret-mismatch"]
 
 
+def test_a_name_that_carries_a_time_is_surely_refused_for_its_secret_where_the_servers_clock_is_known() -> None:
+    def said(*results: CheckResult) -> tuple[str, Confidence, Party, bool]:
+        (found,) = f.diagnosed(*results)
+        return found.cause, found.confidence, found.party, "timedatectl" in found.remedy.steps[0]
+
+    mismatch, settings = "turn.secret-mismatch", Party.TURN_SETTINGS
+    assert said(f.refused(None)) == (mismatch, Confidence.CERTAIN, settings, False)
+    assert said(f.refused(7200.0)) == (mismatch, Confidence.LIKELY, settings, True)
+    assert said(f.refused(7200.0), f.clocks(site=0.0, turn=0.0)) == (mismatch, Confidence.CERTAIN, settings, False)
+
+
 @pytest.mark.parametrize("code", [486, 508])
 def test_no_room_is_a_quota_wherever_it_is_met(code: int) -> None:
     assert f.causes(f.turn("turn.allocate", f.turn_row(f.TURN_UDP, "refused-request", code))) == ["turn.quota"]
