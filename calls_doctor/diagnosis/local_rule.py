@@ -1,14 +1,16 @@
-"""A rule of the far end's own firewall that shuts the flow of a cause: no other cause, but where to look. Pure."""
+"""A rule of the far end's own firewall that shuts the flow of a cause: no other cause, but where to look, and whose it
+is. Pure."""
 
 from __future__ import annotations
 
 from msgspec import structs
 
 from calls_doctor.diagnosis.cause import Evidence, Row
+from calls_doctor.diagnosis.host import OWNERS
 from calls_doctor.diagnosis.place import host_and_port, role_of
 from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult
-from calls_doctor.model.flow import Flow, Lost, Role
-from calls_doctor.model.report import Diagnosis
+from calls_doctor.model.flow import Flow, Lost, Party, Role
+from calls_doctor.model.report import Confidence, Diagnosis
 
 HOST_FIREWALL = "env.hostfw"
 SHUT = {"dropped": "drops", "rejected": "rejects"}
@@ -19,7 +21,7 @@ HOSTS = {Role.MEDIA: (Role.MEDIA, Role.MATTERMOST), Role.TURN: (Role.TURN,)}
 
 def with_local_rule(one: Diagnosis, evidence: Evidence) -> Diagnosis:
     """The same; where nothing of the flow was ever answered, and the far end's own rules shut its port, the rule is the
-    first step."""
+    first step. Where they shut all that the cause stands for, it is that machine's to mend, whoever else failed."""
     if _answered(one, evidence) or one.flow.lost not in (Lost.REQUEST, Lost.BOTH):
         return one
     for result in evidence.bad(HOST_FIREWALL):
@@ -31,8 +33,19 @@ def with_local_rule(one: Diagnosis, evidence: Evidence) -> Diagnosis:
                 f"{row['protocol'].upper()} {row['port']}: {row['rule']}"
             )
             remedy = structs.replace(one.remedy, steps=[step, *one.remedy.steps])
-            return structs.replace(one, because=sorted({*one.because, HOST_FIREWALL}), remedy=remedy)
+            told = structs.replace(one, because=sorted({*one.because, HOST_FIREWALL}), remedy=remedy)
+            return _at_its_host(told, OWNERS[role_of(evidence, result.vantage)], result)
     return one
+
+
+def _at_its_host(one: Diagnosis, owner: Party, result: CheckResult) -> Diagnosis:
+    """A rule that shuts a port to everybody leaves nothing open of whose it is."""
+    ways = {"udp": UDP_ECHO, "tcp": TCP_ECHO}
+    shut = {row["protocol"] for row in result.evidence["ports"] if row["verdict"] in SHUT}
+    stands_for = {way for way, echo in ways.items() if echo in one.because} | {one.flow.protocol}
+    if one.party not in (Party.UNDECIDED, Party.SERVER_NETWORK) or not stands_for <= shut:
+        return one
+    return structs.replace(one, party=owner, confidence=Confidence.CERTAIN)
 
 
 def _answered(one: Diagnosis, evidence: Evidence) -> bool:

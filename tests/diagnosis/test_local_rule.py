@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from calls_doctor.diagnosis.commands import commands_of
 from calls_doctor.model.check import CheckResult, Status
-from calls_doctor.model.report import Diagnosis
+from calls_doctor.model.flow import Party
+from calls_doctor.model.report import Confidence, Diagnosis
 from tests.diagnosis import findings as f
 
 RULE = "inet filter input handle 7"
@@ -30,6 +31,22 @@ def test_a_rule_that_shuts_the_port_is_the_first_step_and_explained() -> None:
     assert found.remedy.steps[0].endswith(f"that drops UDP 8443: {RULE}")
     assert "env.hostfw" in found.because
     assert "`iptables-save`" in blocked(own_rules("rejected", backend="iptables")).remedy.steps[0]
+
+
+def test_a_port_that_its_own_host_shuts_is_that_hosts_to_mend() -> None:
+    assert (blocked().party, blocked().confidence) == (Party.UNDECIDED, Confidence.LIKELY)
+    found = blocked(own_rules("dropped"))
+    assert (found.party, found.confidence) == (Party.MEDIA_HOST, Confidence.CERTAIN)
+
+
+def test_of_two_protocols_that_are_shut_a_rule_for_one_does_not_tell_whose_the_other_is() -> None:
+    silent = [f.udp(trouble="silent", arrived=0), f.tcp(trouble="silent", sent=0)]
+    (found,) = f.diagnosed(*silent, own_rules("dropped"))
+    assert (found.cause, found.party, "env.hostfw" in found.because) == ("media.blocked", Party.UNDECIDED, True)
+    both = own_rules("dropped")
+    both.evidence["ports"].append(both.evidence["ports"][0] | {"protocol": "tcp"})
+    (found,) = f.diagnosed(*silent, both)
+    assert (found.cause, found.party) == ("media.blocked", Party.MEDIA_HOST)
 
 
 def test_another_ports_rule_another_machines_and_one_that_lets_it_in_are_not() -> None:
