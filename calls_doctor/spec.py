@@ -167,6 +167,8 @@ class CheckSpec:
     """The same for some sites alone."""
     thorough_only: bool = False
     """It takes longer than anybody who looks on waits: `--thorough` runs it."""
+    on_request: bool = False
+    """It loads the line as nobody wants unasked: only who names it by its id (`--only`) has it run."""
     required: bool = False
     """An `unknown` here means that a required flow could not be decided (exit code 4)."""
     guide_steps: Sequence[str] = ()
@@ -174,6 +176,8 @@ class CheckSpec:
     """At most so many packets are sent to each target, RTP aside."""
     rtp: str = ""
     """When and for how long RTP flows beside them, "" for never; {media_time} stands for how long a call lasts."""
+    rtp_packets_per_s: int = 50
+    """Of it, each way in each session: a voice's."""
     reworded: Callable[[Evidence], str] | None = None
     """The sentence again for evidence to which a merged report's books added what arrived; None where it says nothing
     of that."""

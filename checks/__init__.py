@@ -5,6 +5,7 @@ from __future__ import annotations
 from calls_doctor.spec import CheckSpec
 from checks import (
     api,
+    bandwidth,
     clocks,
     environment,
     exposure,
@@ -41,6 +42,7 @@ CHECKS: tuple[CheckSpec, ...] = (
     *exposure.CHECKS,
     *media.CHECKS,
     *quality.CHECKS,
+    *bandwidth.CHECKS,
     *mtu.CHECKS,
     *need.CHECKS,
 )

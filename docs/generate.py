@@ -47,7 +47,7 @@ def _check(spec: CheckSpec) -> Iterator[str]:
         "uses, where they run": ", ".join(spec.uses),
         "made from": _all_or(spec.vantages, set(Role), "any machine"),
         "in phases": _all_or(spec.phases, set(Phase) - {Phase.OFFLINE}, "all but offline"),
-        "runs": "with --thorough alone" if spec.thorough_only else "",
+        "runs": _runs(spec),
         "proves steps of the official guide": ", ".join(spec.guide_steps),
         "sends": spec.sends,
         "undecided": "exit code 4: calls need this" if spec.required else "",
@@ -55,6 +55,12 @@ def _check(spec: CheckSpec) -> Iterator[str]:
     for name, value in facts.items():
         if value:
             yield f"- {name}: {value}"
+
+
+def _runs(spec: CheckSpec) -> str:
+    if spec.on_request:
+        return f"only on request: --only {spec.id}"
+    return "with --thorough alone" if spec.thorough_only else ""
 
 
 def _all_or(some: Collection[str], everything: Collection[str], word: str) -> str:

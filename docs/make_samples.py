@@ -26,8 +26,9 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 PORTS = Options(media_port=18443, api_port=18045, stun_port=13478, turn_port=13479, relay_ports=(40000, 40999))
 COLUMNS = 100
-VOLATILE = re.compile(r"\d+(\.\d+)? m?s\b|\d+ of \d+|Python [\d.]+")
-"""What differs from one good run to the next: times, the packet that a busy machine drops, and the machine itself."""
+VOLATILE = re.compile(r"\d+(\.\d+)? m?s\b|\d+ of \d+|\d+ kbit/s|MOS [\d.]+|Python [\d.]+")
+"""What differs from one good run to the next: times, the packet that a busy machine drops, what follows from both, and
+the machine itself."""
 KERNEL = re.compile(r"Linux [^,\s]+,")
 """Left out of a sample: whose machine it was is nobody's business."""
 

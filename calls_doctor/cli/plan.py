@@ -23,8 +23,6 @@ from reports.style import Style
 ANY_PORT = "*"
 INDENT = " " * 4
 
-PACKETS_PER_S = 50
-"""Of RTP, each way in each session of a call (net/call.py, whose import costs 90 ms)."""
 TRIAL_PACKETS = 6
 """To an address that says nothing (wire/stun.py); three where one answers (net/paired.py)."""
 
@@ -110,7 +108,7 @@ def _way(spec: CheckSpec, plan: CheckPlan, media_time_s: float) -> str:
     if not targets or not spec.packets_max:
         return "sends nothing"
     when = spec.rtp.format(media_time=f"{media_time_s:g} s")
-    rtp = f", and {PACKETS_PER_S} RTP packets a second each way {when}" if when else ""
+    rtp = f", and {spec.rtp_packets_per_s} RTP packets a second each way {when}" if when else ""
     each = " each" if len(targets) > 1 else ""
     return f"{plan.site.vantage} to {', '.join(targets)}: at most {spec.packets_max} packets{each}{rtp}"
 

@@ -39,7 +39,7 @@ PROVEN = 3
 """Of 24 probes; two may go astray at a loss of 2 %."""
 MUCH_RATIO = 0.1
 """Where more is lost than this, a connection may not come up, and a server may seem silent."""
-QUALITY, MTU = "quality.path", "quality.mtu"
+QUALITY, MTU, SCREEN = "quality.path", "quality.mtu", "quality.bandwidth"
 NEEDED_BYTES = 1200
 """As large as WebRTC's packets get: a limit from there on hits no call so far."""
 
@@ -162,7 +162,7 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
     where = vantages_of(shown)
     slow = [r for r in shown if r.status in BAD]
     rows = [outcome_of(r, row) for r in evidence.bad_at(where, QUALITY) for row in bad_rows(r)]
-    suffering = evidence.bad_at(where, *SUFFERING)
+    suffering = evidence.bad_at(where, *SUFFERING, SCREEN)
     if not slow and not rows and not evidence.bad_at(where, *UDP_CALLS):
         return None
     rate = shown[0].evidence["rate_bits_per_s"]

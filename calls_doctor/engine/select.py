@@ -67,6 +67,8 @@ def select(
             left_out[spec.id] = LeftOut(spec.id, why, unfit=True)
         elif skipped is not None:
             left_out[spec.id] = LeftOut(spec.id, skip[skipped] or "skipped by --skip", asked=True, title=spec.title)
+        elif spec.on_request and spec.id not in only:
+            left_out[spec.id] = LeftOut(spec.id, f"only on request: --only {spec.id} runs it")
         elif spec.thorough_only and not thorough:
             left_out[spec.id] = LeftOut(spec.id, TAKES_LONGER)
         else:

@@ -19,7 +19,7 @@ from calls_doctor.model.check import Evidence
 from calls_doctor.net import pace
 from calls_doctor.net.echo import HEADERS_BYTES
 from calls_doctor.net.paired import PairedHost
-from calls_doctor.net.peer import CallFailed, Peer
+from calls_doctor.net.peer import PAYLOAD_BYTES, CallFailed, Peer
 from calls_doctor.net.sockets import ChannelOpener
 from calls_doctor.wire.carried_rate import carried_bits_per_s
 
@@ -29,8 +29,10 @@ SLOW_CONNECT_S = 10.0
 """As long as one may take that is being answered."""
 PACKETS_PER_S = 50
 """Of one voice: 20 ms of speech in each."""
-PACKET_BYTES = 128
-"""Of each as it is sent: RTP's header, the speech (net/peer.py) and SRTP's tag."""
+OVERHEAD_BYTES = 28
+"""RTP's header and SRTP's tag."""
+PACKET_BYTES = PAYLOAD_BYTES + OVERHEAD_BYTES
+"""Of each as it is sent."""
 DRAIN_S = 0.2
 """How long the last packets may take, plus two round trips; on a path that loses none the wait ends with the last."""
 UNDER_WAY_S = 0.1
@@ -183,7 +185,7 @@ async def _held(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, 
     peers = [Peer(paired.session_settings(leg, call), secrets.token_bytes) for _ in openers]
     try:
         failure = await _within_budget(paired, peers, openers, media_time_s)
-        far = await (_far_books(paired, peers, BOOKS_AFTER_FAILURE_S) if failure else _counted(paired, peers))
+        far = await (far_books(paired, peers, BOOKS_AFTER_FAILURE_S) if failure else _counted(paired, peers))
         return CallOutcome(
             near=[peer.books for peer in peers],
             far=far,
@@ -212,14 +214,14 @@ async def _within_budget(
 async def _ended(peers: Sequence[Peer], openers: Sequence[ChannelOpener], media_time_s: float) -> CallFailed | None:
     """The whole call; how it failed, or None. The first failure ends it for all."""
     try:
-        await _together(_connect(peer, opener) for peer, opener in zip(peers, openers, strict=True))
-        await _together(peer.talk(media_time_s, PACKETS_PER_S) for peer in peers)
+        await together(connect(peer, opener) for peer, opener in zip(peers, openers, strict=True))
+        await together(peer.talk(media_time_s, PACKETS_PER_S) for peer in peers)
     except CallFailed as error:
         return error
     return None
 
 
-async def _together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Runs all at once; the first that raises ends the others, and is raised.
 
     It is no TaskGroup: one that fails leaves the task around it counted as cancelled, and before Python 3.11.3 (Debian
@@ -237,7 +239,8 @@ async def _together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _connect(peer: Peer, opener: ChannelOpener) -> None:
+async def connect(peer: Peer, opener: ChannelOpener) -> None:
+    """Brings one session up. Raises CallFailed with the stage that failed."""
     try:
         channel = await opener(peer)
     except FarEndError as error:  # a relay's
@@ -253,18 +256,18 @@ async def _counted(paired: PairedHost, peers: Sequence[Peer]) -> list[SessionBoo
     """The far end's books once the last packets have had their time. They are asked for while those travel; what is
     missing in them may only have been overtaken, so then they are asked for once more."""
     if not _come_through([peer.books for peer in peers]):
-        await _drain(peers)
-        return await _far_books(paired, peers, None)
+        await drain(peers)
+        return await far_books(paired, peers, None)
     asking = asyncio.create_task(_books_behind_the_last(paired, peers))
     try:
-        await _drain(peers)
+        await drain(peers)
         far = await asking
     finally:
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
     if far is None or not _direction(sum(peer.books.sent_rtp for peer in peers), far).loss_ratio:
         return far
-    return await _far_books(paired, peers, None) or far
+    return await far_books(paired, peers, None) or far
 
 
 def _come_through(near: Sequence[SessionBooks]) -> bool:
@@ -278,11 +281,11 @@ def _come_through(near: Sequence[SessionBooks]) -> bool:
 
 async def _books_behind_the_last(paired: PairedHost, peers: Sequence[Peer]) -> list[SessionBooks] | None:
     await asyncio.sleep(1 / PACKETS_PER_S)
-    return await _far_books(paired, peers, None)
+    return await far_books(paired, peers, None)
 
 
-async def _drain(peers: Sequence[Peer]) -> None:
-    """Each peer hears what the others sent; one alone, its echo."""
+async def drain(peers: Sequence[Peer]) -> None:
+    """Waits for what is on its way: each peer hears what the others sent; one alone, its echo."""
     sent = sum(peer.books.sent_rtp for peer in peers)
     longest_s = max((peer.rtt_s or 0.0 for peer in peers), default=0.0)
     await asyncio.gather(*(
@@ -290,7 +293,8 @@ async def _drain(peers: Sequence[Peer]) -> None:
     ))  # fmt: skip
 
 
-async def _far_books(paired: PairedHost, peers: Sequence[Peer], limit_s: float | None) -> list[SessionBooks] | None:
+async def far_books(paired: PairedHost, peers: Sequence[Peer], limit_s: float | None) -> list[SessionBooks] | None:
+    """What the far end counted of these sessions; None where its books could not be had, or lack one."""
     try:
         async with asyncio.timeout(limit_s):
             books = await paired.books()

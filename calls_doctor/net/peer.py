@@ -112,7 +112,7 @@ class Peer:
             self._fail(self._connection.stage, self._unfinished())
         self._raise_failure()
 
-    async def talk(self, duration_s: float, packets_per_s: int) -> None:
+    async def talk(self, duration_s: float, packets_per_s: int, payload_bytes: int = PAYLOAD_BYTES) -> None:
         """Sends RTP at this rate, each packet at its own time from the first, and takes what comes meanwhile.
 
         Raises CallFailed as soon as the far end is gone.
@@ -132,7 +132,7 @@ class Peer:
                 sequence=(sequence + number) & 0xFFFF,
                 timestamp=(timestamp + number * CLOCK_RATE_HZ // packets_per_s) & 0xFFFFFFFF,
                 ssrc=self._settings.ssrc,
-                payload=bytes(PAYLOAD_BYTES),
+                payload=bytes(payload_bytes),
                 marker=number == 0,
             )
             self._connection.send_rtp(bytes(packet), self._loop.time())

@@ -26,7 +26,7 @@ BUILT = {
     "media.call-udp", "media.call-tcp", "media.call-relay", "quality.path", "nat.type", "nat.advertised-class",
     "nat.advertised-reachable", "nat.hairpin", "env.control", "client.udp-egress", "port.api-exposure",
     "port.turn-listener", "tls.site", "tls.turn", "signal.websocket", "clocks.skew", "turn.expiry", "turn.necessity",
-    "nat.idle",
+    "nat.idle", "quality.bandwidth",
 }  # fmt: skip
 CONTRACT_CAUSES = """
 media.udp-blocked-inbound media.udp-blocked-return media.udp-rejected media.udp-rate-limited

@@ -8,10 +8,9 @@ from typing import NoReturn
 
 import pytest
 
-from calls_doctor.cli import plan
 from calls_doctor.model.site import Mode, Phase
 from calls_doctor.modes import MODES
-from calls_doctor.net import call
+from calls_doctor.net import bandwidth, call
 from calls_doctor.wire import stun
 from checks import CHECKS
 from tests.cli.command_line import here
@@ -115,9 +114,20 @@ def test_what_no_check_sends_is_listed_too(capsys: pytest.CaptureFixture[str]) -
     assert rtp["media.call-udp"] == "for 3 s in each session"
 
 
+def test_what_is_made_on_request_alone_is_listed_as_that(capsys: pytest.CaptureFixture[str]) -> None:
+    peer = ("--peer", LINK.format("192.0.2.1"))
+    for more in ((), ("--thorough",), ("--only", "quality")):
+        told = " ".join(here(capsys, "check", "--list", *peer, *more).stdout.split())
+        assert "quality.bandwidth: only on request: --only quality.bandwidth runs it" in told
+    told = " ".join(here(capsys, "check", "--list", *peer, "--only", "quality.bandwidth").stdout.split())
+    assert "and 312 RTP packets a second each way of 1 kB for 2 s, one way after the other" in told
+
+
 def test_the_self_test_sends_nothing_beside(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(here(capsys, "check", "--list", "--format", "json").stdout)["beside"] == []
 
 
 def test_calls_send_as_much_as_the_list_says() -> None:
-    assert plan.PACKETS_PER_S == call.PACKETS_PER_S
+    told = {spec.id: spec.rtp_packets_per_s for spec in CHECKS if spec.rtp}
+    assert told.pop("quality.bandwidth") == bandwidth.PACKETS_PER_S
+    assert set(told.values()) == {call.PACKETS_PER_S}

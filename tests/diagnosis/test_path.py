@@ -194,6 +194,13 @@ def test_loss_behind_a_full_link_is_the_links_even_where_every_probe_came_back()
     assert found.summary.startswith("about 64 kbit/s come through") and "a call needs 100 at least" in found.summary
 
 
+def test_a_link_that_carries_no_call_carries_no_screen() -> None:
+    screen = f.result("quality.bandwidth", Status.WARN)
+    found = path.bandwidth(f.evidence([f.thin_link(), screen]))
+    assert found is not None and ("quality.bandwidth", "client", "") in found.explains
+    assert f.causes(*f.good_echoes(), screen) == [], "alone it is a warning, and a call needs less"
+
+
 def test_much_loss_explains_a_handshake_over_tcp_too() -> None:
     assert f.causes(f.udp(12, "silent", 18), f.call("media.call-tcp", "dtls")) == ["path.loss"]
 

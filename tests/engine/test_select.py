@@ -89,6 +89,15 @@ def test_what_takes_longer_runs_where_a_thorough_look_is_wanted_and_alone_nowher
     assert reasons(select(SITE, specs, skip={"port.b": "mine"}))["port.b"] == "mine"
 
 
+def test_what_is_made_on_request_runs_for_who_names_its_id_and_for_nobody_else() -> None:
+    specs = [spec("port.a"), spec("port.b", "port.a", on_request=True)]
+    for plan in (select(SITE, specs), select(SITE, specs, thorough=True), select(SITE, specs, only=["port"])):
+        assert ids(plan) == ["port.a"]
+        assert reasons(plan)["port.b"] == "only on request: --only port.b runs it"
+        assert not next(out for out in plan.left_out if out.id == "port.b").unfit, "the reader may have it"
+    assert ids(select(SITE, specs, only=["port.b"])) == ["port.a", "port.b"]
+
+
 def test_a_use_that_does_not_fit_hinders_nobody() -> None:
     plan = select(SITE, [spec("env.a", phases=frozenset({Phase.POST})), spec("port.b", uses=("env.a",))])
     assert ids(plan) == ["port.b"]

@@ -66,12 +66,14 @@ def lose(ratio: float, way: Way | None = None, kind: PacketKind | None = None, s
     return lambda going, data: [] if _fits(way, kind, going, data) and chance.random() < ratio else None
 
 
-def thin(bits_per_s: float, queue_bytes: int) -> Rule:
-    """A link that carries so much on both ways together, and loses what finds its queue full."""
+def thin(bits_per_s: float, queue_bytes: int, way: Way | None = None) -> Rule:
+    """A link that carries so much this way (None: on both together), and loses what finds its queue full."""
     clock, empty_at = time.monotonic, 0.0
 
-    def rule(_: Way, data: bytes) -> Sequence[float] | None:
+    def rule(going: Way, data: bytes) -> Sequence[float] | None:
         nonlocal empty_at
+        if not _fits(way, None, going, data):
+            return None
         now = clock()
         waits_s = max(0.0, empty_at - now)
         if waits_s * bits_per_s / 8 + len(data) > queue_bytes:
