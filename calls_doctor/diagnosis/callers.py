@@ -18,7 +18,7 @@ from calls_doctor.model.report import Confidence
 HAIRPIN, EGRESS = "nat.hairpin", "client.udp-egress"
 BEHIND_NAT = "behind a NAT"
 """The public address of a caller whom nobody has told it."""
-OVER_TCP = (TCP_ECHO, "media.call-tcp", "port.api-tcp")
+OVER_TCP = (TCP_ECHO, "media.call-tcp", "port.api-tcp", "tls.site", "signal.websocket")
 Works = Callable[[str], bool]
 """Whether the thing in question works at a vantage."""
 

@@ -88,12 +88,13 @@ CAUSES = (
                 _LOOK,
                 "On the Mattermost host, after 502, 503 or 504 (the proxy does not reach Mattermost): `systemctl "
                 "status mattermost`, and `curl -v http://127.0.0.1:8065/api/v4/system/ping`",
-                "After silence, allow TCP 443 from callers to the site",
+                "After silence, allow TCP 443 (or the port of its URL) from callers to the site",
             ],
             firewall_rows=["FW-01"],
         ),
-        deciding_test="On the Mattermost host: `ss -ltnp 'sport = :443'` says whether it listens; open the site from "
-        "another network too (a phone's hotspot): where it listens and fails from both, the block stands before it",
+        deciding_test="On the Mattermost host, or its proxy's: `ss -ltnp` says whether anything listens on the port of "
+        "the site's URL; open the site from another network too (a phone's hotspot): where it listens and fails from "
+        "both, the block stands before it",
     ),
     Cause(
         id="mattermost.websocket-blocked",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calls_doctor.diagnosis.callers import blamed
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.clock_signs import certificate_is_at_fault
 from calls_doctor.diagnosis.media_evidence import API, stage, trouble
@@ -47,12 +48,15 @@ def _has_expired(result: CheckResult) -> bool:
 
 
 def _whose(evidence: Evidence, site: list[CheckResult]) -> Place:
-    """Where another vantage trusts the site, somebody between it and this one may show a certificate of his own."""
+    """Where another vantage trusts the site, somebody between it and this one may show a certificate of his own. What
+    several networks are shown is the site's."""
     if own := own_machine(evidence):
         return own
     if any(r.status not in BAD or r.evidence.get("ok") for r in evidence.of(SITE, Status.PASS, Status.WARN)):
         return Place(Party.UNDECIDED, Confidence.LIKELY)
     sure = all(r.evidence.get("fault") not in OF_AN_AUTHORITY for r in site)
+    everywhere = blamed(evidence, site, lambda vantage: evidence.passed(SITE, vantage))
+    sure = sure or (everywhere is not None and everywhere.confidence is Confidence.CERTAIN)
     return Place(Party.MATTERMOST_HOST, Confidence.CERTAIN if sure else Confidence.LIKELY)
 
 

@@ -344,6 +344,22 @@ def test_stun_and_turn_on_one_port_are_one_fault_of_the_callers_network() -> Non
     )  # fmt: skip
 
 
+# --- the site ---
+
+
+def test_a_site_that_two_networks_do_not_reach_is_the_servers_also_where_one_of_them_lets_no_udp_out() -> None:
+    silent = [f.site("connect", "silent", at=one) for one in OUTSIDE]
+    told_of_both = {"mattermost.unreachable": SERVERS_SIDE, "client.udp-blocked": CALLERS_OWN}
+    no_udp = (f.egress(works=False, at=BERLIN), f.egress(works=True, at=LONDON))
+    assert told(*silent, *no_udp, *well(LONDON)) == told_of_both
+
+
+def test_a_certificate_that_several_networks_are_shown_is_the_sites_own() -> None:
+    shown = [f.certificate("unknown-authority", at=one) for one in OUTSIDE]
+    assert told(shown[0]) == {"tls.invalid": (Confidence.LIKELY, Party.MATTERMOST_HOST)}
+    assert told(*shown) == {"tls.invalid": (Confidence.CERTAIN, Party.MATTERMOST_HOST)}
+
+
 # --- TURN ---
 
 
