@@ -1,7 +1,8 @@
 """Is what is broken named? The fault lab beside the checkout plays known faults, and its judge compares.
 
-python -m benchmarks.fault_lab          every scenario, written down by family
-python -m benchmarks.fault_lab stop     one of each family: exit 1 where one is judged wrong, or undecided
+python -m benchmarks.fault_lab [SWEEPS]         every scenario, three times in a row, written down by family
+python -m benchmarks.fault_lab alone [SWEEPS]   likewise of the caller's report alone
+python -m benchmarks.fault_lab stop             one of each family: exit 1 where one is judged wrong, or undecided
 
 Needs ../shared/lab, root and coturn; where one is missing it says so and exits 0. Addresses and names are drawn from a
 new seed, which is printed.
@@ -27,6 +28,7 @@ from benchmarks.quality import ROOT, Figure, record
 LAB = ROOT.parent / "shared" / "lab"
 LIMIT_S = 1500.0
 AT_ONCE = 2
+SWEEPS = 3
 ONE_OF_EACH_FAMILY = (
     "none",
     "nat-timeout-5",
@@ -38,10 +40,6 @@ ONE_OF_EACH_FAMILY = (
     "dns-nxdomain",
     "loss-20-up",
 )
-NOT_YET = frozenset({
-    "dns-nxdomain", "dns-private", "dns-wrong", "dns-servfail", "dns-timeout", "dns-slow",
-})  # fmt: skip
-"""No check looks at names so far: nothing may be said of these, and nothing wrong."""
 Row = dict[str, Any]
 
 
@@ -62,9 +60,10 @@ def families(lab: Path = LAB) -> dict[str, str]:
     return found
 
 
-def play(names: Sequence[str], seed: int) -> list[Row]:
-    """The judge's rows. Raises ValueError where it gave none."""
+def play(names: Sequence[str], seed: int, *, alone: bool = False) -> list[Row]:
+    """The judge's rows, of all vantages' reports or the caller's alone. Raises ValueError where it gave none."""
     command = [sys.executable, str(LAB / "judge.py"), "--doctor", CALLS_DOCTOR, "-j", str(AT_ONCE), "--json"]
+    command += ["--only-from", "client"] if alone else []
     with tempfile.TemporaryDirectory() as directory:
         done = subprocess.run(
             [*command, "--seed", str(seed), *names], env={**os.environ, "TMPDIR": directory},
@@ -77,24 +76,39 @@ def play(names: Sequence[str], seed: int) -> list[Row]:
     return rows
 
 
-def word(row: Row) -> str:
-    """`right`, `undecided` (nothing is named though something is broken, or nobody's it is) or `wrong`."""
+def word(row: Row, *, alone: bool = False) -> str:
+    """`right`, `undecided` (nothing is named though something is broken, or nobody's it is) or `wrong`.
+
+    One vantage alone may be right about what is broken and not know whose it is: the judge holds it to that.
+    """
     if row["right"] and not row["extra"]:
-        return "undecided" if row["undecided"] else "right"
+        return "undecided" if row["undecided"] and not alone else "right"
     return "undecided" if row["ran"] and row["expected"] and not row["got"] else "wrong"
 
 
-def passes(row: Row) -> bool:
-    """False where a stop must fail: all is to be decided but what no check looks at yet."""
-    return word(row) == "right" or (row["scenario"] in NOT_YET and word(row) == "undecided")
-
-
-def by_family(rows: Sequence[Row], family: Mapping[str, str]) -> str:
+def by_family(rows: Sequence[Row], family: Mapping[str, str], *, alone: bool = False) -> str:
     """`baseline 2 right, dns 6 undecided, ...`"""
     counts: dict[str, Counter[str]] = {}
     for row in rows:
-        counts.setdefault(family[row["scenario"]], Counter())[word(row)] += 1
+        counts.setdefault(family[row["scenario"]], Counter())[word(row, alone=alone)] += 1
     return "; ".join(f"{name} " + ", ".join(f"{n} {what}" for what, n in one.items()) for name, one in counts.items())
+
+
+def sweep(family: Mapping[str, str], *, alone: bool) -> tuple[bool, str]:
+    """Every scenario once, with addresses and names of its own: whether all are right, and how many are."""
+    seed = secrets.randbelow(10_000)
+    rows = play(list(family), seed, alone=alone)
+    tell(rows, alone=alone)
+    right = sum(word(row, alone=alone) == "right" for row in rows)
+    return right == len(rows), f"{right} of {len(rows)} right: {by_family(rows, family, alone=alone)} (seed {seed})"
+
+
+def tell(rows: Sequence[Row], *, alone: bool = False) -> None:
+    """A line for each."""
+    for row in rows:
+        got = ", ".join(row["got"]) or "nothing"
+        said = f"{word(row, alone=alone):9} {row['scenario']:25} {row['seconds']:5.1f} s  {got}  {row['note']}"
+        sys.stdout.write(f"{said.rstrip()}\n")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -102,20 +116,21 @@ def main(arguments: Sequence[str]) -> int:
     if why := missing():
         sys.stdout.write(f"the fault lab is not played: {why}\n")
         return 0
-    family, stop, seed = families(), list(arguments) == ["stop"], secrets.randbelow(10_000)
-    sys.stdout.write(f"seed {seed}\n")
-    rows = play(ONE_OF_EACH_FAMILY if stop else list(family), seed)
-    for row in rows:
-        got = ", ".join(row["got"]) or "nothing"
-        sys.stdout.write(f"{word(row):9} {row['scenario']:25} {row['seconds']:5.1f} s  {got}  {row['note']}\n")
-    sys.stdout.write(f"{by_family(rows, family)}\n")
-    if stop:
-        return 0 if all(map(passes, rows)) else 1
-    right = sum(word(row) == "right" for row in rows)
-    measured = f"{right} of {len(rows)} right: {by_family(rows, family)} (seed {seed})"
+    family = families()
+    if list(arguments) == ["stop"]:
+        seed = secrets.randbelow(10_000)
+        sys.stdout.write(f"seed {seed}\n")
+        rows = play(ONE_OF_EACH_FAMILY, seed)
+        tell(rows)
+        sys.stdout.write(f"{by_family(rows, family)}\n")
+        return 0 if all(word(row) == "right" for row in rows) else 1
+    alone, times = "alone" in arguments, [int(one) for one in arguments if one.isdigit()] or [SWEEPS]
+    sweeps = [sweep(family, alone=alone) for _ in range(times[0])]
+    who = "the caller's report alone" if alone else "all vantages"
     return record(
-        Figure("the fault lab's scenarios that are named right", "none: for information", measured, True,
-               "python -m benchmarks.fault_lab")
+        Figure(f"the fault lab's scenarios, {who}, {len(sweeps)} times in a row", "all right, nothing else named",
+               "; then ".join(said for _, said in sweeps), all(well for well, _ in sweeps),
+               f"python -m benchmarks.fault_lab{' alone' if alone else ''}")
     )  # fmt: skip
 
 
