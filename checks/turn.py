@@ -9,6 +9,8 @@ import asyncio
 import time
 from typing import Any  # evidence is JSON
 
+import msgspec
+
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import address_class
@@ -26,6 +28,9 @@ from calls_doctor.spec import (
     turn_targets,
 )
 from calls_doctor.wire.turn_stream import CARRIES_TLS
+
+RELAY_PORTS = "turn.relay_ports"
+"""Of the site file, where it says them."""
 
 
 def _row(uri: ServerUri, servers: TurnServers) -> dict[str, Any]:
@@ -109,7 +114,16 @@ async def allocate_probe(context: Context) -> Finding:
 
 def _judge_allocations(context: Context, rows: list[dict[str, Any]]) -> Finding:
     relay_private = [row for row in rows if row["ok"] and row["relayed_private"]]
-    return _judge(rows, "allocates a relay", strict=bool(relay_private) or _every_stage_counts(context))
+    found = _judge(rows, "allocates a relay", strict=bool(relay_private) or _every_stage_counts(context))
+    first, last = context.site.relay_ports
+    # The stand-in's range is that of the site file at its own side, which this side need not have.
+    outside = [row for row in rows if row["ok"] and not row.get("stands_in") and not first <= row["relayed"][1] <= last]
+    if found.status is not Status.PASS or not outside or RELAY_PORTS not in context.site.settings:
+        return found
+    said = (
+        f"{outside[0]['uri']} relays from port {outside[0]['relayed'][1]}: firewalls are asked to open {first}-{last}"
+    )
+    return msgspec.structs.replace(found, status=Status.WARN, summary=said)
 
 
 def _allocated(allocation: Allocation) -> dict[str, Any]:
@@ -237,7 +251,8 @@ CHECKS = (
         packets_max=12,
         timeout_s=15.0,
         fails_when="401 after authentication means a wrong secret or password, or a user name that has expired; 486 a "
-        "quota; a private relay address means that the server behind NAT was not told its public one (external-ip).",
+        "quota; a private relay address means that the server behind NAT was not told its public one (external-ip). A "
+        "relay port outside the `relay_ports` that a site file names is a warning.",
     ),
     CheckSpec(
         id="turn.permission",

@@ -68,6 +68,13 @@ def trouble(found: Checked) -> list[object]:
 # Healthy
 
 
+async def test_a_relay_port_that_firewalls_are_not_asked_to_open_is_a_warning_and_no_cause() -> None:
+    async with server() as turn_server:
+        found = await checked(uri(turn_server.port), relay_ports=(1024, 2048), only=("turn.challenge", "turn.allocate"))
+    assert found.statuses == {"challenge": "pass", "allocate": "warn"} and found.causes == []
+    assert "1024-2048" in found.results["turn.allocate"].summary
+
+
 async def test_over_udp_and_tcp_everything_passes_and_nothing_is_left_behind() -> None:
     async with server() as turn_server:
         began = time.monotonic()

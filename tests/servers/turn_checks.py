@@ -13,7 +13,7 @@ from calls_doctor.diagnosis.cover import diagnose
 from calls_doctor.engine.runner import BLOCKING
 from calls_doctor.model.check import CheckResult
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
-from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
+from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Setting, Site
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.relay import Relays
 from calls_doctor.spec import Context
@@ -71,11 +71,15 @@ async def checked(
     media: Sequence[str] = (),
     phase: Phase = Phase.PRE,
     only: Sequence[str] = CHECKS,
+    relay_ports: tuple[int, int] | None = None,
 ) -> Checked:
     """Runs them against these servers; a check whose need has failed is left out. `media` names a media host that no
     stand-in answers at, `host` is one that does."""
     hosts = tuple(MediaAddress(host=name) for name in media or ([HOST] if host else []))
     site = Site(phase=phase, turn=uris, media=hosts)
+    if relay_ports is not None:
+        named = {"turn.relay_ports": Setting(value="-".join(map(str, relay_ports)), origin="calls-doctor.toml:1")}
+        site = msgspec.structs.replace(site, relay_ports=relay_ports, settings=named)
     results: dict[str, CheckResult] = {}
     relays = Relays()
     context = Context(
