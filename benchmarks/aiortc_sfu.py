@@ -39,7 +39,7 @@ async def _answer(
         source = transceiver.receiver.track
     else:
         peer.addTrack(relay.subscribe(source))
-    use_only(transceiver, address)
+    use_only(transceiver.sender.transport, address)
     await peer.setLocalDescription(await peer.createAnswer())
     return source
 

@@ -22,8 +22,9 @@ from statistics import median
 from benchmarks.conference import at, cpu_s
 from benchmarks.participant import Participant
 from benchmarks.quality import Figure, record
-from benchmarks.rtcd_sfu import BINARY, rtcd
+from benchmarks.rtcd_sfu import rtcd
 from benchmarks.sfus import Sfu, aiortc, ours
+from tests.servers.rtcd_server import BINARY
 
 ROUNDS, RECEIVERS, PACKETS_PER_S, SPEECH_PACKETS_PER_S, DURATION_S = 3, 9, 800, 50, 5.0
 PAYLOAD_BYTES, TIMESTAMP_STEP = 160, 160

@@ -17,6 +17,7 @@ from aiortc import (
     AudioStreamTrack,
     MediaStreamTrack,
     RTCConfiguration,
+    RTCDtlsTransport,
     RTCInboundRtpStreamStats,
     RTCOutboundRtpStreamStats,
     RTCPeerConnection,
@@ -96,7 +97,7 @@ async def _connected(paired: PairedHost, peer: RTCPeerConnection, transceiver: R
             decided.set()
 
     if address_class(await paired.address()) is AddressClass.LOOPBACK:
-        use_only(transceiver, await paired.address())
+        use_only(transceiver.sender.transport, await paired.address())
     await peer.setLocalDescription(await peer.createOffer())
     session, answer = await paired.answer(peer.localDescription.sdp)
     await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
@@ -106,9 +107,9 @@ async def _connected(paired: PairedHost, peer: RTCPeerConnection, transceiver: R
     return session, peer.connectionState == "connected"
 
 
-def use_only(transceiver: RTCRtpTransceiver, address: str) -> None:
+def use_only(transport: RTCDtlsTransport, address: str) -> None:
     """Has aioice call from this address: of itself it takes every address of the machine but loopback's."""
-    connection = transceiver.sender.transport.transport.iceGatherer._connection  # there is no public way to it
+    connection = transport.transport.iceGatherer._connection  # there is no public way to it
     gather = connection.get_component_candidates
 
     async def from_there(component: int, **_others: object) -> list[Candidate]:

@@ -8,8 +8,9 @@ import os
 import pytest
 
 from benchmarks.forwarding import RECEIVERS, Measured, Start, against, measured
-from benchmarks.rtcd_sfu import BINARY, rtcd
+from benchmarks.rtcd_sfu import rtcd
 from benchmarks.sfus import aiortc, ours
+from tests.servers.rtcd_server import BINARY
 
 STARTS: list[Start] = [ours, aiortc, *([rtcd] if BINARY in os.environ else [])]
 

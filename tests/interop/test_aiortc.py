@@ -64,7 +64,7 @@ class Caller:
         self.track = AudioStreamTrack()
         self.peer.addTrack(self.track)
         (self._transceiver,) = self.peer.getTransceivers()
-        use_only(self._transceiver, HOST)
+        use_only(self._transceiver.sender.transport, HOST)
         self.channel = self.peer.createDataChannel(channel) if channel else None
         self.said: asyncio.Queue[str | bytes] = asyncio.Queue()
         """What came on the channel."""

@@ -57,7 +57,7 @@ async def test_the_one_private_thing_of_aiortc_that_is_used_is_there() -> None:
     try:
         peer.addTrack(AudioStreamTrack())
         (transceiver,) = peer.getTransceivers()
-        aiortc_peer.use_only(transceiver, "127.0.0.1")
+        aiortc_peer.use_only(transceiver.sender.transport, "127.0.0.1")
         await peer.setLocalDescription(await peer.createOffer())
         candidates = [line for line in peer.localDescription.sdp.splitlines() if line.startswith("a=candidate")]
         assert candidates and all(" 127.0.0.1 " in line for line in candidates)

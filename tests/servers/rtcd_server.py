@@ -1,0 +1,102 @@
+"""rtcd itself, as its makers build it: the binary that RTCD_BIN names, on loopback, with ports and store of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import secrets
+import tempfile
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from random import Random
+
+from calls_doctor.net.bound_sockets import bound_both
+
+HOST = "127.0.0.1"
+BINARY = "RTCD_BIN"
+"""The environment variable that names rtcd's binary."""
+PORTS, PORT_TRIES = range(20000, 30000), 64
+"""rtcd takes none over 49151."""
+START_S, POLL_S = 10.0, 0.02
+
+
+def why_not() -> str:
+    """Why there is no rtcd here; "" where there is."""
+    return "" if os.environ.get(BINARY) else f"{BINARY} names no binary"
+
+
+@dataclass(frozen=True)
+class RtcdServer:
+    """One that runs."""
+
+    pid: int
+    api_port: int
+    media_port: int
+    client_id: str
+    auth_key: str
+    """Of the one client that is registered."""
+
+    @property
+    def authorization(self) -> tuple[str, str]:
+        """The header that says who this client is."""
+        return "Authorization", f"Basic {base64.b64encode(f'{self.client_id}:{self.auth_key}'.encode()).decode()}"
+
+    @property
+    def websocket_url(self) -> str:
+        return f"ws://{HOST}:{self.api_port}/ws"
+
+
+@asynccontextmanager
+async def rtcd_server() -> AsyncIterator[RtcdServer]:
+    """Starts it and registers a client. Raises TimeoutError where it does not come up."""
+    server = RtcdServer(0, _free_port(), _free_port(), "load", secrets.token_hex(16))
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            "RTCD_API_HTTP_LISTENADDRESS": f"{HOST}:{server.api_port}",
+            "RTCD_API_SECURITY_ALLOWSELFREGISTRATION": "true",
+            "RTCD_RTC_ICEADDRESSUDP": HOST,
+            "RTCD_RTC_ICEADDRESSTCP": HOST,
+            "RTCD_RTC_ICEPORTUDP": str(server.media_port),
+            "RTCD_RTC_ICEPORTTCP": str(server.media_port),
+            "RTCD_STORE_DATASOURCE": f"{folder}/store",
+            "RTCD_LOGGER_ENABLEFILE": "false",
+            "RTCD_LOGGER_CONSOLELEVEL": "ERROR",
+        }
+        process = await asyncio.create_subprocess_exec(
+            os.environ[BINARY], "-config", f"{folder}/none",
+            env={**os.environ, **settings}, cwd=folder,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            await _register(server)
+            yield RtcdServer(process.pid, server.api_port, server.media_port, server.client_id, server.auth_key)
+        finally:
+            process.kill()  # its store goes with the folder
+            await process.wait()
+
+
+async def _register(server: RtcdServer) -> None:
+    """Waits for the API, too."""
+    body = json.dumps({"clientID": server.client_id, "authKey": server.auth_key}).encode()
+    request = urllib.request.Request(f"http://{HOST}:{server.api_port}/register", body, method="POST")
+    async with asyncio.timeout(START_S):
+        while True:
+            with suppress(OSError):
+                await asyncio.to_thread(lambda: urllib.request.urlopen(request).close())
+                return
+            await asyncio.sleep(POLL_S)
+
+
+def _free_port() -> int:
+    """A number that UDP and TCP both have free on HOST now."""
+    for port in Random().sample(PORTS, PORT_TRIES):
+        with suppress(OSError):
+            for socks in bound_both([HOST], port):
+                for sock in socks:
+                    sock.close()
+            return port
+    raise OSError("no port is free")
