@@ -1,4 +1,4 @@
-"""quality.mtu: how large a datagram may be, each way.
+"""quality.mtu and quality.relay-mtu: how large a datagram may be, each way; and through a relay, where UDP is shut.
 
 Media and DTLS go up to 1200 bytes of UDP payload; where large packets vanish and nobody says so (a black hole), small
 probes pass and calls, tunnels and TCP on the same path stall.
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SIZES_BYTES = (200, 600, 1000, 1172, 1200, 1228, 1252, 1280, 1372, 1452, 1472)
 """UDP payloads; 1472 is what an Ethernet MTU of 1500 carries over IPv4, 1452 over IPv6."""
+RELAY, RELAY_PORTS_MIN = "turn.relay-range", 4
+"""From so many ports nothing large came back by no accident."""
 NEEDED_BYTES = 1200
 """As large as WebRTC's packets get."""
 ROOMY_BYTES = 1280
@@ -62,6 +64,26 @@ async def mtu_probe(context: Context) -> Finding:
     except (NetworkError, FarEndError) as error:
         return Finding(status=Status.UNKNOWN, summary=str(error), target=target)
     return Finding(status=_status(evidence), summary=_summary(evidence), target=target, evidence=evidence)
+
+
+async def relay_mtu_probe(context: Context) -> Finding:
+    """By which of the sizes came back through the relay's ports, where there is no straight way over UDP."""
+    relayed, echo = context.results.get(RELAY), context.results.get(UDP_ECHO)
+    if echo is not None and echo.status in (Status.PASS, Status.WARN):
+        return Finding(status=Status.SKIP, summary="quality.mtu tells it of the straight way")
+    rows = [row["returned_bytes"] for row in (relayed.evidence.get("ports", ()) if relayed else ()) if row["returned"]]
+    if relayed is None or len(rows) < RELAY_PORTS_MIN:
+        return Finding(status=Status.SKIP, summary="too little came back through a relay to tell", blocked_by=RELAY)
+    tried = max(row["sent_bytes"][-1] for row in relayed.evidence["ports"] if row["returned"])
+    largest = max(max(sizes) for sizes in rows)
+    evidence: Evidence = {"payload_max_bytes": largest, "tried_max_bytes": tried, "icmp": False, "lost": None}
+    if largest == tried:
+        summary = f"UDP payloads of {largest} bytes pass through the relay both ways"
+        return Finding(status=Status.PASS, summary=summary, target=relayed.target, evidence=evidence | {"stage": ""})
+    return Finding(
+        status=Status.WARN, target=relayed.target, evidence=evidence | {"stage": "black-hole"},
+        summary=f"UDP payloads of {tried} bytes vanish behind each of {len(rows)} relay ports, of {largest} they pass",
+    )  # fmt: skip
 
 
 async def _measured_alone(paired: PairedHost) -> Evidence | None:
@@ -158,5 +180,17 @@ CHECKS = (
         fails_when="UDP payloads over a size below 1280 bytes vanish in a named direction and no ICMP message says so"
         " (a black hole), or none of 1200 bytes passes: DTLS, video and TCP stall where small packets pass. A limit is"
         " measured twice.",
+    ),
+    CheckSpec(
+        id="quality.relay-mtu",
+        title="Datagrams as large as media's pass the relay whole",
+        probe=relay_mtu_probe,
+        about_host=True,
+        uses=(UDP_ECHO, RELAY),
+        vantages=CALLERS,
+        phases=NETWORK_PHASES,
+        nothing_to_do=no_link,
+        fails_when="UDP 8443 is shut from here, and through a TURN relay small datagrams come back while none as large "
+        "as media's, or a little larger, does. It is drawn from what turn.relay-range has sent.",
     ),
 )

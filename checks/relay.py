@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 RELAY_PORTS_SAMPLED = 8
 STAND_IN_PORTS_SAMPLED = 2
 """Of a TURN server that stands on the media host itself: no firewall is between its relay ports and the media port."""
+SIZES_BYTES = (200, 1200, 1272)
+"""A small one, one as large as media's, and one that with a relay's header is as large as quality.mtu asks for."""
 KEPT = 2
 """For the call through the relay, which has two sessions."""
 DATAGRAMS = 10
@@ -96,11 +98,13 @@ async def _one_port(context: Context, uri: ServerUri, paired: PairedHost, *, kee
         async with context.relays.lent(uri, await context.turn_credentials(), keep=keep) as allocation:
             row["relayed"] = list(allocation.relayed)
             try:
-                outcome = await paired.echo(paired.through(allocation), (200, 1200))
+                outcome = await paired.echo(paired.through(allocation), SIZES_BYTES)
             except FarEndError as error:
                 row |= {"full": error.what == echo.WHAT, "code": error.code, "detail": str(error)}
                 return row
             row |= {"sent": outcome.sent, "returned": len(outcome.returned), "session": outcome.session}
+            row["sent_bytes"] = list(SIZES_BYTES)
+            row["returned_bytes"] = sorted(one.size_bytes for one in outcome.returned)
             row["detail"] = str(outcome.trouble or "")
     except (NetworkError, ProtocolError, FarEndError) as error:
         row["detail"] = str(error)

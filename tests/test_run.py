@@ -169,8 +169,8 @@ async def test_a_cancelled_run_hands_over_its_report(silent_turn: str) -> None:
     assert _statuses(report) == {"env.platform": Status.PASS}
     unfinished = {row.what for row in report.not_tested if row.why == "the run was interrupted"}
     assert unfinished == {
-        "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "port.turn-listener",
-        "client.udp-egress", "turn.expiry",
+        "turn.challenge", "turn.allocate", "turn.permission", "turn.relay-range", "turn.relay-ports",
+        "port.turn-listener", "client.udp-egress", "turn.expiry",
     }  # fmt: skip
 
 

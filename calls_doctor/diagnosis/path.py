@@ -39,7 +39,7 @@ PROVEN = 3
 """Of 24 probes; two may go astray at a loss of 2 %."""
 MUCH_RATIO = 0.1
 """Where more is lost than this, a connection may not come up, and a server may seem silent."""
-QUALITY, MTU, SCREEN = "quality.path", "quality.mtu", "quality.bandwidth"
+QUALITY, MTU, SCREEN = "quality.path", ("quality.mtu", "quality.relay-mtu"), "quality.bandwidth"
 NEEDED_BYTES = 1200
 """As large as WebRTC's packets get: a limit from there on hits no call so far."""
 
@@ -181,14 +181,16 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
 
 def mtu_blackhole(evidence: Evidence) -> Prediction | None:
     """Large packets vanish where small ones pass: with them what sends packets of full size, as TCP and DTLS do."""
-    shown = [r for r in evidence.bad(MTU) if r.evidence.get("stage")]
+    shown = [r for r in evidence.bad(*MTU) if r.evidence.get("stage")]
     if not shown:
         return None
     at = vantages_of(shown)
     # A connection that came up, and then went silent; one that never did has another reason.
     stalled = [r for r in evidence.bad_at(at, TCP_ECHO, TCP_CALL) if _stalled(r)]
+    stalled += [r for r in evidence.bad_at(at, RELAY_CALL) if stage(r) == "dtls"]
     short = vantages_of(r for r in shown if r.evidence["payload_max_bytes"] < NEEDED_BYTES)
     lossy = [r for r in evidence.bad_at(short, UDP_ECHO, *UDP_CALLS) if r.evidence.get("trouble", "silent") == "silent"]
+    lossy = [r for r in lossy if r.id != UDP_ECHO or r.evidence.get("returned")]
     lost = {"request": Lost.REQUEST, "reply": Lost.REPLY}.get(shown[0].evidence.get("lost") or "")
     return Prediction(
         explains=outcomes([*shown, *stalled, *lossy, *kept_from(evidence, at)]),

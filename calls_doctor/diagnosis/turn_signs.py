@@ -29,7 +29,7 @@ from calls_doctor.model.report import Confidence
 from calls_doctor.modes import STUN_PORT
 
 LISTENER, ALLOCATE, PERMISSION = "turn.challenge", "turn.allocate", "turn.permission"
-EXPIRY, TURN_TLS = "turn.expiry", "tls.turn"
+EXPIRY, TURN_TLS, RELAY_PORTS = "turn.expiry", "tls.turn", "turn.relay-ports"
 LISTENERS = (LISTENER, "port.turn-listener")
 """Both ask each URI whether anybody is there: for credentials, and for nothing but an answer."""
 RELAY_STAGES = ("allocate", "permit")
@@ -344,6 +344,9 @@ def relay_blocked(evidence: Evidence) -> Prediction | None:
     """Allocation and permission work, and no data comes through."""
     lost = [r for r in _lost(evidence) if stage(r) not in RELAY_STAGES]
     shown = [r for r in lost if not _codes(r) & set(QUOTA_CODES) and not _hardly_tried(evidence, r) and not is_lossy(r)]
+    unrelayed = evidence.bad(RELAY_PORTS)
+    if not shown and unrelayed:
+        return _relayed(evidence, unrelayed, Place(None, Confidence.LIKELY), "the relay's ports are shut", Lost.BOTH)
     if not shown:
         return None
     arrived, carried = shown[0].evidence.get("arrived"), shown[0].evidence.get("carried")
@@ -351,7 +354,7 @@ def relay_blocked(evidence: Evidence) -> Prediction | None:
     # The relay's way to the media host is nobody's but the servers'; who of them, several callers do not tell.
     place = blamed(evidence, shown, lambda vantage: evidence.passed(RELAY, vantage))
     where = place or Place(Party.UNDECIDED, Confidence.LIKELY)
-    return _relayed(evidence, shown, where, "the relay allocates, and what goes through it is lost", way)
+    return _relayed(evidence, [*shown, *unrelayed], where, "the relay allocates, and what goes through it is lost", way)
 
 
 def _hardly_tried(evidence: Evidence, result: CheckResult) -> bool:

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from calls_doctor.model.check import Status
+from calls_doctor.model.check import Finding, Status
 from calls_doctor.model.site import Phase
 from calls_doctor.net import documents_client, paired, payload_size
 from calls_doctor.sfu import sfu
 from checks import mtu, ports
-from tests.servers.media_host import behind, context, media_host, stranger
+from tests.servers.media_host import behind, context, media_host, result, stranger
 from tests.servers.middlebox import Rule, Way, lose
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps datagrams whole for a program")
@@ -137,3 +137,28 @@ async def test_where_nothing_comes_back_no_size_is_judged() -> None:
 def test_what_is_made_of_the_sizes(largest: int, there: int | None, icmp: bool, stage: str, lost: str | None) -> None:
     evidence = {"payload_max_bytes": largest, "payload_max_to_far_bytes": there, "icmp": icmp}
     assert mtu._judged(evidence) == {"stage": stage, "lost": lost}
+
+
+def ports_that_returned(*sizes: tuple[int, ...]) -> Finding:
+    """turn.relay-range whose ports each brought back these sizes."""
+    rows = [{"returned": len(one), "returned_bytes": list(one), "sent_bytes": [200, 1200, 1272]} for one in sizes]
+    return Finding(status=Status.PASS, summary="", target="turn", evidence={"ports": rows})
+
+
+@pytest.mark.parametrize(("relayed", "status", "largest_bytes"), [
+    ([(200, 1200, 1272)] + 3 * [(200,)], Status.PASS, 1272), (4 * [(200, 1200)], Status.WARN, 1200),
+    (4 * [(200,)] + 4 * [()], Status.WARN, 200), (3 * [(200,)], Status.SKIP, None), ([], Status.SKIP, None),
+])  # fmt: skip
+async def test_where_udp_is_shut_the_sizes_that_passed_a_relay_tell(
+    relayed: list[tuple[int, ...]], status: Status, largest_bytes: int | None
+) -> None:
+    silent = {"port.rtc-udp-echo": result("port.rtc-udp-echo", Finding(status=Status.FAIL, summary=""))}
+    results = silent | {mtu.RELAY: result(mtu.RELAY, ports_that_returned(*relayed))}
+    finding = await mtu.relay_mtu_probe(context(None, results=results, phase=Phase.PRE))
+    assert (finding.status, finding.evidence.get("payload_max_bytes")) == (status, largest_bytes)
+
+
+async def test_where_udp_is_open_the_straight_way_tells() -> None:
+    echo = {"port.rtc-udp-echo": result("port.rtc-udp-echo", Finding(status=Status.PASS, summary=""))}
+    results = echo | {mtu.RELAY: result(mtu.RELAY, ports_that_returned(*4 * [(200,)]))}
+    assert (await mtu.relay_mtu_probe(context(None, results=results, phase=Phase.PRE))).status is Status.SKIP

@@ -20,7 +20,7 @@ async def test_through_to_the_media_host() -> None:
     assert found.statuses == ALL_PASS and found.causes == []
     evidence = found.results["turn.relay-range"].evidence
     assert evidence["carried"] == evidence["sampled"] == relay.RELAY_PORTS_SAMPLED
-    assert evidence["sent"] == evidence["returned"] == 2 * relay.RELAY_PORTS_SAMPLED
+    assert evidence["sent"] == evidence["returned"] == len(relay.SIZES_BYTES) * relay.RELAY_PORTS_SAMPLED
     assert len({tuple(row["relayed"]) for row in evidence["ports"]}) == relay.RELAY_PORTS_SAMPLED
 
 
@@ -82,7 +82,7 @@ async def test_a_server_that_gives_no_relay_any_more_is_not_said_to_lose_data(
         found = await checked(uri(turn_server.port), host=paired(stand_in.ready))
     assert found.statuses == ALL_PASS | {"relay-range": status} and found.causes == ["turn.not-allocating"]
     relay_range = found.results["turn.relay-range"]
-    assert (relay_range.evidence["sent"], relay_range.evidence["arrived"]) == (2 * carried, None)
+    assert (relay_range.evidence["sent"], relay_range.evidence["arrived"]) == (len(relay.SIZES_BYTES) * carried, None)
     assert said in relay_range.summary and "refused with 500" in relay_range.summary
 
 

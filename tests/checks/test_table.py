@@ -26,7 +26,7 @@ BUILT = {
     "media.call-udp", "media.call-tcp", "media.call-relay", "quality.path", "nat.type", "nat.advertised-class",
     "nat.advertised-reachable", "nat.hairpin", "env.control", "client.udp-egress", "port.api-exposure",
     "port.turn-listener", "tls.site", "tls.turn", "signal.websocket", "clocks.skew", "turn.expiry", "turn.necessity",
-    "nat.idle", "quality.bandwidth",
+    "nat.idle", "quality.bandwidth", "turn.relay-ports", "quality.relay-mtu",
 }  # fmt: skip
 CONTRACT_CAUSES = """
 media.udp-blocked-inbound media.udp-blocked-return media.udp-rejected media.udp-rate-limited
@@ -117,6 +117,7 @@ def test_a_check_that_goes_somewhere_says_where_and_how_many_packets_at_most(spe
         "client.udp-egress",
         "turn.expiry",
         "turn.necessity",
+        "quality.relay-mtu",
     }
     assert bool(spec.packets_max) is (spec.id not in local)
     assert spec.id in local or spec.targets(site)

@@ -223,3 +223,22 @@ def test_loss_swallows_no_echo_whole_that_it_would_have_let_through() -> None:
     assert set(f.causes(refused, lossy, *well)) == {"path.loss", "client.port-blocked"}
     hardly_any = f.path(("loss", "to_far"), loss_ratio=0.8)
     assert f.causes(silent, hardly_any, *well) == ["path.loss"]
+
+
+def test_large_packets_that_vanish_behind_a_relay_are_a_fault_beside_the_one_that_shuts_the_port() -> None:
+    large = f.result(
+        "quality.relay-mtu",
+        Status.WARN,
+        f.UDP,
+        payload_max_bytes=200,
+        tried_max_bytes=1272,
+        stage="black-hole",
+        lost=None,
+    )
+    shut = [
+        f.udp(trouble="silent", arrived=0),
+        f.udp(trouble="silent", arrived=0, at="Oslo"),
+        *f.passed("x", at="Oslo"),
+    ]
+    found = f.causes(*shut, f.tcp(24), f.tcp(24, at="Oslo"), large, f.call("media.call-relay", "dtls", "silent"))
+    assert set(found) == {"media.udp-blocked-inbound", "path.mtu-blackhole"}

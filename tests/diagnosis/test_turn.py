@@ -183,3 +183,12 @@ def test_a_listener_that_answers_another_time_is_not_shut() -> None:
     later = f.turn("port.turn-listener", f.turn_row(f.TURN_443, "silent"))
     assert f.causes(silent, later) == ["turn.tcp-blocked"]
     assert f.causes(silent, f.turn("port.turn-listener", f.turn_row(f.TURN_443))) == []
+
+
+def test_relay_ports_that_are_shut_are_likely_so_where_nothing_allocates_and_the_same_fault_where_it_does() -> None:
+    shut = f.result("turn.relay-ports", Status.WARN, at="media")
+    (alone,) = f.diagnosed(shut)
+    assert (alone.cause, alone.confidence, alone.flow.lost) == ("turn.relay-blocked", Confidence.LIKELY, Lost.BOTH)
+    (both,) = f.diagnosed(shut, f.relay_range())
+    assert both.because == ["turn.relay-ports", "turn.relay-range"]
+    assert set(f.causes(shut, f.refused(600.0))) == {"turn.relay-blocked", "turn.secret-mismatch"}
