@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any  # evidence is JSON
 from urllib.parse import urlsplit
 
-from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, TlsError
+from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, TlsError
 from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.credentials import Secret
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.sockets import trouble_word
@@ -122,10 +123,14 @@ async def _no_answer(url: str, host: str, evidence: Evidence, stage: str, troubl
 async def _hello(paired: PairedHost, url: str, host: str, evidence: Evidence) -> Finding:
     from calls_doctor.net import rtcd_client
 
-    ours, wrong = (paired.api_client_id, paired.api_auth_key), ("calls-doctor-wrong", secrets.token_hex(20))
+    ours = rtcd_client.basic(paired.api_client_id, paired.api_auth_key)
+    wrong = rtcd_client.basic("calls-doctor-wrong", Secret(secrets.token_hex(20)))
     try:
-        evidence["hello_s"] = round(await rtcd_client.hello(url, *ours, TIMEOUT_S, host=host), 6)
-        refused = await rtcd_client.refuses(url, *wrong, TIMEOUT_S, host=host)
+        greeting = await rtcd_client.hello(url, ours, TIMEOUT_S, host=host)
+        if greeting.client_id != paired.api_client_id:
+            raise HttpError(f"the WebSocket at {url} does not begin with rtcd's hello to this client")
+        evidence["hello_s"] = round(greeting.took_s, 6)
+        refused = await rtcd_client.refuses(url, wrong, TIMEOUT_S, host=host)
     except (NetworkError, ProtocolError) as error:
         word = trouble_word(error) if isinstance(error, NetworkError) else "not-websocket"
         return _api_fault(url, evidence, "websocket", word, f"/version answers, the WebSocket does not: {error}")

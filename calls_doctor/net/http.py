@@ -1,4 +1,4 @@
-"""HTTP/1.1 GET (h11), and the opened connection for whoever speaks on after the headers. No redirects, no cookies.
+"""HTTP/1.1 (h11), and the opened connection for whoever speaks on after the headers. No redirects, no cookies.
 
 Headers and bodies are bounded, and no error repeats what came or what was sent: a far end might send our own
 credentials back.
@@ -57,10 +57,23 @@ async def get(url: str, *, timeout_s: float, headers: Headers = ()) -> HttpAnswe
 
 async def get_over(stream: Stream, url: str, timeout_s: float, headers: Headers = ()) -> HttpAnswer:
     """GETs over a connection that is open, and closes it. Raises Silence, Cut, HttpError."""
-    conversation = HttpConversation(stream, url)
+    return await _exchange(HttpConversation(stream, url), stream, timeout_s, headers)
+
+
+async def post_json(url: str, body: bytes, *, timeout_s: float, host: str = "", headers: Headers = ()) -> HttpAnswer:
+    """POSTs a JSON text; `host` as `connect` has it, and it raises what `get` does."""
+    stream = await connect(url, timeout_s, host=host)
+    conversation = HttpConversation(stream, url, "POST")
+    return await _exchange(conversation, stream, timeout_s, [("Content-Type", "application/json"), *headers], body)
+
+
+async def _exchange(
+    conversation: HttpConversation, stream: Stream, timeout_s: float, headers: Headers, body: bytes = b""
+) -> HttpAnswer:
+    """Asks, waits for the whole answer, and closes the connection."""
     try:
         async with asyncio.timeout(timeout_s):
-            conversation.ask([("Accept", "*/*"), ("Connection", "close"), *headers])
+            conversation.ask([("Accept", "*/*"), ("Connection", "close"), *headers], body)
             head = await conversation.head()
             return HttpAnswer(head.status, head.headers, await conversation.body(), stream.connect_s)
     except TimeoutError:
@@ -106,12 +119,12 @@ class Head:
 
 
 class HttpConversation:
-    """One GET over an open connection, step by step: `ask`, `head`, then `body` or, after 101, what is `left`."""
+    """One request over an open connection, step by step: `ask`, `head`, then `body` or, after 101, what is `left`."""
 
-    def __init__(self, stream: Stream, url: str) -> None:
-        self._stream, self._parts = stream, urlsplit(url)
+    def __init__(self, stream: Stream, url: str, method: str = "GET") -> None:
+        self._stream, self._parts, self._method = stream, urlsplit(url), method
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MAX_BYTES)
-        self._what = f"GET {shown(url)}"
+        self._what = f"{method} {shown(url)}"
         self._begun = b""
         """The first bytes that came."""
 
@@ -120,12 +133,13 @@ class HttpConversation:
         """What came after the headers of a 101 and was not looked at."""
         return bytes(self._http.trailing_data[0])
 
-    def ask(self, headers: Headers) -> None:
-        """Sends the request; Host and User-Agent are made here."""
+    def ask(self, headers: Headers, body: bytes = b"") -> None:
+        """Sends the request; Host, User-Agent and the length of a body are made here."""
         own = [("Host", _authority(self._parts)), ("User-Agent", USER_AGENT)]
+        own += [("Content-Length", str(len(body)))] if body else []
         target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
-        request = h11.Request(method="GET", target=target, headers=[*own, *headers])
-        for event in (request, h11.EndOfMessage()):
+        request = h11.Request(method=self._method, target=target, headers=[*own, *headers])
+        for event in (request, *([h11.Data(data=body)] if body else ()), h11.EndOfMessage()):
             self._stream.writer.write(self._http.send(event) or b"")
 
     async def head(self) -> Head:

@@ -14,7 +14,7 @@ from calls_doctor.errors import Cut, FarEndError, HttpError, Silence
 from calls_doctor.model.credentials import Secret
 from calls_doctor.net import http
 from calls_doctor.net.http import HttpAnswer
-from calls_doctor.net.rtcd_client import VERSION_MAX_CHARS, hello, refuses, version_of
+from calls_doctor.net.rtcd_client import VERSION_MAX_CHARS, basic, hello, refuses, version_of
 from calls_doctor.standin.api import ApiServer
 from calls_doctor.wire import rtcd, rtcd_version
 from calls_doctor.wire.rtcd_signal import Sender
@@ -22,6 +22,7 @@ from tests.servers.api_servers import VERSION, accepting_api
 from tests.servers.scripted_tcp import HOST, answering, http_answer
 
 CLIENT_ID, KEY = "calls-doctor-test", "k" * 40
+OURS = basic(CLIENT_ID, Secret(KEY))
 TIMEOUT_S = 2.0
 
 
@@ -74,53 +75,60 @@ async def test_the_stand_ins_version_is_known() -> None:
 
 async def test_hello_with_the_right_pair_and_a_refusal_of_a_wrong_one() -> None:
     async with api() as url:
-        assert 0 < await hello(url, CLIENT_ID, Secret(KEY), TIMEOUT_S) < 1
+        greeted = await hello(url, OURS, TIMEOUT_S)
+        assert greeted.client_id == CLIENT_ID and 0 < greeted.took_s < 1
         with pytest.raises(FarEndError) as refused:
-            await hello(url, CLIENT_ID, Secret("w" * 40), TIMEOUT_S)
+            await hello(url, basic(CLIENT_ID, Secret("w" * 40)), TIMEOUT_S)
         assert refused.value.code == 200
-        assert await refuses(url, CLIENT_ID, "w" * 40, TIMEOUT_S)
-        assert await refuses(url, "somebody-else", KEY, TIMEOUT_S)
-        assert not await refuses(url, CLIENT_ID, KEY, TIMEOUT_S)
+        assert await refuses(url, basic(CLIENT_ID, Secret("w" * 40)), TIMEOUT_S)
+        assert await refuses(url, basic("somebody-else", Secret(KEY)), TIMEOUT_S)
+        assert not await refuses(url, OURS, TIMEOUT_S)
 
 
 async def test_an_api_that_takes_any_key_refuses_none_whatever_it_says_then() -> None:
     for says in (greeting(CLIENT_ID), greeting("calls"), b"welcome", None):
         async with accepting_api(says) as server:
-            assert not await refuses(server.url(""), CLIENT_ID, "anything", TIMEOUT_S)
+            assert not await refuses(server.url(""), OURS, TIMEOUT_S)
 
 
 @pytest.mark.parametrize(("status", "refused"), [(200, True), (401, True), (403, True), (404, None), (502, None)])
 async def test_what_is_a_refusal_and_what_is_not(status: int, refused: bool | None) -> None:
     async with answering(http_answer(status)) as server:
         if refused:
-            assert await refuses(server.url(""), CLIENT_ID, KEY, TIMEOUT_S)
+            assert await refuses(server.url(""), OURS, TIMEOUT_S)
         else:
             with pytest.raises(FarEndError) as other:
-                await refuses(server.url(""), CLIENT_ID, KEY, TIMEOUT_S)
+                await refuses(server.url(""), OURS, TIMEOUT_S)
             assert other.value.code == status
 
 
-@pytest.mark.parametrize("says", [b"welcome", greeting("somebody-else"), b"", greeting(CLIENT_ID)[:-3]])
-async def test_a_first_message_that_is_no_hello_to_this_client(says: bytes) -> None:
+async def test_whom_the_hello_greets_is_told() -> None:
+    for name in ("somebody-else", ""):
+        async with accepting_api(greeting(name)) as server:
+            assert (await hello(server.url(""), OURS, TIMEOUT_S)).client_id == name
+
+
+@pytest.mark.parametrize("says", [b"welcome", b"", greeting(CLIENT_ID)[:-3]])
+async def test_a_first_message_that_is_no_hello(says: bytes) -> None:
     async with accepting_api(says) as server:
         with pytest.raises(HttpError, match="does not begin with rtcd's hello"):
-            await hello(server.url(""), CLIENT_ID, Secret(KEY), TIMEOUT_S)
+            await hello(server.url(""), OURS, TIMEOUT_S)
 
 
 async def test_no_hello_is_silence_in_time_and_an_end_before_it_a_cut() -> None:
     began = asyncio.get_running_loop().time()
     async with accepting_api(None) as server:
         with pytest.raises(Silence, match=r"hello at http://127\.0\.0\.1"):
-            await hello(server.url(""), CLIENT_ID, Secret(KEY), 0.1)
+            await hello(server.url(""), OURS, 0.1)
     assert asyncio.get_running_loop().time() - began < 1
     async with accepting_api(None, leaves=True) as server:
         with pytest.raises(Cut):
-            await hello(server.url(""), CLIENT_ID, Secret(KEY), TIMEOUT_S)
+            await hello(server.url(""), OURS, TIMEOUT_S)
 
 
 async def test_the_path_of_the_url_is_kept() -> None:
     async with answering(http_answer(200)) as server:
-        assert await refuses(server.url("/behind/a-proxy"), CLIENT_ID, KEY, TIMEOUT_S)
+        assert await refuses(server.url("/behind/a-proxy"), OURS, TIMEOUT_S)
         assert server.requests[0].startswith(b"GET /behind/a-proxy/ws HTTP/1.1\r\n")
 
 
@@ -130,7 +138,7 @@ async def test_the_pair_is_sent_and_stands_in_no_error_and_no_log(caplog: pytest
     for says in (http_answer(200), http_answer(502), b"SSH-2.0\r\n", b"HTTP/1.1 200 " + sent.encode() + b"\r\n\r\n"):
         async with answering(says) as server:
             with pytest.raises((FarEndError, HttpError)) as error:
-                await hello(server.url(""), CLIENT_ID, Secret(KEY), TIMEOUT_S)
+                await hello(server.url(""), OURS, TIMEOUT_S)
             assert f"Authorization: Basic {sent}".encode() in server.requests[0]
             assert KEY not in repr(error.value) + str(error.value)
             assert sent not in repr(error.value) + str(error.value)

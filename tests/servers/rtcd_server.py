@@ -9,12 +9,13 @@ import os
 import secrets
 import tempfile
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from random import Random
 
 from calls_doctor.net.bound_sockets import bound_both
+from calls_doctor.wire import rtcd_http
 
 HOST = "127.0.0.1"
 BINARY = "RTCD_BIN"
@@ -46,14 +47,23 @@ class RtcdServer:
         return "Authorization", f"Basic {base64.b64encode(f'{self.client_id}:{self.auth_key}'.encode()).decode()}"
 
     @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.api_port}"
+
+    @property
     def websocket_url(self) -> str:
         return f"ws://{HOST}:{self.api_port}/ws"
 
 
 @asynccontextmanager
-async def rtcd_server() -> AsyncIterator[RtcdServer]:
-    """Starts it and registers a client. Raises TimeoutError where it does not come up."""
+async def rtcd_server(settings_more: Mapping[str, str] | None = None, admin: str = "") -> AsyncIterator[RtcdServer]:
+    """Starts it, by settings beside or instead of those here, and registers a client; with `admin`, the admin's secret,
+    nobody registers himself. Raises TimeoutError where it does not come up."""
     server = RtcdServer(0, _free_port(), _free_port(), "load", secrets.token_hex(16))
+    more = dict(settings_more or {})
+    if admin:
+        more["RTCD_API_SECURITY_ALLOWSELFREGISTRATION"] = "false"
+        more |= {"RTCD_API_SECURITY_ENABLEADMIN": "true", "RTCD_API_SECURITY_ADMINSECRETKEY": admin}
     with tempfile.TemporaryDirectory() as folder:
         settings = {
             "RTCD_API_HTTP_LISTENADDRESS": f"{HOST}:{server.api_port}",
@@ -68,21 +78,22 @@ async def rtcd_server() -> AsyncIterator[RtcdServer]:
         }
         process = await asyncio.create_subprocess_exec(
             os.environ[BINARY], "-config", f"{folder}/none",
-            env={**os.environ, **settings}, cwd=folder,
+            env={**os.environ, **settings, **more}, cwd=folder,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            await _register(server)
+            await _register(server, admin)
             yield RtcdServer(process.pid, server.api_port, server.media_port, server.client_id, server.auth_key)
         finally:
             process.kill()  # its store goes with the folder
             await process.wait()
 
 
-async def _register(server: RtcdServer) -> None:
+async def _register(server: RtcdServer, admin: str) -> None:
     """Waits for the API, too."""
     body = json.dumps({"clientID": server.client_id, "authKey": server.auth_key}).encode()
-    request = urllib.request.Request(f"http://{HOST}:{server.api_port}/register", body, method="POST")
+    headers = {"Authorization": rtcd_http.basic("", admin)} if admin else {}
+    request = urllib.request.Request(f"{server.url}/register", body, headers, method="POST")
     async with asyncio.timeout(START_S):
         while True:
             with suppress(OSError):

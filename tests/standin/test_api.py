@@ -195,9 +195,10 @@ async def test_websockets_gets_hello_first_and_as_two_values() -> None:
 async def test_our_own_client_is_greeted_and_a_wrong_key_refused() -> None:
     async with server() as api:
         http_url = f"http://{HOST}:{api.port}"
-        assert await rtcd_client.hello(http_url, CLIENT_ID, Secret(KEY), WAIT_S) < WAIT_S
-        assert await rtcd_client.refuses(http_url, CLIENT_ID, "wrong" * 8, WAIT_S)
-        assert not await rtcd_client.refuses(http_url, CLIENT_ID, KEY, WAIT_S)
+        right, wrong = (rtcd_client.basic(CLIENT_ID, Secret(key)) for key in (KEY, "wrong" * 8))
+        assert (await rtcd_client.hello(http_url, right, WAIT_S)).client_id == CLIENT_ID
+        assert await rtcd_client.refuses(http_url, wrong, WAIT_S)
+        assert not await rtcd_client.refuses(http_url, right, WAIT_S)
 
 
 async def test_messages_are_read_and_ignored_and_pings_answered() -> None:

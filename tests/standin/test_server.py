@@ -24,7 +24,8 @@ async def test_every_part_answers() -> None:
         assert len((await host.echo(host.opener(Transport.UDP), (200, 1200))).returned) == 2
         url = f"http://{HOST}:{ready.api_port}"
         assert (await http.get(f"{url}/version", timeout_s=3)).status == 200
-        assert await rtcd_client.hello(url, host.api_client_id, host.api_auth_key, 3) < 3
+        pair = rtcd_client.basic(host.api_client_id, host.api_auth_key)
+        assert (await rtcd_client.hello(url, pair, 3)).client_id == host.api_client_id
         assert (await stun_client.binding((HOST, ready.stun_port))).mapped[0] == HOST
         uri = ServerUri(scheme="turn", host=HOST, port=ready.turn_port)
         credentials = TurnCredentials(ready.turn_username, Secret(ready.turn_password))
