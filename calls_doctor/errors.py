@@ -152,6 +152,10 @@ class Refused(NetworkError):
     verb = "was refused"
 
 
+class RefusedOnTheWay(Refused):
+    """ICMP port unreachable of another host than was asked: whoever was asked may never have heard of it."""
+
+
 class Unreachable(NetworkError):
     """An ICMP error other than port unreachable, or what else the system says."""
 

@@ -13,7 +13,7 @@ from calls_doctor.model.check import ECHOES, NOT_SENT, TCP_ECHO, UDP_ECHO, Evide
 from calls_doctor.model.flow import CALLERS, Role, address_class, shown
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.modes import API_PORT
-from calls_doctor.net.sockets import trouble_word
+from calls_doctor.net.sockets import trouble_row, trouble_word
 from calls_doctor.spec import (
     NETWORK_PHASES,
     PAIRED_PHASES,
@@ -93,19 +93,23 @@ def _stopped_at(echo: Evidence) -> str:
 
 
 def _udp_rows(evidence: Evidence) -> list[bool]:
-    """For each place that was asked over UDP, whether it answered; a refusal is an answer. Where this machine itself
-    sent nothing, nobody was asked."""
+    """For each place that was asked over UDP, whether it answered; its own refusal is an answer, and another's on the
+    way to it is none. Where this machine itself sent nothing, nobody was asked."""
     if "returned" in evidence:
         if evidence.get("trouble") in NOT_SENT and not evidence["returned"]:
             return []
-        return [bool(evidence["returned"]) or evidence.get("trouble") == "refused"]
+        return [bool(evidence["returned"]) or _refuses(evidence, "refused")]
     rows: Sequence[dict[str, Any]] = evidence.get("servers", ())
     udp = [
         row
         for row in rows
         if row.get("transport", "udp") == "udp" and row.get("trouble") not in (*NOT_SENT, "unresolved")
     ]
-    return [bool(row.get("answered") or row.get("ok") or row.get("trouble") in ("refused", "open")) for row in udp]
+    return [bool(row.get("answered") or row.get("ok") or _refuses(row, "refused", "open")) for row in udp]
+
+
+def _refuses(row: Evidence, *words: str) -> bool:
+    return row.get("trouble") in words and not row.get("on_the_way")
 
 
 async def api_exposure_probe(context: Context) -> Finding:
@@ -177,7 +181,7 @@ async def turn_listener_probe(context: Context) -> Finding:
         except FarEndError as error:
             row |= {"ok": True, "detail": str(error)}  # it refuses, so it is there
         except NetworkError as error:
-            row |= {"trouble": trouble_word(error), "detail": str(error)}
+            row |= trouble_row(error) | {"detail": str(error)}
         except ProtocolError as error:
             row |= {"trouble": "tls" if isinstance(error, TlsError) else "not-turn", "detail": str(error)}
         return row

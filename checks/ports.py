@@ -15,7 +15,7 @@ from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, Evidence, Finding, Stat
 from calls_doctor.model.flow import CALLERS, Transport, address_class, shown
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.echo import HEADERS_BYTES
-from calls_doctor.net.sockets import trouble_word
+from calls_doctor.net.sockets import trouble_row, trouble_word
 from calls_doctor.spec import LINK_TROUBLES, CheckSpec, Context, no_tcp
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def echo_evidence(outcome: EchoOutcome) -> Evidence:
         evidence["rtt_p95_s"] = round(rtts[min(len(rtts) - 1, int(len(rtts) * 0.95))], 6)
         evidence["mapped"] = list(outcome.mapped) if outcome.mapped else None
     if outcome.trouble is not None:
-        evidence["trouble"] = trouble_word(outcome.trouble)
+        evidence |= trouble_row(outcome.trouble)
         evidence["trouble_detail"] = str(outcome.trouble)
         if icmp := outcome.trouble.icmp:
             evidence["icmp"] = {"type": icmp.type, "code": icmp.code, "sender": icmp.sender}

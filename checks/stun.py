@@ -15,7 +15,7 @@ from calls_doctor.model.flow import CALLERS, Role, address_class
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.modes import WITHOUT_RTCD
 from calls_doctor.net import resolver
-from calls_doctor.net.sockets import trouble_word
+from calls_doctor.net.sockets import trouble_row
 from calls_doctor.net.stun_client import binding
 from calls_doctor.spec import CheckSpec, Context, no_stun, no_stun_answer
 
@@ -69,7 +69,8 @@ def _row(uri: ServerUri, address: str) -> dict[str, Any]:
 
 
 def _trouble(uri: ServerUri, error: Exception) -> dict[str, Any]:
-    return {"trouble": _word(error), "trouble_detail": f"{uri}: {error}"}
+    row = trouble_row(error) if isinstance(error, NetworkError) else {"trouble": "not-stun"}
+    return row | {"trouble_detail": f"{uri}: {error}"}
 
 
 async def _address(uri: ServerUri, address: str) -> dict[str, Any]:
@@ -102,10 +103,6 @@ def _said(rows: list[dict[str, Any]]) -> str:
     if none := [row["address"] for row in rows if not row["answered"]]:
         words.append(f"not at {' and '.join(none)}")
     return ", but ".join((words[0], " and ".join(words[1:]))) if words[1:] else words[0]
-
-
-def _word(error: Exception) -> str:
-    return trouble_word(error) if isinstance(error, NetworkError) else "not-stun"
 
 
 async def public_ip_probe(context: Context) -> Finding:

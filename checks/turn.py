@@ -16,7 +16,7 @@ from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import address_class
 from calls_doctor.model.site import Phase, ServerUri
 from calls_doctor.net import relay, resolver
-from calls_doctor.net.sockets import trouble_word
+from calls_doctor.net.sockets import trouble_row
 from calls_doctor.net.turn_client import Allocation
 from calls_doctor.spec import (
     CheckSpec,
@@ -44,7 +44,7 @@ def _blame(row: dict[str, Any], error: Exception) -> None:
     if isinstance(error, FarEndError):
         row["trouble"], row["code"] = "refused-request", error.code
     elif isinstance(error, NetworkError):
-        row["trouble"] = trouble_word(error)
+        row |= trouble_row(error)
     else:
         row["trouble"] = "tls" if isinstance(error, TlsError) or str(error) == CARRIES_TLS else "not-turn"
 

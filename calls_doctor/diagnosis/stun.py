@@ -108,9 +108,11 @@ def _servers_disagree(evidence: Evidence, result: CheckResult) -> bool:
     server's fault.
     """
     said = [set(addresses) for addresses in result.evidence.get("mapped", {}).values()]
-    if role_of(evidence, result.vantage) in SERVER_SIDE:  # rtcd asks one address of a name, whichever comes first
-        reach = evidence.at(REACH, result.vantage)
-        rows = reach.evidence.get("servers", ()) if reach else ()
+    reach = evidence.at(REACH, result.vantage)
+    if reach and role_of(evidence, result.vantage) in SERVER_SIDE:
+        if not reach.evidence.get("needed", True):
+            return False
+        rows = reach.evidence.get("servers", ())  # rtcd asks one address of a name, whichever comes first
         said = [{ip for ip, _ in row["mapped"]} for row in rows if row.get("mapped")] or said
     families = ([{ip for ip in one if (":" in ip) is ipv6} for one in said] for ipv6 in (False, True))
     return any(

@@ -25,6 +25,7 @@ from calls_doctor.errors import (
     NoRoute,
     NotSent,
     Refused,
+    RefusedOnTheWay,
     Silence,
     Unreachable,
     Unresolved,
@@ -51,6 +52,7 @@ __all__ = [
     "own_trouble",
     "port_owner",
     "shown",
+    "trouble_row",
     "trouble_word",
 ]
 
@@ -180,6 +182,12 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
         raise
 
 
+def trouble_row(error: NetworkError) -> dict[str, str | bool]:
+    """The word, and whether it is another's than whom was asked, for a row of evidence."""
+    row: dict[str, str | bool] = {"trouble": trouble_word(error)}
+    return row | {"on_the_way": True} if isinstance(error, RefusedOnTheWay) else row
+
+
 def trouble_word(error: NetworkError) -> str:
     """One word for the kind of trouble, for evidence: causes decide by it."""
     words = {
@@ -217,7 +225,8 @@ def _trouble_from(queued: Queued, what: str, remote: Address) -> NetworkError | 
     if elsewhere and icmp.sender in local_addresses():  # a rule that rejects says so to its own machine
         return Forbidden(what, detail=str(icmp), icmp=icmp)
     if _is(icmp, _PORT_UNREACHABLE):
-        return Refused(what, detail=str(icmp), icmp=icmp)
+        kind = RefusedOnTheWay if icmp.sender not in ("", remote[0]) else Refused
+        return kind(what, detail=str(icmp), icmp=icmp)
     return Unreachable(what, detail=f"{os.strerror(queued.number)}, {icmp}", icmp=icmp)
 
 

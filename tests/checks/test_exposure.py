@@ -152,6 +152,16 @@ async def test_a_refusal_is_an_answer(free_port: Callable[[], int]) -> None:
     assert (await exposure.udp_egress_probe(context(None, results=echo))).status is Status.PASS
 
 
+async def test_a_refusal_of_another_than_was_asked_is_none() -> None:
+    """A router of this network that rejects all UDP says so itself."""
+    reach = found("stun.reach", {"servers": [{"answered": 0, "trouble": "refused", "on_the_way": True}]})
+    echo = found("port.rtc-udp-echo", {"returned": 0, "trouble": "refused", "on_the_way": True})
+    finding = await exposure.udp_egress_probe(context(None, results=reach | echo))
+    assert (finding.status, finding.evidence["answered"]) == (Status.FAIL, [])
+    reach["stun.reach"].evidence["servers"][0].pop("on_the_way")
+    assert (await exposure.udp_egress_probe(context(None, results=reach | echo))).status is Status.PASS
+
+
 async def test_what_was_not_asked_is_no_sign() -> None:
     skipped = found("stun.reach", {"servers": [{"answered": 1}]}, Status.SKIP)
     finding = await exposure.udp_egress_probe(context(None, results=skipped))

@@ -113,11 +113,12 @@ def test_of_a_media_host_two_addresses_of_one_name_are_two_servers_and_of_a_call
         for address, seen in (("192.0.2.50", "198.51.100.7"), ("192.0.2.51", "198.51.100.8"))
     ]
 
-    def seen(at: str) -> list[str]:
-        reach = f.result("stun.reach", Status.PASS, URI, at=at, servers=rows)
+    def seen(at: str, needed: bool = True) -> list[str]:
+        reach = f.result("stun.reach", Status.PASS, URI, at=at, servers=rows, needed=needed)
         return f.causes(reach, structs.replace(f.public_ip({URI: ["198.51.100.7", "198.51.100.8"]}), vantage=at))
 
     assert (seen("media"), seen("client")) == (["stun.wrong-answer"], [])
+    assert seen("media", needed=False) == [], "an override tells better"
     rows[0]["mapped"] = [["198.51.100.7", 50000], ["198.51.100.9", 50001]]
     assert seen("media") == [], "a pool of addresses"
 
