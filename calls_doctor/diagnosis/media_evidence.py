@@ -230,6 +230,31 @@ def may_be_full(echo: CheckResult) -> bool:
     return is_full(echo) or (echo.evidence.get("rate_bits_per_s") is None and _queued(echo))
 
 
+def full_relayed(evidence: Evidence) -> list[CheckResult]:
+    """Relayed calls that say the same of the link of those to whom nothing comes back straight: their media came at
+    less than a call needs, and ever later than the first that the TURN server said."""
+    answered = answers(evidence, UDP_ECHO)
+    calls = [r for r in evidence.bad(RELAY_CALL) if stage(r) == "media" and not answered(r.vantage)]
+    return [r for r in calls if _carries_too_little(r) and _came_later(evidence, r)]
+
+
+def _carries_too_little(call: CheckResult) -> bool:
+    ways = (call.evidence.get(way) or {} for way in ("to_far", "from_far"))
+    rates = [rate for way in ways if (rate := way.get("carried_bits_per_s")) is not None]
+    return bool(rates) and min(rates) < USABLE_BITS_PER_S
+
+
+def _came_later(evidence: Evidence, call: CheckResult) -> bool:
+    asked = evidence.at("turn.challenge", call.vantage)
+    first_s = [row["rtt_s"] for row in (asked.evidence.get("servers", ()) if asked else ()) if row.get("rtt_s")]
+    return bool(first_s) and call.evidence.get("rtt_p95_s", 0.0) - min(first_s) > QUEUE_S
+
+
+def thin_links(evidence: Evidence) -> set[str]:
+    """Vantages whose link is full, or may be: what is lost there is lost for want of room."""
+    return vantages_of([*(r for r in evidence.of(UDP_ECHO) if may_be_full(r)), *full_relayed(evidence)])
+
+
 def _queued(echo: CheckResult) -> bool:
     slowest_s, fastest_s = echo.evidence.get("rtt_p95_s", 0.0), echo.evidence.get("rtt_min_s")
     return fastest_s is not None and slowest_s - fastest_s > QUEUE_S

@@ -32,7 +32,6 @@ from calls_doctor.diagnosis.media_evidence import (
     is_unusable,
     listens,
     lost_way,
-    may_be_full,
     never_opened,
     nothing_runs,
     possibly,
@@ -40,6 +39,7 @@ from calls_doctor.diagnosis.media_evidence import (
     silent,
     stage,
     strayed,
+    thin_links,
     trouble,
 )
 from calls_doctor.diagnosis.place import Place, at_the_far_end, on_the_path, own_machine, role_of, vantages_of
@@ -125,7 +125,7 @@ def udp_rejected(evidence: Evidence) -> Prediction | None:
 def udp_rate_limited(evidence: Evidence) -> Prediction | None:
     """Single probes passed, and then a media-rate stream did not."""
     works = answers(evidence, UDP_ECHO)
-    thin = {r.vantage for r in evidence.of(UDP_ECHO) if may_be_full(r)}
+    thin = thin_links(evidence)
     calls = [r for r in bad(evidence, *UDP_CALLS) if works(r.vantage) and r.vantage not in thin]
     shown = [r for r in calls if stage(r) == "media" and trouble(r) not in GONE and is_unusable(r)]
     if not shown:

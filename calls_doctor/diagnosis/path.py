@@ -19,11 +19,13 @@ from calls_doctor.diagnosis.media_evidence import (
     by_chance,
     echo_lost_way,
     fewer_at_speed,
+    full_relayed,
     is_full,
     is_lossy,
     loss_ratio,
     may_be_full,
     stage,
+    thin_links,
 )
 from calls_doctor.diagnosis.place import at_the_far_end, flow_of, on_the_path, vantages_of
 from calls_doctor.diagnosis.turn_signs import ALLOCATE, LISTENERS, PERMISSION
@@ -33,7 +35,8 @@ from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
 from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
-SUFFERING = (*UDP_CALLS, TCP_ECHO, TCP_CALL, *THROUGH_RELAY, ADVERTISED)
+LATE = (TCP_ECHO, TCP_CALL, *THROUGH_RELAY)
+SUFFERING = (*UDP_CALLS, *LATE, ADVERTISED)
 """What a path that loses packets may break beside the probes themselves: TCP stalls, a handshake takes too long."""
 PROVEN = 3
 """Of 24 probes; two may go astray at a loss of 2 %."""
@@ -70,9 +73,9 @@ def _directions(result: CheckResult, what: str) -> set[str]:
 
 def loss(evidence: Evidence) -> Prediction | None:
     """Packets are lost at voice rate, or so many probes are that no call was tried."""
-    measured = [r for r in evidence.bad(QUALITY) if _directions(r, "loss")]
+    full, thin = vantages_of(full_relayed(evidence)), thin_links(evidence)
+    measured = [r for r in evidence.bad(QUALITY) if _directions(r, "loss") and r.vantage not in full]
     echoes = [r for r in evidence.bad(UDP_ECHO) if _proves_loss(evidence, r)]
-    thin = {r.vantage for r in evidence.of(UDP_ECHO) if may_be_full(r)}
     calls = [r for r in bad(evidence, *UDP_CALLS, RELAY_CALL) if r.vantage not in thin and is_lossy(r)]
     shown = [*measured, *echoes, *calls]
     if not shown:
@@ -158,14 +161,16 @@ def _unheard(evidence: Evidence, shown: list[CheckResult]) -> frozenset[Outcome]
 
 def bandwidth(evidence: Evidence) -> Prediction | None:
     """What came back came slowly, and ever later: a queue before a thin link fills while it is asked to carry more."""
-    shown = [r for r in evidence.of(UDP_ECHO) if is_full(r)]
+    relayed = full_relayed(evidence)
+    shown = [*(r for r in evidence.of(UDP_ECHO) if is_full(r)), *relayed]
     where = vantages_of(shown)
     slow = [r for r in shown if r.status in BAD]
     rows = [outcome_of(r, row) for r in evidence.bad_at(where, QUALITY) for row in bad_rows(r)]
-    suffering = evidence.bad_at(where, *SUFFERING, SCREEN)
-    if not slow and not rows and not evidence.bad_at(where, *UDP_CALLS):
+    straight = vantages_of(r for r in shown if r.id == UDP_ECHO)
+    suffering = [*evidence.bad_at(straight, ADVERTISED, *UDP_CALLS), *evidence.bad_at(where, *LATE, SCREEN)]
+    if not (slow or rows or relayed or evidence.bad_at(where, *UDP_CALLS)):
         return None
-    rate = shown[0].evidence["rate_bits_per_s"]
+    rate = _rate_bits_per_s(shown[0])
     return Prediction(
         explains=outcomes([*slow, *suffering, *kept_from(evidence, where)])
         | frozenset(rows)
@@ -177,6 +182,14 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
         party=at_the_far_end(evidence).party,
         confidence=on_the_path(evidence).confidence,
     )
+
+
+def _rate_bits_per_s(shown: CheckResult) -> float:
+    """Of an echo, or of the slower way of a call."""
+    if shown.id == UDP_ECHO:
+        return float(shown.evidence["rate_bits_per_s"])
+    rates = (shown.evidence[way].get("carried_bits_per_s") for way in ("to_far", "from_far"))
+    return min(float(rate) for rate in rates if rate is not None)
 
 
 def mtu_blackhole(evidence: Evidence) -> Prediction | None:

@@ -242,3 +242,18 @@ def test_large_packets_that_vanish_behind_a_relay_are_a_fault_beside_the_one_tha
     ]
     found = f.causes(*shut, f.tcp(24), f.tcp(24, at="Oslo"), large, f.call("media.call-relay", "dtls", "silent"))
     assert set(found) == {"media.udp-blocked-inbound", "path.mtu-blackhole"}
+
+
+def test_a_relayed_call_tells_of_a_thin_link_where_the_media_port_is_shut() -> None:
+    def thin(rtt_p95_s: float, rate_bits_per_s: int) -> list[CheckResult]:
+        relayed = f.call("media.call-relay", "media", "", (300, 150), (300, 150), status=Status.WARN)
+        relayed.evidence["rtt_p95_s"] = rtt_p95_s
+        for way in ("to_far", "from_far"):
+            relayed.evidence[way]["carried_bits_per_s"] = rate_bits_per_s
+        return [relayed, f.path(("loss", "to_far"), ("latency", ""), loss_ratio=0.5)]
+
+    shut = [f.udp(trouble="refused"), f.udp(trouble="refused", at="Oslo"), f.tcp(24), f.tcp(24, at="Oslo")]
+    turn = f.turn("turn.challenge", f.turn_row(f.TURN_UDP, rtt_s=0.02))
+    assert set(f.causes(*shut, turn, *thin(0.9, 62_000))) == {"media.udp-rejected", "path.bandwidth"}
+    lossy = {"media.udp-rejected", "path.loss", "path.latency"}
+    assert set(f.causes(*shut, turn, *thin(0.9, 110_000))) == set(f.causes(*shut, turn, *thin(0.05, 62_000))) == lossy
