@@ -87,9 +87,11 @@ async def udp_egress_probe(context: Context) -> Finding:
 
 
 def _stopped_at(echo: Evidence) -> str:
-    """The hop on the servers' side as far as datagrams came that never arrived; "" where none answered."""
+    """The hop on the servers' side as far as datagrams came that never arrived; "" where none answered. The first hop
+    is this network's own way out."""
     hop = echo.get("last_hop") or {}
-    return str(hop["address"]) if hop.get("side") == "servers" and not echo.get("arrived") else ""
+    left = hop.get("side") == "servers" and hop.get("ttl", 2) > 1
+    return str(hop["address"]) if left and not echo.get("arrived") else ""
 
 
 def _udp_rows(evidence: Evidence) -> list[bool]:

@@ -195,6 +195,9 @@ async def hairpin_probe(context: Context) -> Finding:
     direct = [row for row in await _echoes(paired, private) if row["udp"] or row["tcp"]]
     evidence["inside"] = bool(direct) or context.site.vantage in SERVERS
     evidence["direct"] = [row["address"] for row in direct]
+    # What the private address does not carry either is shut, whatever is reflected.
+    counting = [one for one in ("udp", "tcp") if not direct or any(row[one] for row in direct)]
+    evidence["counting"] = counting
     if not evidence["inside"]:
         return Finding(status=Status.SKIP, summary="this caller is not in the servers' network", evidence=evidence)
     if not public:
@@ -203,11 +206,13 @@ async def hairpin_probe(context: Context) -> Finding:
     evidence["needed"] = here_are_callers or _has_turn(context.site, facts)
     rows = evidence["rows"] = await _echoes(paired, public)
     target = ", ".join(paired.at(row["address"], paired.udp_port).target(Transport.UDP) for row in rows)
-    if all(0 not in (row["udp"], row["tcp"]) for row in rows):
+    if all(row[one] != 0 for row in rows for one in counting):
         summary = "the public address works from inside too"
         return Finding(status=Status.PASS, summary=summary, target=target, evidence=evidence)
-    silent = ", ".join(
-        f"{row['address']} ({'UDP and TCP' if row['tcp'] == 0 else 'UDP'})" for row in rows if not row["udp"]
+    silent = (
+        ", ".join(f"{row['address']} ({'UDP and TCP' if row['tcp'] == 0 else 'UDP'})" for row in rows if not row["udp"])
+        if "udp" in counting
+        else ""
     )
     summary = f"the public address does not work from inside: {silent or 'TCP'}"
     if facts is None and not direct:  # nothing of the media host was heard at all

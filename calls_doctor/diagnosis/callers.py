@@ -52,7 +52,7 @@ def blamed(evidence: Evidence, shown: Iterable[CheckResult], works: Works) -> Pl
         return own
     results = list(shown)
     fails, well = _networks(evidence, results), works_outside(evidence, works, but=results)
-    if any(_stopped_at_the_servers(r) for r in results):
+    if any(_stopped_at_the_servers(r) for r in results if not is_inside(evidence, r.vantage)):
         return Place(None, Confidence.CERTAIN if len(fails) > 1 else Confidence.LIKELY)
     if len(fails) > 1:
         return Place(Party.UNDECIDED, Confidence.LIKELY) if well else Place(None, Confidence.CERTAIN)

@@ -178,13 +178,15 @@ async def test_servers_over_tcp_say_nothing_of_udp() -> None:
 async def test_udp_that_comes_as_far_as_the_servers_leaves_this_network() -> None:
     reach = found("stun.reach", {"servers": [{"answered": 0, "trouble": "silent"}]})
 
-    async def status(side: str, arrived: int | None) -> Status:
-        silent = {"returned": 0, "trouble": "silent", "arrived": arrived, "last_hop": {"address": HOST, "side": side}}
+    async def status(side: str, arrived: int | None, ttl: int = 3) -> Status:
+        hop = {"address": HOST, "side": side, "ttl": ttl}
+        silent = {"returned": 0, "trouble": "silent", "arrived": arrived, "last_hop": hop}
         echo = found("port.rtc-udp-echo", silent)
         return (await exposure.udp_egress_probe(context(None, results=reach | echo))).status
 
     assert await status("servers", 0) is await status("servers", None) is Status.UNKNOWN
     assert await status("", 0) is await status("servers", 6) is Status.FAIL, "what arrives and is not answered is shut"
+    assert await status("servers", 0, ttl=1) is Status.FAIL, "the first hop is this network's own way out"
 
 
 @pytest.mark.parametrize("word", ["no-route", "forbidden", "not-sent"])

@@ -359,6 +359,12 @@ async def test_udp_alone_is_named() -> None:
 
 
 @pytest.mark.usefixtures("quick")
+async def test_what_the_private_address_does_not_carry_either_is_no_matter_of_reflection() -> None:
+    finding = await hairpin(public_works=False, private_works=False, tcp=Tcp.PASS)
+    assert (finding.status, finding.evidence["counting"]) == (Status.PASS, ["tcp"])
+
+
+@pytest.mark.usefixtures("quick")
 async def test_a_port_that_nobody_wants_is_not_tried_and_misses_nothing() -> None:
     async with media_host() as stand_in:
         ready = stand_in.ready

@@ -141,6 +141,12 @@ def test_a_host_that_opens_the_way_itself_is_lost_to_some_callers_only() -> None
     assert one.impact is Impact.NO_CALLS, "London was not reached"
 
 
+def test_a_caller_inside_is_never_far_from_a_hop_of_the_servers() -> None:
+    shut = udp_shut(OFFICE)
+    shut[0].evidence["last_hop"] = {"address": "203.0.113.1", "ttl": 1, "side": "servers"}
+    assert told(*shut, f.hairpin(3, 3, at=OFFICE), *well(*OUTSIDE)) == {"client.port-blocked": CALLERS_OWN}
+
+
 def test_the_last_hop_is_told() -> None:
     shut = udp_shut(BERLIN)
     shut[0].evidence["last_hop"] = {"address": "192.0.2.1", "ttl": 1, "side": ""}
