@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import Any  # evidence is JSON
 
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, NotSent, ProtocolError, TlsError
-from calls_doctor.model.check import ECHOES, NOT_SENT, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.model.check import ECHOES, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, address_class, shown
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.modes import API_PORT
@@ -31,6 +32,8 @@ from calls_doctor.spec import (
 CONNECT_S = 2.55
 UNHEARD_S = 0.5
 """The same where nothing of the media host was heard: silence would decide nothing, however long it lasts."""
+_HOST = re.compile(r"(?:(?:stun|turn)s?:)?\[?(?P<host>(?<=\[)[^\]]+|[^:/?]+)")
+"""Of `turn:host:3478?transport=udp`, or `[::1]:8443/udp`."""
 UDP_SIGNS = ("stun.reach", UDP_ECHO, "turn.challenge", "port.turn-listener")
 
 
@@ -62,15 +65,12 @@ async def control_probe(context: Context) -> Finding:
 
 async def udp_egress_probe(context: Context) -> Finding:
     """Whether any UDP datagram from here was ever answered, by whoever was asked."""
-    asked, answered = [], []
-    for name in UDP_SIGNS:
-        result = context.results.get(name)
-        if result is None or result.status is Status.SKIP:
-            continue
-        rows = _udp_rows(result.evidence)
-        asked += [name] * bool(rows)
-        answered += [name] if any(rows) else []
-    evidence: Evidence = {"asked": asked, "answered": answered}
+    made = [result for name in UDP_SIGNS if (result := context.results.get(name)) and result.status is not Status.SKIP]
+    rejecting = _rejecting(made)
+    rows = {result.id: _udp_rows(result.evidence, rejecting) for result in made}
+    asked = [name for name, answers in rows.items() if answers]
+    answered = [name for name in asked if any(rows[name])]
+    evidence: Evidence = {"asked": asked, "answered": answered, "rejected_by": rejecting}
     if answered:
         return Finding(status=Status.PASS, summary=f"UDP is answered ({', '.join(answered)})", evidence=evidence)
     if len(asked) < 2:
@@ -82,7 +82,8 @@ async def udp_egress_probe(context: Context) -> Finding:
         return Finding(status=Status.UNKNOWN, summary=summary, evidence=evidence)
     tcp = context.results.get(TCP_ECHO)
     evidence["tcp_works"] = bool(tcp and tcp.status is Status.PASS)
-    summary = f"no UDP datagram from here was answered by anybody: {', '.join(asked)}"
+    by = f" ({' and '.join(rejecting)} rejects them)" if rejecting else ""
+    summary = f"no UDP datagram from here was answered by anybody: {', '.join(asked)}{by}"
     return Finding(status=Status.FAIL, summary=summary, evidence=evidence)
 
 
@@ -94,24 +95,43 @@ def _stopped_at(echo: Evidence) -> str:
     return str(hop["address"]) if left and not echo.get("arrived") else ""
 
 
-def _udp_rows(evidence: Evidence) -> list[bool]:
-    """For each place that was asked over UDP, whether it answered; its own refusal is an answer, and another's on the
-    way to it is none. Where this machine itself sent nothing, nobody was asked."""
+def _rejecting(results: Sequence[CheckResult]) -> list[str]:
+    """Routers that refuse in the name of two hosts at least: what they say is no answer of theirs. One that refuses for
+    a single host may stand before it, far from here."""
+    refused: dict[str, set[str]] = {}
+    for result in results:
+        for row in result.evidence.get("servers", [{"uri": result.target, **result.evidence}]):
+            if sender := row.get("refused_by"):
+                refused.setdefault(sender, set()).add(row.get("address") or _host(row["uri"]))
+    return [sender for sender, hosts in refused.items() if len(hosts) > 1]
+
+
+def _host(target: str) -> str:
+    found = _HOST.match(target)
+    return found["host"] if found else target
+
+
+def _udp_rows(evidence: Evidence, rejecting: Sequence[str]) -> list[bool]:
+    """For each place that was asked over UDP, whether it answered; a refusal is an answer, but that of a router which
+    rejects. Where this machine itself sent nothing, nobody was asked."""
     if "returned" in evidence:
         if evidence.get("trouble") in NOT_SENT and not evidence["returned"]:
             return []
-        return [bool(evidence["returned"]) or _refuses(evidence, "refused")]
+        return [bool(evidence["returned"]) or _refuses(evidence, rejecting)]
     rows: Sequence[dict[str, Any]] = evidence.get("servers", ())
     udp = [
         row
         for row in rows
         if row.get("transport", "udp") == "udp" and row.get("trouble") not in (*NOT_SENT, "unresolved")
     ]
-    return [bool(row.get("answered") or row.get("ok") or _refuses(row, "refused", "open")) for row in udp]
+    return [
+        bool(row.get("answered") or row.get("ok") or row.get("trouble") == "open" or _refuses(row, rejecting))
+        for row in udp
+    ]
 
 
-def _refuses(row: Evidence, *words: str) -> bool:
-    return row.get("trouble") in words and not row.get("on_the_way")
+def _refuses(row: Evidence, rejecting: Sequence[str]) -> bool:
+    return row.get("trouble") == "refused" and row.get("refused_by") not in rejecting
 
 
 async def api_exposure_probe(context: Context) -> Finding:

@@ -182,10 +182,10 @@ async def open_tcp(remote: Address, receiver: Receiver, timeout_s: float) -> Cha
         raise
 
 
-def trouble_row(error: NetworkError) -> dict[str, str | bool]:
-    """The word, and whether it is another's than whom was asked, for a row of evidence."""
-    row: dict[str, str | bool] = {"trouble": trouble_word(error)}
-    return row | {"on_the_way": True} if isinstance(error, RefusedOnTheWay) else row
+def trouble_row(error: NetworkError) -> dict[str, str]:
+    """The word, and who refused where that is another than was asked, for a row of evidence."""
+    row = {"trouble": trouble_word(error)}
+    return row | {"refused_by": error.icmp.sender} if isinstance(error, RefusedOnTheWay) and error.icmp else row
 
 
 def trouble_word(error: NetworkError) -> str:

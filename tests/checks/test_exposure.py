@@ -8,6 +8,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 
 from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
@@ -152,14 +153,25 @@ async def test_a_refusal_is_an_answer(free_port: Callable[[], int]) -> None:
     assert (await exposure.udp_egress_probe(context(None, results=echo))).status is Status.PASS
 
 
-async def test_a_refusal_of_another_than_was_asked_is_none() -> None:
-    """A router of this network that rejects all UDP says so itself."""
-    reach = found("stun.reach", {"servers": [{"answered": 0, "trouble": "refused", "on_the_way": True}]})
-    echo = found("port.rtc-udp-echo", {"returned": 0, "trouble": "refused", "on_the_way": True})
-    finding = await exposure.udp_egress_probe(context(None, results=reach | echo))
-    assert (finding.status, finding.evidence["answered"]) == (Status.FAIL, [])
-    reach["stun.reach"].evidence["servers"][0].pop("on_the_way")
-    assert (await exposure.udp_egress_probe(context(None, results=reach | echo))).status is Status.PASS
+GATEWAY, EDGE, MEDIA, TURN = "10.1.2.1", "198.51.100.1", "203.0.113.20", "turn:turn.example.com:3478?transport=udp"
+
+
+@pytest.mark.parametrize(("by", "turn_by", "status"), [
+    (GATEWAY, GATEWAY, Status.FAIL), (GATEWAY, EDGE, Status.PASS), ("", "", Status.PASS), (EDGE, "silent", Status.PASS),
+], ids=["a router, for both", "each by another", "by themselves", "by the one's firewall"])  # fmt: skip
+async def test_a_router_that_refuses_in_the_name_of_all_answers_for_nobody(
+    by: str, turn_by: str, status: Status
+) -> None:
+    """A caller's own NAT that rejects UDP; a refusal of the far end's own is an answer."""
+    row = {"uri": TURN, "transport": "udp", "ok": False, "trouble": "refused", "refused_by": turn_by}
+    if turn_by == "silent":
+        row |= {"trouble": "silent", "refused_by": ""}
+    listener = found("turn.challenge", {"servers": [row]})
+    echo = found("port.rtc-udp-echo", {"returned": 0, "trouble": "refused", "refused_by": by})
+    echo = {name: msgspec.structs.replace(one, target=f"{MEDIA}:8443/udp") for name, one in echo.items()}
+    finding = await exposure.udp_egress_probe(context(None, results=echo | listener))
+    assert finding.status is status
+    assert (GATEWAY in finding.summary) is (status is Status.FAIL)
 
 
 async def test_what_was_not_asked_is_no_sign() -> None:
