@@ -56,6 +56,9 @@ class CallOutcome:
     """The last ICMP error that did not end the call."""
     lateness_s: Sequence[float] = ()
     """How late this machine sent its packets."""
+    unheard: int = 0
+    """Packets that were sent before the others were told of a voice, as rtcd tells of it with its first packet: nobody
+    misses them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,7 @@ def from_far(outcome: CallOutcome) -> Direction:
 def there_and_back(outcome: CallOutcome) -> Direction:
     """What this end sent for others to hear, and what it heard: through the far end, whatever its books say."""
     hearers = max(1, len(outcome.near) - 1)
-    return _direction(hearers * sum(books.sent_rtp for books in outcome.near), outcome.near)
+    return _direction(hearers * sum(books.sent_rtp for books in outcome.near) - outcome.unheard, outcome.near)
 
 
 def _direction(sent: int | None, receivers: Sequence[SessionBooks] | None) -> Direction:

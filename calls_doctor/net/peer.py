@@ -1,4 +1,4 @@
-"""One peer of a call: a wire Connection, a channel, a clock and a timer. It decides nothing about ICE, DTLS or RTP.
+"""One peer of a call: a wire Connection, its channels, a clock and a timer. It decides nothing about ICE, DTLS or RTP.
 
 Where a call fails, CallFailed names the stage: "ice", "dtls" or "media". What was counted is in the connection's books.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from calls_doctor.errors import CallsDoctorError, Cut, NetworkError, Refused, Silence
 from calls_doctor.model.books import SessionBooks
-from calls_doctor.net.sockets import Channel
+from calls_doctor.model.flow import Path
+from calls_doctor.net.sockets import Channel, ChannelOpener
 from calls_doctor.wire.connection import (
     Closed,
     Connection,
+    DataReceived,
     DtlsConnected,
     Event,
     Failed,
@@ -48,16 +51,23 @@ class CallFailed(CallsDoctorError):
 
 
 class Peer:
-    """One session over one channel; the receiver that the channel is opened for.
+    """One session: over one channel, whose receiver it is itself, or over each that it is told to `try_way`.
 
-    `random(n)` gives n random bytes.
+    `random(n)` gives n random bytes; `data` is given what DTLS brings that is no media, `failed` why the call ended.
     """
 
-    def __init__(self, settings: SessionSettings, random: Random) -> None:
+    def __init__(
+        self,
+        settings: SessionSettings,
+        random: Random,
+        *,
+        data: Callable[[bytes], None] | None = None,
+        failed: Callable[[CallFailed], None] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._settings, self._random = settings, random
+        self._settings, self._data, self._failed = settings, data, failed
         self._connection = Connection(settings, random, self._loop.time())
-        self._channel: Channel | None = None
+        self._channels: dict[Path, Channel] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._connected = asyncio.Event()
         """Set too where the call has failed."""
@@ -69,7 +79,14 @@ class Peer:
         self.lateness_s: list[float] = []
         """How much later than due each packet of ours was sent: what this machine itself adds to any measurement."""
         self._news = asyncio.Event()
-        self._received_rtp = 0
+        self._received_rtp = self._sent_rtp = 0
+        self.first_sent = int.from_bytes(random(2), "big")
+        """Sequence number of the first RTP packet that is sent."""
+        self.first_heard: int | None = None
+        """That of the first that came."""
+        self.first_heard_at = self.heard_at = 0.0
+        """When that and the last one came, in the loop's time."""
+        self._timestamp = int.from_bytes(random(4), "big")
 
     @property
     def books(self) -> SessionBooks:
@@ -81,11 +98,16 @@ class Peer:
         """Round trip in seconds, None before the first answer."""
         return self._connection.rtt_s
 
+    @property
+    def stage(self) -> str:
+        """What the call is at: "ice", "dtls" or "media"."""
+        return "media" if self._connection.stage == "rtp" else self._connection.stage
+
     def packet(self, data: bytes) -> None:
         """One packet from the channel."""
-        if self._channel is not None:
-            self._connection.receive(data, self._channel.path, self._loop.time())
-            self._go_on()
+        for path in self._channels:
+            self._receive(data, path)
+            return
 
     def trouble(self, error: NetworkError) -> None:
         """A closed port or a cut connection ends the call; after any other ICMP error packets may still pass."""
@@ -95,18 +117,27 @@ class Peer:
             self.warning = error
 
     async def connect(self, channel: Channel, timeout_s: float, slow_s: float = 0.0) -> None:
-        """Runs ICE and DTLS over the channel, which is this peer's from now on.
+        """Runs ICE and DTLS over the channel, which is this peer's from now on. Raises what `come_up` raises."""
+        self._add(channel)
+        await self.come_up(timeout_s, slow_s)
+
+    async def try_way(self, opener: ChannelOpener) -> Path:
+        """One more way, beside others: what ends it ends the call only where no other is left. Raises NetworkError."""
+        way = _Way(self)
+        way.channel = await opener(way)
+        self._add(way.channel)
+        return way.channel.path
+
+    async def come_up(self, timeout_s: float, slow_s: float = 0.0) -> None:
+        """Runs ICE and DTLS over what there is.
 
         Raises CallFailed with the stage that failed, or that was not done in `timeout_s` of its own; a handshake that
         the far end has begun to answer by then may take until `slow_s`: each lost flight costs it a second and more.
         """
-        self._channel = channel
-        self._connection.add_path(channel.path, self._loop.time())
-        self._go_on()
         decided = await self._is_decided(timeout_s)
-        if not decided and not self.books.paths[0].dtls_in:
+        if not decided and not self._dtls_in:
             decided = await self._is_decided(self.books.timeline.get("ice", 0.0))  # checks that were answered late
-        if not decided and self.books.paths[0].dtls_in:
+        if not decided and self._dtls_in:
             await self._is_decided(slow_s - timeout_s)
         if not self._connected.is_set():
             self._fail(self._connection.stage, self._unfinished())
@@ -118,8 +149,6 @@ class Peer:
         Raises CallFailed as soon as the far end is gone.
         """
         began_at = self._loop.time()
-        sequence = int.from_bytes(self._random(2), "big")
-        timestamp = int.from_bytes(self._random(4), "big")
         for number in range(round(duration_s * packets_per_s)):
             due_at = began_at + number / packets_per_s
             await asyncio.sleep(due_at - self._loop.time())
@@ -129,15 +158,21 @@ class Peer:
                 self.rtts_s.clear()
             packet = RtpPacket(
                 payload_type=self._settings.payload_type,
-                sequence=(sequence + number) & 0xFFFF,
-                timestamp=(timestamp + number * CLOCK_RATE_HZ // packets_per_s) & 0xFFFFFFFF,
+                sequence=(self.first_sent + self._sent_rtp) & 0xFFFF,
+                timestamp=(self._timestamp + self._sent_rtp * CLOCK_RATE_HZ // packets_per_s) & 0xFFFFFFFF,
                 ssrc=self._settings.ssrc,
                 payload=bytes(payload_bytes),
                 marker=number == 0,
             )
+            self._sent_rtp += 1
             self._connection.send_rtp(bytes(packet), self._loop.time())
             self._go_on()
         self._raise_failure()
+
+    def send_data(self, data: bytes) -> None:
+        """Sends what is no media over DTLS, where that is up."""
+        self._connection.send_data(data, self._loop.time())
+        self._go_on()
 
     async def heard(self, packets: int, timeout_s: float) -> None:
         """Waits until so many RTP packets have come in all, at most `timeout_s`: what was sent last is on its way."""
@@ -148,22 +183,39 @@ class Peer:
                     await self._news.wait()
 
     async def close(self) -> None:
-        """Says good-bye and closes the channel. May be called whatever happened before."""
-        channel, self._channel = self._channel, None
+        """Says good-bye and closes the channels. May be called whatever happened before."""
+        channels, self._channels = self._channels, {}
         self._stop_timer()
         self._connection.close(self._loop.time())
-        if channel is not None:
-            for _, data in self._connection.datagrams_to_send(self._loop.time()):
-                channel.send(data)
-            await channel.close()
+        for path, data in self._connection.datagrams_to_send(self._loop.time()):
+            if path in channels:
+                channels[path].send(data)
+        await asyncio.gather(*(channel.close() for channel in channels.values()))
+
+    def _add(self, channel: Channel) -> None:
+        self._channels[channel.path] = channel
+        self._connection.add_path(channel.path, self._loop.time())
+        self._go_on()
+
+    def _receive(self, data: bytes, path: Path) -> None:
+        if path in self._channels:
+            self._connection.receive(data, path, self._loop.time())
+            self._go_on()
+
+    def _lose(self, path: Path, error: NetworkError) -> None:
+        """A way is gone."""
+        self.warning = error
+        if path in self._channels:
+            self._connection.remove_path(path, self._loop.time())
+            self._go_on()
 
     def _go_on(self) -> None:
         """After every call into the connection: sends, hears what happened, sets the timer."""
-        channel = self._channel
-        if channel is None:
+        if not self._channels:
             return
-        for _, data in self._connection.datagrams_to_send(self._loop.time()):
-            channel.send(data)
+        for path, data in self._connection.datagrams_to_send(self._loop.time()):
+            if path in self._channels:
+                self._channels[path].send(data)
         for event in self._connection.events():
             self._take(event)
         due_at = None if self._failure else self._connection.next_timer()
@@ -184,16 +236,20 @@ class Peer:
 
     def _take(self, event: Event) -> None:
         match event:
-            case RtpReceived():
+            case RtpReceived(packet):
                 self._received_rtp += 1
+                self.heard_at = self._loop.time()
+                if self.first_heard is None:
+                    self.first_heard, self.first_heard_at = int.from_bytes(packet[2:4], "big"), self.heard_at
                 self._news.set()
             case RtcpReceived() if self._connection.rtt_s is not None:
                 self.rtts_s.append(self._connection.rtt_s)
+            case DataReceived(data) if self._data is not None:
+                self._data(data)
             case DtlsConnected():
                 self._connected.set()
             case Failed(stage, reason, code):
-                silence = Silence("a connectivity check") if self._connection.expired else None
-                self._fail(stage, f"{reason}; {self.warning}" if self.warning else reason, silence, code)
+                self._fail(stage, f"{reason}; {self.warning}" if self.warning else reason, self._end_of_ways(), code)
             case Closed():
                 self._fail(self._connection.stage, "the far end ended the session")
             case _:
@@ -206,10 +262,18 @@ class Peer:
             self._stop_timer()
             self._connected.set()
             self._news.set()
+            if self._failed is not None:
+                self._failed(self._failure)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+    def _end_of_ways(self) -> NetworkError | None:
+        """What the network said that left no way."""
+        if self._connection.expired:
+            return Silence("a connectivity check")
+        return self.warning if isinstance(self.warning, Refused | Cut) else None
 
     async def _is_decided(self, timeout_s: float) -> bool:
         """Waits until the call has come up or failed; False where neither came of it in `timeout_s`."""
@@ -220,8 +284,31 @@ class Peer:
 
     def _unfinished(self) -> str:
         """Why nothing was decided."""
-        path = self.books.paths[0]
+        paths = self.books.paths
         if self._connection.stage == "ice":
-            return f"no connectivity check was answered: {path.stun_out} sent"
+            return f"no connectivity check was answered: {sum(path.stun_out for path in paths)} sent"
         again = f", {self.books.dtls_retransmissions} of them again" if self.books.dtls_retransmissions else ""
-        return f"the DTLS handshake came to no end: {path.dtls_out} datagrams sent{again}, {path.dtls_in} received"
+        sent = sum(path.dtls_out for path in paths)
+        return f"the DTLS handshake came to no end: {sent} datagrams sent{again}, {self._dtls_in} received"
+
+    @property
+    def _dtls_in(self) -> int:
+        return sum(path.dtls_in for path in self.books.paths)
+
+
+class _Way:
+    """Who takes what one of several channels brings."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self.channel: Channel | None = None
+
+    def packet(self, data: bytes) -> None:
+        if self.channel is not None:
+            self._peer._receive(data, self.channel.path)
+
+    def trouble(self, error: NetworkError) -> None:
+        if isinstance(error, Refused | Cut) and self.channel is not None:
+            self._peer._lose(self.channel.path, error)
+        else:
+            self._peer.warning = error

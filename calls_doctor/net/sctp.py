@@ -1,9 +1,9 @@
 """Our end of an SCTP association with data channels (RFC 8261, RFC 8831, RFC 8832): aiortc's, behind bounds of ours.
 
-It only answers: it begins no association and opens no channel, and keeps no timer until the far end has shown its
-cookie. aiortc trusts its peer, and whoever holds a link may be one, so every packet is looked at before aiortc sees it,
-and whatever grows beyond what an honest client needs ends the association. Importing this file takes a third of a
-second, so whoever uses it does so inside a function.
+It begins no association, and keeps no timer until the far end has shown its cookie; a channel that it is to open
+waits for that. aiortc trusts its peer, and whoever holds a link may be one, so every packet is looked at before aiortc
+sees it, and whatever grows beyond what an honest client needs ends the association. Importing this file takes a third
+of a second, so whoever uses it does so inside a function.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Coroutine
 from typing import cast
 
-from aiortc import RTCDataChannel, RTCDtlsTransport, RTCSctpTransport
+from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCDtlsTransport, RTCSctpTransport
 from aiortc.rtcsctptransport import Chunk
 
 from calls_doctor.wire.data_channel import MESSAGE_MAX_BYTES, Conversation
@@ -109,6 +109,23 @@ class Association:
     def closed(self) -> bool:
         """True once either end has ended it, or the far end has broken it."""
         return self._sctp.state == "closed"
+
+    def open(
+        self, label: str, opened: Callable[[], None], received: Callable[[str | bytes], None]
+    ) -> Callable[[str | bytes], None]:
+        """Opens a channel; the far end has taken it when `opened` is called.
+
+        Gives what sends a message over it: one for which there is no room, or no channel any more, is dropped.
+        """
+        channel = RTCDataChannel(self._sctp, RTCDataChannelParameters(label=label))
+        channel.add_listener("open", opened)
+        channel.add_listener("message", received)
+
+        def send(message: str | bytes) -> None:
+            if channel.readyState == "open" and self._sctp.pending_bytes <= PENDING_MAX_BYTES:
+                channel.send(message)
+
+        return send
 
     def receive(self, packet: bytes) -> None:
         """Takes one packet, as DTLS application data brought it."""

@@ -55,6 +55,12 @@ class WebSocket:
                     message, self._parts = b"".join(self._parts), []
                     return message
 
+    def send(self, message: bytes) -> None:
+        """Sends a binary message; nothing once the WebSocket is closing, of which `receive` tells."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_binary(message)
+            self._flush()
+
     async def pong(self, timeout_s: float) -> float:
         """Sends a ping and waits for its pong (RFC 6455 section 5.5.2), whatever comes before it; how long that took,
         in seconds. Raises Silence, and what `receive` raises."""

@@ -71,6 +71,7 @@ class Connection:
                 schedule_s=settings.check_schedule_s,
                 decided_s=settings.check_decided_s,
                 consent_expiry_s=settings.consent_expiry_s,
+                awaits_paths_until=now + settings.awaits_paths_s,
             )
         else:
             self._agent = LiteAgent(

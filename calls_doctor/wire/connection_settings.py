@@ -34,6 +34,8 @@ class SessionSettings:
     """When a controlling end sends checks, in seconds after a path's first."""
     check_decided_s: float = stun.PROBE_DECIDED_S
     """When silence on that schedule is final."""
+    awaits_paths_s: float = 0.0
+    """For how long after its making a controlling end may be given more paths: those that it has may fail before."""
     consent_expiry_s: float = ice.CONSENT_EXPIRY_S
     """The self-test takes 10 s."""
 

@@ -59,12 +59,17 @@ class ControllingAgent:
         schedule_s: Sequence[float] = stun.PROBE_SCHEDULE_S,
         decided_s: float = stun.PROBE_DECIDED_S,
         consent_expiry_s: float = ice.CONSENT_EXPIRY_S,
+        awaits_paths_until: float = 0.0,
     ) -> None:
         self._credentials = credentials
         self._key_in, self._key_out = credentials.key_in, credentials.key_out
         self._table, self._random = paths, random
         self._schedule_s, self._decided_s, self._consent_expiry_s = tuple(schedule_s), decided_s, consent_expiry_s
         self._tie_breaker = int.from_bytes(random(8), "big")
+        self._awaits_paths_until = awaits_paths_until
+        """More candidates may be told until then: that those which are known lead nowhere is no verdict before."""
+        self._held: tuple[str, int | None] | None = None
+        """The verdict that waits for it."""
         self._handshaking = False
         self._controlling = True
         self._role_switches = 0
@@ -94,6 +99,7 @@ class ControllingAgent:
         if row is None:
             raise ValueError("a session has no room for so many paths")
         self._checks[path] = check = _Check(row, now)
+        self._held = None
         if self._nominee is None:
             self._nominee = path
         self._send_check(path, check, now)
@@ -102,7 +108,7 @@ class ControllingAgent:
         """The path is gone (its TCP connection ended): nothing is sent there any more."""
         self._checks.pop(path, None)
         self._lose(path, now)
-        self._conclude("the path was closed")
+        self._conclude(now, "the path was closed")
 
     def nominate(self, path: Path, now: float) -> None:
         """Asks the far end to send on this path from now on. Raises ValueError where it is not validated."""
@@ -119,7 +125,7 @@ class ControllingAgent:
 
     def receive(self, message: Message, path: Path, now: float) -> bool:
         """Takes one STUN message. False where it was ignored: unasked, or not authentic."""
-        check = self._checks.get(path)
+        check = self._checks.get(path) or self._learnt(message, path, now)
         if check is None or message.method != Method.BINDING:
             return False
         if message.message_class is MessageClass.REQUEST:
@@ -141,6 +147,8 @@ class ControllingAgent:
         """When `handle_timer` wants to be called; None where it does not."""
         times = [check.next_at for check in self._checks.values() if check.next_at is not None]
         times += [at + self._expiry_s for at in self._consent.values()]
+        if self._held is not None and not self.failure:
+            times.append(self._awaits_paths_until)
         return min(times, default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -157,9 +165,20 @@ class ControllingAgent:
                 self._lose(path, now)
                 self.expired = not self.validated
         if self.expired:
-            self._conclude(f"consent expired: no check was answered for {self._expiry_s:.3g} s")
+            self._conclude(now, f"consent expired: no check was answered for {self._expiry_s:.3g} s")
         else:
-            self._conclude_unanswered()
+            self._conclude_unanswered(now)
+
+    def _learnt(self, message: Message, path: Path, now: float) -> _Check | None:
+        """A path of which nobody but a check of the far end's tells: its candidate is peer-reflexive (RFC 8445 section
+        7.3.1.3). None where it is no such check, or the session has too many paths."""
+        if not ice.is_authentic(message, self._credentials):
+            return None
+        row = self._table.open(path)
+        if row is None:
+            return None
+        self._checks[path] = check = _Check(row, now)
+        return check
 
     def _receive_request(self, message: Message, path: Path, check: _Check, now: float) -> bool:
         """A check of the far end's own (RFC 8445 section 7.3)."""
@@ -218,7 +237,7 @@ class ControllingAgent:
         elif path not in self.validated or error.code == ice.FORBIDDEN:  # 403 takes consent back (RFC 7675 section 5.2)
             check.next_at = None
             self._lose(path, now)
-            self._conclude_unanswered()
+            self._conclude_unanswered(now)
         return True
 
     def _validate(self, path: Path, check: _Check, now: float, *, nominated: bool) -> None:
@@ -244,19 +263,25 @@ class ControllingAgent:
             if other is not None:
                 self.nominate(other, now)
 
-    def _conclude(self, reason: str, code: int | None = None) -> None:
-        """Fails for the reason, where no path is left that may still be validated."""
-        if not self.failure and not self.validated and all(c.next_at is None for c in self._checks.values()):
-            self.failure, self.refused_with = reason, code
+    def _conclude(self, now: float, reason: str, code: int | None = None) -> None:
+        """Fails for the reason, where no path is left that may still be validated, and none is to come."""
+        if self.failure:
+            return
+        if self.validated or any(check.next_at is not None for check in self._checks.values()):
+            self._held = None
+            return
+        self._held = self._held or (reason, code)
+        if now >= self._awaits_paths_until:
+            self.failure, self.refused_with = self._held
 
-    def _conclude_unanswered(self) -> None:
+    def _conclude_unanswered(self, now: float) -> None:
         trouble = next((check.trouble for check in self._checks.values() if check.trouble), None)
         if trouble is not None:
             said = f" ({trouble.reason})" if trouble.reason else ""
-            self._conclude(f"the far end refuses connectivity checks with {trouble.code}{said}", trouble.code)
+            self._conclude(now, f"the far end refuses connectivity checks with {trouble.code}{said}", trouble.code)
             return
         sent = sum(check.row.stun_out for check in self._checks.values())
-        self._conclude(f"no connectivity check was answered: {sent} sent, {self._decided_s:.3g} s waited")
+        self._conclude(now, f"no connectivity check was answered: {sent} sent, {self._decided_s:.3g} s waited")
 
     def _schedule_of(self, path: Path) -> Sequence[float]:
         """TCP sends again by itself (RFC 8489 section 6.2.2)."""

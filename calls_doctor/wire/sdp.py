@@ -17,6 +17,7 @@ TEXT_CHARS_MAX = 65536
 MEDIA_MAX = 64
 """Sections of one description; a call of 30 with video has fewer."""
 SETUPS = ("active", "passive", "actpass")
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 FINGERPRINT_BYTES = 32
 """SHA-256; aiortc lists longer hashes beside it, which say no more."""
 UDP_PRIORITY, TCP_PRIORITY = 2130706431, 1671430143
@@ -73,6 +74,8 @@ class Media:
     opus_payload_type: int | None = None
     ssrcs: tuple[int, ...] = ()
     """As announced, each once."""
+    direction: str = "sendrecv"
+    """One of DIRECTIONS, as the writer sees it; without a word it is the first (RFC 8866 section 6.7)."""
     bundle_only: bool = False
     """In an offer, port 0 then means "only with the others", and not "refused" (RFC 9143 section 6)."""
 
@@ -180,7 +183,7 @@ def answer(offer: Description, candidate: Candidate, ufrag: str, pwd: str, finge
         raise SdpError("the offer has neither an Opus section nor a data channel")
     lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", "a=ice-lite"]
     lines.append("a=group:BUNDLE " + " ".join(m.mid for m in taken))
-    transport = [f"a=ice-ufrag:{ufrag}", f"a=ice-pwd:{pwd}", f"a=fingerprint:sha-256 {_colons(fingerprint)}"]
+    transport = [f"a=ice-ufrag:{ufrag}", f"a=ice-pwd:{pwd}", f"a=fingerprint:sha-256 {colons(fingerprint)}"]
     transport += ["a=setup:passive", f"a=candidate:{candidate}", "a=end-of-candidates"]
     for media in offer.media:
         if not any(media is one for one in taken):
@@ -216,7 +219,8 @@ def _data_channel(media: Media) -> list[str]:
     ]
 
 
-def _colons(fingerprint: bytes) -> str:
+def colons(fingerprint: bytes) -> str:
+    """A fingerprint as `a=fingerprint` has it."""
     return fingerprint.hex(":").upper()
 
 
@@ -262,6 +266,7 @@ def _media(section: _Section) -> Media:
         mid=mid,
         opus_payload_type=_opus(section, formats) if kind == "audio" else None,
         ssrcs=tuple(dict.fromkeys(numbers)),
+        direction=next((one for one in DIRECTIONS if one in section.attributes), DIRECTIONS[0]),
         bundle_only="bundle-only" in section.attributes,
     )
 

@@ -230,3 +230,52 @@ async def test_what_comes_before_there_is_a_channel_and_after_it_is_dropped() ->
             await peer.close()
             peer.packet(b"late")
             await peer.close()
+
+
+async def test_of_several_ways_one_that_is_closed_ends_nothing_and_the_other_carries_the_call(
+    free_port: Callable[[], int],
+) -> None:
+    async with media_host() as stand_in:
+        host, closed = paired(stand_in.ready), paired(stand_in.ready, free_port())
+        settings = replace(host.session_settings("u"), awaits_paths_s=0.2)
+        peer = Peer(settings, os.urandom)
+        try:
+            await peer.try_way(closed.opener(Transport.UDP))
+            await asyncio.sleep(0.02)
+            path = await peer.try_way(host.opener(Transport.UDP))
+            await peer.come_up(CONNECT_S)
+            await peer.talk(0.04, 50)
+            await peer.heard(2, CONNECT_S)
+            assert isinstance(peer.warning, Refused)
+            assert [row.rtp_in for row in peer.books.paths if tuple(row.local) == path.local] == [2]
+            assert peer.first_heard == peer.first_sent and peer.heard_at > peer.first_heard_at > 0.0
+        finally:
+            await peer.close()
+
+
+async def test_where_every_way_is_closed_the_call_ends_when_no_more_can_come(free_port: Callable[[], int]) -> None:
+    async with media_host() as stand_in:
+        closed = paired(stand_in.ready, free_port())
+        failures: list[CallFailed] = []
+        settings = replace(closed.session_settings("u"), awaits_paths_s=0.1)
+        peer = Peer(settings, os.urandom, failed=failures.append)
+        try:
+            await peer.try_way(closed.opener(Transport.UDP))
+            with pytest.raises(CallFailed, match=r"the path was closed; UDP to .* was refused") as caught:
+                await peer.come_up(CONNECT_S)
+            assert caught.value.stage == "ice" and isinstance(caught.value.trouble, Refused)
+            assert failures == [caught.value]
+        finally:
+            await peer.close()
+
+
+async def test_what_is_said_in_pieces_is_one_stream() -> None:
+    async with media_host() as stand_in:
+        host = paired(stand_in.ready)
+        async with peer_of(host) as peer:
+            await connect(peer, host)
+            for _ in range(3):
+                await peer.talk(0.02, 50)
+            await peer.heard(3, CONNECT_S)
+            (stream,) = peer.books.streams
+            assert (stream.received, stream.expected) == (3, 3)

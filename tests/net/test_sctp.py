@@ -85,6 +85,31 @@ async def test_a_message_is_answered(message: str | bytes) -> None:
     assert wire.association.closed
 
 
+async def test_a_channel_of_our_own_waits_for_the_far_end_and_then_carries_messages_both_ways() -> None:
+    wire = Wire(lambda _: None)
+    said: asyncio.Queue[str | bytes] = asyncio.Queue()
+    opened = asyncio.Event()
+    send = wire.association.open("ours", opened.set, said.put_nowait)
+    send(b"too early")
+    await asyncio.sleep(0)
+    assert wire.sizes == []
+    channels: list[RTCDataChannel] = []
+    wire.client.on("datachannel", channels.append)
+    await wire.client.start(None, 5000)
+    async with asyncio.timeout(WAIT_S):
+        await opened.wait()
+        (channel,) = channels
+        assert channel.label == "ours"
+        channel.on("message", lambda message: channel.send(message * 2))
+        for message in (b"\x07", "ping"):
+            send(message)
+            assert await said.get() == message * 2
+    await wire.client.stop()
+    await asyncio.sleep(0)
+    send(b"too late")
+    assert wire.association.closed
+
+
 ANSWER = 6
 """Its place: before it come INIT ACK, COOKIE ACK, the channel's ACK and SACK, and the SACK of the message."""
 

@@ -335,3 +335,25 @@ async def test_being_left_alone_ends_after_its_time_or_when_the_far_end_goes() -
     async with upgraded(then=leaves) as server, open_websocket(server.url("/ws", "ws"), TIMEOUT_S) as socket:
         with pytest.raises(Cut):
             await socket.idle(TIMEOUT_S)
+
+
+async def test_a_message_is_sent_masked_in_a_binary_frame_and_none_once_it_is_closing() -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first, size = await reader.readexactly(2)
+        mask = await reader.readexactly(4)
+        masked = await reader.readexactly(size & 0x7F)
+        assert (first, size & 0x80) == (0x80 | BINARY, 0x80)
+        heard.put_nowait(bytes(byte ^ mask[n % 4] for n, byte in enumerate(masked)))
+        writer.write(frame(CLOSE, struct.pack("!H", 1000)))
+        heard.put_nowait(await reader.read())
+
+    async with upgraded(then=hear) as server, asyncio.timeout(TIMEOUT_S):
+        async with open_websocket(server.url("/ws", "ws"), TIMEOUT_S) as socket:
+            socket.send(b"hello")
+            assert await heard.get() == b"hello"
+            with pytest.raises(Cut, match="code 1000"):
+                await socket.receive()
+            socket.send(b"more")
+        assert b"more" not in await heard.get()

@@ -32,9 +32,10 @@ MAPPED: Address = ("192.0.2.1", 40000)
 class Client:
     """An agent with a made-up clock; `sent` is what it sent, and when."""
 
-    def __init__(self, *paths: Path, seed: int = 1) -> None:
+    def __init__(self, *paths: Path, seed: int = 1, awaits_paths_until: float = 0.0) -> None:
         self.books = SessionBooks(session="run")
-        self.agent = ControllingAgent(OURS, PathTable(self.books), Random(seed).randbytes)
+        random = Random(seed).randbytes
+        self.agent = ControllingAgent(OURS, PathTable(self.books), random, awaits_paths_until=awaits_paths_until)
         self.now = 0.0
         self.sent: list[tuple[float, Path, Message]] = []
         for path in paths:
@@ -160,10 +161,53 @@ def test_an_answer_without_an_address_is_none() -> None:
     assert client.selected() is None
 
 
-def test_what_comes_by_a_path_that_was_never_added_is_ignored() -> None:
+def test_what_comes_by_a_path_that_was_never_added_is_ignored_but_for_a_check() -> None:
     client = Client(UDP)
     assert not client.answer(OTHER, client.last(UDP))
-    assert client.checked_by(OTHER, (stun.ICE_CONTROLLED, 1)) is None
+    assert client.checked_by(OTHER, (stun.ICE_CONTROLLED, 1), key=b"f" * 22) is None
+    assert [path.local for path in client.books.paths] == [UDP.local]
+
+
+def test_a_peer_reflexive_candidate_is_answered_checked_and_used_where_no_other_answers() -> None:
+    client = Client(UDP)
+    answer = client.checked_by(OTHER, (stun.ICE_CONTROLLED, 1))
+    assert answer is not None and answer.get(stun.XOR_MAPPED_ADDRESS) == OTHER.remote
+    assert client.sent[-1][1] == OTHER and not nominates(client.last(OTHER))
+    assert client.answer(OTHER)
+    assert client.selected() == OTHER and nominates(client.last(OTHER))
+    client.run(3.0)
+    assert client.agent.failure == ""
+
+
+def test_peer_reflexive_candidates_without_end_are_not_all_kept() -> None:
+    client = Client(UDP)
+    for port in range(PATHS_MAX):
+        client.checked_by(OTHER._replace(remote=("10.0.0.3", 1024 + port)), (stun.ICE_CONTROLLED, 1))
+    assert len(client.books.paths) == PATHS_MAX
+
+
+def test_while_more_paths_may_come_those_that_have_failed_are_no_verdict() -> None:
+    client = Client(seed=1, awaits_paths_until=0.5)
+    client.agent.add_path(UDP, 0.0)
+    client.agent.remove_path(UDP, 0.1)
+    assert client.agent.failure == "" and client.agent.next_timer() == 0.5
+    client.agent.add_path(OTHER, 0.2)
+    assert client.agent.next_timer() == pytest.approx(0.25)
+    client.agent.remove_path(OTHER, 0.3)
+    client.run(1.0)
+    assert client.agent.failure == "the path was closed" and client.agent.next_timer() is None
+
+
+def test_a_path_that_comes_late_is_as_good_as_another() -> None:
+    client = Client(seed=1, awaits_paths_until=0.5)
+    client.agent.add_path(UDP, 0.0)
+    client.agent.remove_path(UDP, 0.1)
+    client.agent.add_path(OTHER, 0.2)
+    client.collect()
+    client.run(0.4)
+    assert client.answer(OTHER) and client.selected() == OTHER
+    client.run(3.0)
+    assert client.agent.failure == "" and (client.agent.next_timer() or 0.0) > 4.0
 
 
 def test_consent_is_asked_for_every_four_to_six_seconds() -> None:

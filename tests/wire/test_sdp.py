@@ -88,6 +88,11 @@ def test_an_announced_ssrc_counts_once() -> None:
     assert sdp.parse(read("rtcd-offer-added-audio")).media[1].ssrcs == (3769486033,)
 
 
+def test_a_section_says_which_way_it_goes_and_both_where_it_does_not() -> None:
+    assert [media.direction for media in sdp.parse(read("rtcd-answer-audio")).media] == ["recvonly", "sendrecv"]
+    assert sdp.parse(read("aiortc-offer-audio").replace("a=sendrecv", "a=x-none")).media[0].direction == "sendrecv"
+
+
 def test_a_browsers_hidden_address_is_read_as_a_name() -> None:
     candidate = sdp.parse_candidate(
         "candidate:842163049 1 udp 2113937151 1fe3d1c4-8f8a-4a5c-9a0e-0f3e2e1d7c11.local 51317 typ host generation 0 "
