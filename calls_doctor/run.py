@@ -11,22 +11,25 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any  # rows of the report are JSON; nothing is sent to a coroutine
 
 import msgspec
 
-from calls_doctor import __version__, conclusion
+from calls_doctor import __version__, conclusion, self_test
 from calls_doctor.engine.runner import Observer, Runner
 from calls_doctor.engine.select import CheckPlan, select
 from calls_doctor.errors import CallsDoctorError, UsageError
 from calls_doctor.model.books import RunBooks, SessionBooks
 from calls_doctor.model.check import UDP_ECHO, CheckResult, Status
-from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
+from calls_doctor.model.credentials import Credentials
 from calls_doctor.model.report import NotTested, Report, Tool, Vantage
-from calls_doctor.model.site import MediaAddress, Mode, Phase, ServerUri, Setting, Site
+from calls_doctor.model.site import Mode, Phase, Site
 from calls_doctor.net import resolver
 from calls_doctor.net.relay import Relays
+from calls_doctor.net.rtcd_registration import RtcdRegistration
 from calls_doctor.net.told import Told
+from calls_doctor.saved import registrations
 from calls_doctor.saved.rows import book_row, rfc_3339
 from calls_doctor.site import secrecy
 from calls_doctor.site.gather import Gathered, gather
@@ -37,7 +40,7 @@ from checks import CHECKS
 if TYPE_CHECKING:
     from calls_doctor.net.media_hosts import Target
     from calls_doctor.net.paired import PairedHost
-    from calls_doctor.standin.launch import Options, Ready
+    from calls_doctor.standin.launch import Options
     from calls_doctor.wire.direct import Link
 
 __all__ = ["Interrupted", "Observer", "Request", "check", "exit_code", "media_time_s", "plan"]
@@ -47,9 +50,6 @@ MEDIA_TIME_SELF_TEST_S = 0.3
 MEDIA_TIME_THOROUGH_S = 30.0
 BOOKS_WAIT_S = 1.0
 """How long the report waits for the far end's books at the end."""
-PORT_TO_BE_PICKED = 65536
-"""In a plan of the self-test, for a port that is not known before it starts; no port has this number."""
-
 OWN_SFU = "media.self"
 """The check that tells whether this program understands itself."""
 
@@ -82,7 +82,7 @@ def media_time_s(request: Request, phase: Phase) -> float:
 
 
 def _select(gathered: Gathered, request: Request) -> CheckPlan:
-    return _plan_for(_self_test_site(None) if gathered.self_test else gathered.site, request)
+    return _plan_for(self_test.site(None) if gathered.self_test else gathered.site, request)
 
 
 def _plan_for(site: Site, request: Request) -> CheckPlan:
@@ -102,13 +102,13 @@ def check(
     _refuse_an_empty_run(gathered, planned, request)
     for note in gathered.notes:
         observer.said(note)
-    return _check(request, gathered, planned, observer, stand_in)
+    run = _Run(request, planned, gathered.credentials, observer, registrations.folder(environment))
+    return _check(run, request, gathered, observer, stand_in)
 
 
 async def _check(
-    request: Request, gathered: Gathered, planned: CheckPlan, observer: Observer, stand_in: Options | None
+    run: _Run, request: Request, gathered: Gathered, observer: Observer, stand_in: Options | None
 ) -> Report:
-    run = _Run(request, planned, gathered.credentials, observer)
     try:
         async with asyncio.timeout(request.timeout_s) as limit:
             if gathered.self_test:
@@ -117,7 +117,7 @@ async def _check(
                 process = launch.StandInProcess(stand_in or launch.Options())
                 async with process as ready:
                     links = (ready.pairing,)
-                    report = await run.against(_self_test_site(ready), _self_test_credentials(ready), links)
+                    report = await run.against(self_test.site(ready), self_test.credentials(ready), links)
                 return run.report(own_fault=process.said) if process.said else report
             if request.wait_s:
                 await _wait(gathered, request.wait_s, observer)
@@ -152,44 +152,13 @@ async def _wait(gathered: Gathered, wait_s: float, observer: Observer) -> None:
     await arrival.wait(gathered.site, gathered.links, wait_s)
 
 
-def _self_test_site(ready: Ready | None) -> Site:
-    """The stand-in on 127.0.0.1 as a site; PORT_TO_BE_PICKED where it is only planned."""
-
-    def port(name: str) -> int:
-        return int(getattr(ready, name)) if ready else PORT_TO_BE_PICKED
-
-    origin = "self-test"
-    stun = ServerUri(scheme="stun", host="127.0.0.1", port=port("stun_port"))
-    turn = tuple(
-        ServerUri(scheme="turn", host="127.0.0.1", port=port("turn_port"), transport=transport)
-        for transport in ("udp", "tcp")
-    )
-    rtcd_url = f"http://127.0.0.1:{port('api_port')}"
-    settings = {
-        "rtcd.url": Setting(value=rtcd_url, origin=origin),
-        "stun.servers": Setting(value=[str(stun)], origin=origin),
-        "turn.servers": Setting(value=[str(uri) for uri in turn], origin=origin),
-    }
-    return Site(
-        vantage_reason="the self-test tests this machine against itself",
-        phase=Phase.SELF_TEST,
-        paired=True,
-        media=(MediaAddress(host="127.0.0.1", udp_port=port("media_port"), tcp_port=port("media_port")),),
-        rtcd_url=rtcd_url,
-        stun=(stun,),
-        turn=turn,
-        settings=settings,
-    )
-
-
-def _self_test_credentials(ready: Ready) -> Credentials:
-    return Credentials(turn=TurnCredentials(ready.turn_username, Secret(ready.turn_password)))
-
-
 class _Run:
     """One run: what is known so far, and the report made of it."""
 
-    def __init__(self, request: Request, planned: CheckPlan, credentials: Credentials, observer: Observer) -> None:
+    def __init__(
+        self, request: Request, planned: CheckPlan, credentials: Credentials, observer: Observer, notes_at: Path | None
+    ) -> None:
+        """`notes_at` is where it notes what must be undone should it be killed."""
         self._request = request
         self._credentials = credentials
         """The environment's, which the report must not hold."""
@@ -198,6 +167,7 @@ class _Run:
         self._began = time.monotonic()
         self._started = datetime.now(UTC)
         self._site = planned.site
+        self._registration = self._own_client(notes_at)
         self._plan = planned
         self._runners: list[Runner] = []
         """One for each media host, one after the other: they must not disturb each other."""
@@ -212,7 +182,18 @@ class _Run:
     async def against(self, site: Site, credentials: Credentials, links: Sequence[Link]) -> Report:
         """The whole run against this site; `links` are the stand-ins', none where there is none."""
         with resolver.each_name_once():
-            return await self._against(site, credentials, links)
+            async with self._registration:
+                return await self._against(site, credentials, links)
+
+    def _own_client(self, notes_at: Path | None) -> RtcdRegistration:
+        """Of this run, at the rtcd that was named; the self-test's stand-in knows its link."""
+        return RtcdRegistration(
+            f"calls-doctor-{self._run_id}",
+            registrations.RegistrationFiles(notes_at) if notes_at else None,
+            self._observer.said,
+            url="" if self._site.phase is Phase.SELF_TEST else self._site.rtcd_url,
+            why_not="--no-register forbids it" if self._request.no_register else "",
+        )
 
     async def _against(self, site: Site, credentials: Credentials, links: Sequence[Link]) -> Report:
         self._site = site
@@ -274,6 +255,7 @@ class _Run:
                 others=others,
                 told=told.facts,
                 relays=relays,
+                registration=self._registration,
                 told_between_s=lambda: told.between_s,
                 media_time_s=media_time_s(self._request, self._site.phase),
                 thorough=self._request.thorough,

@@ -16,6 +16,7 @@ from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Phase, ServerUri, Site
 from calls_doctor.net.relay import Relays
+from calls_doctor.net.rtcd_registration import RtcdRegistration
 
 if TYPE_CHECKING:  # its import costs 90 ms of OpenSSL, which `explain` and `--list` do without
     from calls_doctor.net.paired import PairedHost
@@ -36,6 +37,11 @@ WAYS = {
     "there_and_back": "through the far end",
 }
 """The rows of a call's evidence that count its media, by the way it went."""
+
+
+def no_registration() -> RtcdRegistration:
+    """Where nothing is to be registered."""
+    return RtcdRegistration("", None, lambda _text: None)
 
 
 async def nothing_told() -> Facts | None:
@@ -73,6 +79,8 @@ class Context:
     """Asks the stand-in what it tells of its machine, once for the whole run; None where it cannot be asked."""
     relays: Relays = field(default_factory=Relays)
     """What the run has open at TURN servers; whoever made it closes it."""
+    registration: RtcdRegistration = field(default_factory=no_registration)
+    """The client that this run is at an rtcd which registers whoever asks; whoever made it undoes it."""
     told_between_s: Callable[[], tuple[float, float] | None] = lambda: None
     """Between which times of this machine's wall clock it told, in seconds since 1970; None where it has not."""
     near_books: list[SessionBooks] = field(default_factory=list)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn  # Any: keyword arguments of a Request
 import msgspec
 import pytest
 
-from calls_doctor import run
+from calls_doctor import run, self_test
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.errors import UsageError
 from calls_doctor.model.check import CheckResult, Finding, Status
@@ -302,7 +302,7 @@ def test_a_planned_self_test_has_a_port_for_everything() -> None:
     assert isinstance(planned, CheckPlan)
     targets = [target for spec in planned.planned for target in spec.targets(planned.site)]
     assert targets
-    assert all(f":{run.PORT_TO_BE_PICKED}" in target for target in targets)
+    assert all(f":{self_test.PORT_TO_BE_PICKED}" in target for target in targets)
     assert gather(Request(), {}).site.media == ()
 
 

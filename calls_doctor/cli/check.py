@@ -43,6 +43,13 @@ EXAMPLES = (
 @option(
     WHAT, "--rtcd-url", default="", metavar="URL", help="rtcd's API as the Mattermost nodes reach it, http://HOST:8045."
 )
+@option(
+    WHAT,
+    "--no-register",
+    is_flag=True,
+    help="Never make a client of this run's own at an rtcd that registers whoever asks; else it is made where no "
+    "credentials were given, said beforehand, and gone at the end.",
+)
 @option(WHAT, "--stun", multiple=True, metavar="URI", help="A STUN server, stun:HOST:PORT. Repeatable.")
 @option(
     WHAT,
@@ -106,8 +113,9 @@ def command(typed: tuple[str, ...], /, **asked: Any) -> int:
     """Tests whether calls work, and says who must change what where they do not.
 
     With nothing to test it is the self-test: every stage runs for real on 127.0.0.1. Durations are 500ms, 3s or 2m.
-    Secrets come by environment only: CALLS_DOCTOR_TURN_SECRET, or CALLS_DOCTOR_TURN_USERNAME and
-    CALLS_DOCTOR_TURN_CREDENTIAL, each also with _FILE for a path.
+    Secrets come by environment only: CALLS_DOCTOR_RTCD_CLIENT_ID and CALLS_DOCTOR_RTCD_AUTH_KEY;
+    CALLS_DOCTOR_TURN_SECRET, or CALLS_DOCTOR_TURN_USERNAME and CALLS_DOCTOR_TURN_CREDENTIAL; each also with _FILE for a
+    path.
 
     Exit codes: 0 well, 1 a check failed, 2 wrong usage, 3 warnings only (with --fail-on warn), 4 a flow that calls need
     could not be decided, 5 this program failed, 130 interrupted.

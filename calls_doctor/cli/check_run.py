@@ -88,6 +88,7 @@ def _request(typed: Sequence[str], asked: dict[str, Any]) -> runs.Request:
         media_time_s=duration("media_time", "--media-time", SHORTEST_S),
         thorough=asked["thorough"],
         self_test=asked["self_test"],
+        no_register=asked["no_register"],
         metadata=dict(options.pair(text, "--metadata") for text in asked["metadata"]),
         command=cut_links(shlex.join([PROGRAM, *typed])),
         again=shlex.join([PROGRAM, *map(link_named, typed)]),

@@ -15,7 +15,7 @@ from calls_doctor.engine.select import CheckPlan, LeftOut
 from calls_doctor.model.flow import Role, Transport, is_literal
 from calls_doctor.model.site import MediaAddress, Mode, Phase, Site
 from calls_doctor.modes import MODES, PortFlow
-from calls_doctor.run import PORT_TO_BE_PICKED
+from calls_doctor.self_test import PORT_TO_BE_PICKED
 from calls_doctor.spec import CheckSpec
 from calls_doctor.wire.pages import REQUEST_BYTES
 from reports.style import Style

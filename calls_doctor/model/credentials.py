@@ -41,6 +41,14 @@ class TurnCredentials:
 
 
 @dataclass(frozen=True)
+class RtcdClient:
+    """A client of rtcd: the id by which it is known there, and its key."""
+
+    client_id: str
+    auth_key: Secret
+
+
+@dataclass(frozen=True)
 class Credentials:
     """All that came from the environment (contract section 2, "Secrets"); None: not given."""
 

@@ -34,6 +34,8 @@ class Request:
     """None: 0.3 s in the self-test, 3 s otherwise, 30 s with `thorough`."""
     thorough: bool = False
     self_test: bool = False
+    no_register: bool = False
+    """No client of this run's own at an rtcd that registers whoever asks."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     """As typed, links already cut."""

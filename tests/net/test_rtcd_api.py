@@ -12,7 +12,8 @@ import pytest
 
 from calls_doctor.errors import Cut, FarEndError, HttpError, Refused
 from calls_doctor.model.credentials import Secret
-from calls_doctor.net.rtcd_api import Pace, RtcdApi
+from calls_doctor.net.key_pace import Pace
+from calls_doctor.net.rtcd_api import RtcdApi
 from calls_doctor.net.rtcd_client import basic, bearer, hello, refuses
 from calls_doctor.wire.rtcd_http import Refusal
 from tests.servers import rtcd_server
@@ -140,13 +141,6 @@ async def test_no_secret_stands_in_an_error_or_a_log(caplog: pytest.LogCaptureFi
                     await work
                 said.append(repr(error.value) + str(error.value))
     assert KEY.reveal() not in "".join(said) + caplog.text
-
-
-async def test_keys_are_used_at_the_pace_that_was_set() -> None:
-    loop, pace = asyncio.get_running_loop(), Pace(0.03)
-    began_s = loop.time()
-    await asyncio.gather(*(pace.turn() for _ in range(4)))
-    assert 0.085 <= loop.time() - began_s < 1.0
 
 
 async def test_a_closed_port_is_refused() -> None:
