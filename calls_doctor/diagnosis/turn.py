@@ -113,11 +113,7 @@ CAUSES = (
         party=Party.TURN_HOST,
         impact=Impact.SOME_CALLERS,
         meaning="Something that is not a TURN server answers at its address.",
-        predicts=row_shows(
-            signs.not_a_turn_server,
-            lambda row: str(row["detail"]),
-            LISTENER,
-        ),
+        predicts=signs.wrong_service,
         remedy=Remedy(
             summary="Point the URI at the TURN server's port",
             steps=[

@@ -124,14 +124,23 @@ def _collected(
     """A listener's cause: what `pick` takes of each server's rows and bad rows, knowing whether it runs."""
     found = _by_server(evidence)
     seen = [Seen(result, row) for result, its, bad in found for row in pick(its, bad, _runs(evidence, its))]
-    shown = _for_callers(evidence, [one for one in seen if not _was_chance(evidence, one)])
+    seen = [one for one in seen if not _was_chance(evidence, one) and not _is_another(evidence, one)]
+    shown = _for_callers(evidence, seen)
     if not shown:
         return None
     uris = {one.row["uri"] for one in shown}
     place = blamed_somewhere(evidence, [one.result for one in shown], reaches(evidence, lambda row: row["uri"] in uris))
-    if refusal_is_sure and all(one.row["trouble"] == "refused" for one in shown):
-        place = at_the_far_end(evidence)
+    refused = all(one.row["trouble"] == "refused" for one in shown)
+    if refusal_is_sure and refused and any(is_inside(evidence, one.result.vantage) for one in shown):
+        place = at_the_far_end(evidence)  # no firewall before the servers does that
     return _found(evidence, shown, place, summary(shown[0].row), lost)
+
+
+def _is_another(evidence: Evidence, one: Seen) -> bool:
+    """What was asked in more than one way has shown itself as no TURN server."""
+    result = evidence.at(LISTENER, one.result.vantage)
+    rows = result.evidence.get("servers", ()) if result else ()
+    return any(row["uri"] == one.row["uri"] and not_a_turn_server(row) for row in rows)
 
 
 def _was_chance(evidence: Evidence, one: Seen) -> bool:
@@ -167,16 +176,16 @@ def _runs(evidence: Evidence, rows: Sequence[Row]) -> bool:
     return bool(_answering(its)) or any(row.get("stands_in") for row in rows)
 
 
-def _shut(runs: bool) -> Sequence[str]:
-    """What shows that the way to a listener is shut; a refusal where it is known to listen."""
-    return (*SILENT, "refused") if runs else SILENT
+def _is_shut(row: Row, runs: bool) -> bool:
+    """Whether it shows that the way to a listener is shut: a refusal does by a router, or where one is known to run."""
+    return row["trouble"] in SILENT or (row["trouble"] == "refused" and (runs or bool(row.get("on_the_way"))))
 
 
 def not_running(evidence: Evidence) -> Prediction | None:
     """No transport answers anybody, and at least one is refused."""
 
     def pick(_its: list[Row], bad: list[Row], runs: bool) -> list[Row]:
-        refused = any(row["trouble"] == "refused" for row in bad)
+        refused = any(row["trouble"] == "refused" and not row.get("on_the_way") for row in bad)
         return bad if refused and not runs else []
 
     return _collected(evidence, pick, lambda row: f"nothing listens at {row['uri']}", Lost.REQUEST, True)
@@ -186,7 +195,7 @@ def blocked(evidence: Evidence) -> Prediction | None:
     """Both UDP and TCP were tried, and both are shut."""
 
     def pick(its: list[Row], bad: list[Row], runs: bool) -> list[Row]:
-        shut = len(bad) == len(its) and all(row["trouble"] in _shut(runs) for row in bad)
+        shut = len(bad) == len(its) and all(_is_shut(row, runs) for row in bad)
         return bad if shut and {kind_of(row) for row in bad} == {"udp", "tcp"} else []
 
     def summary(row: Row) -> str:
@@ -199,7 +208,7 @@ def listener_blocked(kind: str) -> Callable[[Evidence], Prediction | None]:
     """The listener is not reached over this transport; a refusal counts where somebody's answer shows that it runs."""
 
     def pick(_its: list[Row], bad: list[Row], runs: bool) -> list[Row]:
-        return [row for row in bad if kind_of(row) == kind and row["trouble"] in _shut(runs)]
+        return [row for row in bad if kind_of(row) == kind and _is_shut(row, runs)]
 
     return lambda evidence: _collected(evidence, pick, lambda row: str(row["detail"]), Lost.BOTH)
 
@@ -223,6 +232,15 @@ def not_a_turn_server(row: Row) -> bool:
     if row["trouble"] == "refused-request":
         return bool(row["code"] != TRY_ALTERNATE)
     return row["trouble"] in ("not-turn", "odd-answer", "cut")
+
+
+def wrong_service(evidence: Evidence) -> Prediction | None:
+    """What answers at a listener's address is no TURN server; so it is silent to whoever asks it as one."""
+    shown = _seen(evidence.bad(LISTENER), not_a_turn_server)
+    if not shown:
+        return None
+    also = [one.outcome for one in _seen(evidence.bad(*LISTENERS)) if _is_another(evidence, one)]
+    return _found(evidence, shown, at_the_far_end(evidence), str(shown[0].row["detail"]), also=also)
 
 
 def credentials_expired(evidence: Evidence) -> Prediction | None:

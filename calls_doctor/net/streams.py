@@ -18,6 +18,7 @@ NOT_TLS = "what answers does not speak TLS"
 """In the sentence of a TlsError where that is the matter."""
 CUT_IN_TLS = "the connection was cut during the TLS handshake"
 """At the end of the sentence of a TlsError where that is the matter."""
+_HEAD_BYTES = 1024
 _FAULTS = {
     9: TlsFault.NOT_YET_VALID,
     10: TlsFault.EXPIRED,
@@ -82,6 +83,22 @@ async def speaks_tls(address: Address, timeout_s: float) -> bool:
         return False
     writer.transport.abort()
     return True
+
+
+async def speaks_http(address: Address, timeout_s: float, *, tls: bool = False) -> bool:
+    """True where a web server answers there, over TLS whatever the certificate. (coturn has a page for browsers too,
+    and says its name.)"""
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(*address, ssl=_unverified() if tls else None)
+            try:
+                writer.write(f"GET / HTTP/1.1\r\nHost: {shown(address)}\r\nConnection: close\r\n\r\n".encode())
+                head = await reader.read(_HEAD_BYTES)
+                return head.startswith(b"HTTP/") and b"coturn" not in head.lower()
+            finally:
+                writer.transport.abort()
+    except OSError:  # TimeoutError and SSLError are two
+        return False
 
 
 def _unverified() -> ssl.SSLContext:

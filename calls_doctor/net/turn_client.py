@@ -21,7 +21,7 @@ from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.model.site import ServerUri
 from calls_doctor.net import pace
 from calls_doctor.net.sockets import Channel, Receiver, open_udp
-from calls_doctor.net.streams import CUT_IN_TLS, speaks_tls
+from calls_doctor.net.streams import CUT_IN_TLS, speaks_http, speaks_tls
 from calls_doctor.net.turn_driver import Subject, TurnDriver
 from calls_doctor.wire import stun
 from calls_doctor.wire.stun import Method
@@ -94,8 +94,9 @@ async def begin(uri: ServerUri, address: Address, *, timeout_s: float) -> Conver
     """Asks for a relay without credentials. Raises NetworkError, ProtocolError, or FarEndError for 300.
 
     A server that waits for TLS takes plain TURN for the head of a long record, and coturn without TLS takes a handshake
-    for the head of a message: both are silent, or hang up where the handshake's random bytes make no such head. So the
-    last part of the time is for asking the other way.
+    for the head of a message: both are silent, or hang up where the handshake's random bytes make no such head. A
+    web server is silent until it has a whole request. So the last part of the time is for asking the other way, and
+    for HTTP.
     """
     await pace.room(address, _packets(uri, 1))
     other_way_s = min(OTHER_WAY_S, timeout_s / 2) if uri.transport != "udp" else 0.0
@@ -103,8 +104,8 @@ async def begin(uri: ServerUri, address: Address, *, timeout_s: float) -> Conver
         return await _begin(uri, address, timeout_s - other_way_s)
     except (Silence, TlsError) as error:
         undecided = isinstance(error, Silence) or str(error).endswith(CUT_IN_TLS)
-        if undecided and other_way_s and await _answers_the_other_way(uri, address, other_way_s):
-            raise TlsError(_OTHER_WAY[uri.transport].format(uri)) from None
+        if undecided and other_way_s and (known := await _what_else(uri, address, other_way_s)) is not None:
+            raise known from None
         if isinstance(error, Silence):
             raise Silence(error.what, timeout_s, error.detail) from None
         raise
@@ -113,6 +114,16 @@ async def begin(uri: ServerUri, address: Address, *, timeout_s: float) -> Conver
 def _packets(uri: ServerUri, messages: int) -> int:
     """A stream acknowledges each answer."""
     return messages if uri.transport == "udp" else 2 * messages
+
+
+async def _what_else(uri: ServerUri, address: Address, timeout_s: float) -> ProtocolError | None:
+    """What waits there for something else than this URI speaks; None where nobody knows."""
+    web, other_way = await asyncio.gather(
+        speaks_http(address, timeout_s, tls=uri.transport == "tls"), _answers_the_other_way(uri, address, timeout_s)
+    )
+    if web:
+        return ProtocolError(f"{uri}: a web server answers there, and no TURN server")
+    return TlsError(_OTHER_WAY[uri.transport].format(uri)) if other_way else None
 
 
 async def _answers_the_other_way(uri: ServerUri, address: Address, timeout_s: float) -> bool:

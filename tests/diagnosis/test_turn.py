@@ -78,10 +78,18 @@ def test_two_servers_broken_in_two_ways_are_two_causes_and_in_one_way_one() -> N
     assert (same.cause, same.subject) == ("turn.udp-blocked", f"{f.TURN_UDP}, {OTHER}")
 
 
-def test_a_server_that_refuses_every_transport_is_surely_down_and_one_that_is_half_silent_likely() -> None:
+def test_a_router_that_refuses_in_a_servers_name_tells_nothing_of_what_listens_there() -> None:
+    rows = [f.turn_row(uri, "refused", on_the_way=True) for uri in (f.TURN_UDP, f.TURN_TCP)]
+    assert f.causes(f.turn("turn.challenge", *rows)) == ["turn.blocked"]
+    assert f.causes(f.turn("turn.challenge", rows[0])) == ["turn.udp-blocked"]
+
+
+def test_a_server_that_refuses_one_caller_is_likely_down() -> None:
     rows = f.turn_row(f.TURN_UDP, "refused"), f.turn_row(f.TURN_TCP, "refused")
     (down,) = f.diagnosed(f.turn("turn.challenge", *rows))
-    assert (down.confidence, down.party) == (Confidence.CERTAIN, Party.TURN_HOST)
+    assert (down.confidence, down.party) == (Confidence.LIKELY, Party.UNDECIDED), (
+        "a firewall that rejects says the same"
+    )
     (half,) = f.diagnosed(f.turn("turn.challenge", f.turn_row(f.TURN_UDP, "silent"), rows[1]))
     assert (half.confidence, half.party) == (Confidence.LIKELY, Party.UNDECIDED)
 
@@ -163,6 +171,14 @@ def test_a_denied_peer_is_one_and_a_permission_refused_otherwise_another() -> No
     assert cause(400) == ["turn.not-allocating"]
     assert cause(401) == ["turn.secret-mismatch"]
     assert cause(None, trouble="silent") == ["turn.not-allocating"]
+
+
+def test_what_has_shown_itself_as_no_turn_server_is_not_blocked_where_it_is_silent_too() -> None:
+    """A web server waits for a whole request."""
+    asked = f.turn("turn.challenge", f.turn_row(f.TURN_UDP), f.turn_row(f.TURN_443, "not-turn"))
+    bound = f.turn("port.turn-listener", f.turn_row(f.TURN_UDP), f.turn_row(f.TURN_443, "silent"))
+    (found,) = f.diagnosed(asked, bound)
+    assert (found.cause, found.because) == ("turn.wrong-service", ["port.turn-listener", "turn.challenge"])
 
 
 def test_a_server_that_hangs_up_is_no_turn_server_and_one_that_names_another_is() -> None:

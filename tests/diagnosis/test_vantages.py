@@ -384,7 +384,8 @@ def test_a_turn_server_that_somebody_hears_runs_so_what_refuses_others_stands_be
     berlin, london = (f.turn("turn.challenge", *rows, at=one) for one in OUTSIDE)
     assert told(berlin, london, at(NODE, TURN_WELL)) == {"turn.blocked": SERVERS_SIDE}
     assert told(berlin, at(LONDON, TURN_WELL)) == {"turn.blocked": CALLERS_OWN}
-    assert told(berlin, london) == {"turn.not-running": (Confidence.CERTAIN, Party.TURN_HOST)}
+    down = {"turn.not-running": (Confidence.CERTAIN, Party.TURN_HOST)}
+    assert told(berlin, london) == told(f.turn("turn.challenge", *rows, at=NODE), berlin) == down
 
 
 def test_turn_is_for_callers_and_a_server_that_does_not_reach_it_misses_nothing() -> None:

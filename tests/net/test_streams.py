@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from calls_doctor.errors import Refused, Silence, TlsError, Unreachable
-from calls_doctor.net.streams import open_stream, reason_of, speaks_tls
+from calls_doctor.net.streams import open_stream, reason_of, speaks_http, speaks_tls
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import rest_of
 from tests.servers.turn_servers import server_tls, tcp_listener
@@ -115,6 +115,17 @@ async def test_a_port_that_closes_or_hangs_during_the_tls_handshake() -> None:
         with pytest.raises(Silence, match="TLS to"):
             await open_stream((HOST, port), 0.1, tls_name="localhost")
         assert not await speaks_tls((HOST, port), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("says", "web"), [(b"HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n", True), (b"SSH-2.0\r\n", False), (b"", False),
+                      (b"HTTP/1.1 200 OK\r\nServer: Coturn-4.6\r\n\r\n", False)],
+)  # fmt: skip
+async def test_a_web_server_is_known_by_its_answer_and_coturns_own_page_by_its_name(says: bytes, web: bool) -> None:
+    async with tcp_listener(says) as port:
+        assert await speaks_http((HOST, port), TIMEOUT_S) is web
+    async with tcp_listener(hangs=True) as port:
+        assert not await speaks_http((HOST, port), 0.05)
 
 
 async def test_a_certificate_of_an_unknown_authority_is_not_to_be_trusted(authority: trustme.CA) -> None:

@@ -24,7 +24,7 @@ from calls_doctor.wire.turn_requests import Limits
 from calls_doctor.wire.turn_server import Faults
 from tests.servers.middlebox import HOST
 from tests.servers.plain_sockets import PlainUdp, eventually
-from tests.servers.scripted_tcp import served
+from tests.servers.scripted_tcp import http_answer, served
 from tests.servers.turn_servers import server_tls, tcp_listener
 
 GOOD = TurnCredentials("alice", Secret("wonderland"))
@@ -297,6 +297,25 @@ async def test_a_plain_server_that_is_silent_to_tls_is_asked_the_other_way() -> 
     async with served(serve) as plain:
         with pytest.raises(TlsError, match="speaks TURN without TLS"):
             await challenge(uri(plain.port, "tls"), (HOST, plain.port), timeout_s=0.4)
+
+
+async def _web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Silent until it has a whole request."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(http_answer(404))
+    await reader.read()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+async def test_a_web_server_in_its_place_is_asked_for_http_where_it_is_silent(
+    transport: str, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with served(_web, server_tls(authority, "localhost") if transport == "tls" else None) as web:
+        with pytest.raises(ProtocolError, match="a web server answers there") as found:
+            await challenge(uri(web.port, transport), (HOST, web.port), timeout_s=0.4)
+    assert not isinstance(found.value, TlsError)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
