@@ -12,13 +12,23 @@ from calls_doctor.diagnosis.cause import BAD, Evidence
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.clock_signs import SKEW
 from calls_doctor.diagnosis.cover import diagnose, importance
-from calls_doctor.diagnosis.media_nodes import Groups, by_host, unreachable
+from calls_doctor.diagnosis.media_nodes import Groups, by_host, over_the_other_family, unreachable
 from calls_doctor.diagnosis.media_ports import rewritten
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
 from calls_doctor.model.check import ECHOES, CheckResult, Status
 from calls_doctor.model.flow import Role, address_class
-from calls_doctor.model.report import Diagnosis, GuideStep, GuideVerdict, NextStep, NotTested, Report, Vantage, Verdict
+from calls_doctor.model.report import (
+    Diagnosis,
+    GuideStep,
+    GuideVerdict,
+    Impact,
+    NextStep,
+    NotTested,
+    Report,
+    Vantage,
+    Verdict,
+)
 from calls_doctor.model.site import Mode, Phase, Site
 from calls_doctor.modes import MODES, Need
 from calls_doctor.next_steps import Run, command_at, next_steps
@@ -61,7 +71,10 @@ def _joined(found: Mapping[str, list[Diagnosis]], groups: Groups) -> list[Diagno
     for of in kinds.values():
         if len(of) < len(groups):
             about = ((host if _is_about(one, host, groups) else "", one) for host, one in of.items())
-            named = {(host, one.subject): structs.replace(one, host=host) for host, one in about}
+            named = {
+                (host, one.subject): structs.replace(one, host=host, impact=_impact(one, host, groups))
+                for host, one in about
+            }
             joined += list(named.values())
             continue
         one = max(of.values(), key=importance)  # no surer than at the host where it is least sure
@@ -69,6 +82,12 @@ def _joined(found: Mapping[str, list[Diagnosis]], groups: Groups) -> list[Diagno
         because = sorted({check for each in of.values() for check in each.because})
         joined.append(structs.replace(one, subject=", ".join(subjects), because=because))
     return joined
+
+
+def _impact(one: Diagnosis, host: str, groups: Groups) -> Impact:
+    """What is broken over one IP version leaves callers the other."""
+    left = host and one.impact is Impact.NO_CALLS and over_the_other_family(groups, host)
+    return Impact.SOME_CALLERS if left else one.impact
 
 
 def _is_about(one: Diagnosis, host: str, groups: Groups) -> bool:

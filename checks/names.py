@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
 
 Row = dict[str, Any]
+TryFor = Callable[[str, Sequence[str]], Try | None]
+"""How to try the addresses of a name."""
 OVERRIDE_S = 1.0
 """The media host gives the name of its ICE host override no longer, and a join fails then (catalogue 0.11)."""
 TTL_S = 60
@@ -42,19 +44,19 @@ LIGHT = ("dns.slow", "dns.stale-record", "dns.ipv6-dead")
 
 async def media_names_probe(context: Context) -> Finding:
     """The names by which callers come to media, STUN and TURN; at the media host those that it looks up itself."""
-    return await _looked_at(context, media_names(context.site), lambda name: _media_try(context, name))
+    return await _looked_at(context, media_names(context.site), lambda name, of: _media_try(context, name, of))
 
 
 async def site_probe(context: Context) -> Finding:
     """The site's name; every address takes a TCP connection at the URL's port."""
     url = context.site.mattermost_url
-    return await _looked_at(context, {_host(url): ["site"]}, lambda _name: address_try.by_connection(url))
+    return await _looked_at(context, {_host(url): ["site"]}, lambda *_: address_try.by_connection(url))
 
 
 async def rtcd_probe(context: Context) -> Finding:
     """The name in the RTCD service URL: the plugin keeps a connection to each of its IPv4 addresses."""
     url = context.site.rtcd_url
-    return await _looked_at(context, {_host(url): ["rtcd"]}, lambda _name: address_try.by_connection(url))
+    return await _looked_at(context, {_host(url): ["rtcd"]}, lambda *_: address_try.by_connection(url))
 
 
 def media_names(site: Site) -> dict[str, list[str]]:
@@ -85,7 +87,7 @@ def _host(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
-async def _looked_at(context: Context, names: Mapping[str, list[str]], try_for: Callable[[str], Try | None]) -> Finding:
+async def _looked_at(context: Context, names: Mapping[str, list[str]], try_for: TryFor) -> Finding:
     look_up, name_service = await asyncio.to_thread(lambda: (import_module(LOOK_UP), import_module(NAME_SERVICE)))
     service: NameService = await asyncio.to_thread(name_service.read)
     known = await _known(context)
@@ -95,8 +97,9 @@ async def _looked_at(context: Context, names: Mapping[str, list[str]], try_for: 
         addresses = row["addresses"]
         if "rtcd" in uses:
             row["addresses"] = addresses = [one for one in addresses if ":" not in one["address"]]
-        # Of one address alone nothing can be told that the checks of its service do not tell.
-        attempt = try_for(name) if len(addresses) > 1 or {"media", "site"} & set(uses) else None
+        # Of one public address alone nothing can be told that the checks of its service do not tell.
+        telling = len(addresses) > 1 or {"media", "site"} & set(uses) or any(one["private"] for one in addresses)
+        attempt = try_for(name, [one["address"] for one in addresses]) if telling else None
         found = await asyncio.gather(*(address_try.tried(one["address"], attempt) for one in addresses))
         for at, tried in zip(addresses, found, strict=True):
             at |= {"known": at["address"] in known, "answers": tried.answers, "trouble": tried.trouble}
@@ -140,15 +143,17 @@ def _row(seen: NameSeen, uses: list[str]) -> Row:
     }
 
 
-def _media_try(context: Context, name: str) -> Try | None:
+def _media_try(context: Context, name: str, addresses: Sequence[str]) -> Try | None:
     """An echo with the keys at hand to a media host's name; a Binding request to a server of STUN or TURN that has
-    several addresses. The media host itself asks nobody."""
+    several addresses. The media host itself asks nobody. One family is told dead beside the other, so of both every
+    address is tried, a link's own too."""
     site = context.site
     if site.vantage not in CALLERS:
         return None
     if name in site.media_names:
         hosts = _hosts(context)
-        return address_try.by_echo(hosts) if hosts else None
+        of_both_families = len({":" in one for one in addresses}) > 1
+        return address_try.by_echo(hosts, linked_too=of_both_families) if hosts else None
     uri = next((uri for uri in (*site.turn, *site.stun) if uri.host == name), None)
     return address_try.by_binding(uri) if uri else None
 
@@ -209,18 +214,22 @@ def _kind(context: Context, row: Row, dead: Row, well: Sequence[Row], known: set
     if ":" in dead["address"] and well and all(":" not in one["address"] for one in well):
         return "dns.ipv6-dead"
     all_private = bool(well) and all(one["private"] for one in well)
-    if dead["private"] and not all_private and not {"rtcd", "stun", "turn"} & set(row["used_for"]):
+    if dead["private"] and not all_private and "rtcd" not in row["used_for"]:
         is_elsewhere = not reachable_by_address(dead["address"], local_addresses())
         return "dns.private-answer" if is_elsewhere or _is_reached(context, row, known) else ""
     if dead["known"]:
         return ""  # that the media host is not reached there is no fault of the name's
     if well:
-        # A node that refuses is there, and nothing listens on it yet: no fault of the name's.
-        unserved = dead["trouble"] == "refused" and {"media", "rtcd"} & set(row["used_for"])
-        return "" if unserved else "dns.stale-record"
+        return "" if dead["trouble"] == "refused" and _may_be_a_node(context, row) else "dns.stale-record"
     others = [one for one in known if not address_class(one).is_private]
     ours = _is_ours(context) or dead["answers"] is None
     return "dns.wrong-answer" if "media" in row["used_for"] and others and ours else ""
+
+
+def _may_be_a_node(context: Context, row: Row) -> bool:
+    """An address that refuses is there, and nothing listens on it yet: no fault of the name's, but where the site file
+    says which addresses callers have of its media hosts, and this is none of them."""
+    return "rtcd" in row["used_for"] or ("media" in row["used_for"] and not context.site.nat)
 
 
 def _is_ours(context: Context) -> bool:

@@ -17,7 +17,9 @@ UDP_ROWS = ["FW-11", "FW-12"]
 UDP_STEPS, TCP_STEPS, CALL_STEPS = ["1.6.1", "1.6.3"], ["1.6.2", "1.6.4"], ["2A.3.2", "2B.5.2"]
 """Likewise."""
 ARRIVING = "On the media host: `tcpdump -ni any {} port 8443` shows whether callers' packets come as far as that"
-OWN_RULES = "On the media host: `nft list ruleset` (or `iptables-save`) shows its own firewall's rules"
+OWN_RULES = (
+    "On the media host: `nft list ruleset` (or `iptables-save`, and `ip6tables-save`) shows its own firewall's rules"
+)
 
 
 def _open(protocol: str, rows: list[str], *steps: str) -> Remedy:
@@ -39,7 +41,8 @@ CAUSES = (
         remedy=_open(
             "udp",
             UDP_ROWS,
-            "Allow UDP 8443 inbound at every firewall between callers and the media host (security group, edge, host)",
+            "Allow UDP 8443 inbound at every firewall between callers and the media host (security group, edge, host); "
+            "over IPv6 by rules of their own",
             OWN_RULES,
             ARRIVING.format("udp"),
         ),
@@ -164,7 +167,8 @@ CAUSES = (
         remedy=_open(
             "udp",
             [*UDP_ROWS, "FW-13"],
-            "Allow UDP and TCP 8443 inbound at every firewall before the media host (security group, edge, host)",
+            "Allow UDP and TCP 8443 inbound at every firewall before the media host (security group, edge, host); over "
+            "IPv6 by rules of their own",
             OWN_RULES,
             "On the media host: `tcpdump -ni any port 8443` shows whether callers' packets come as far as that",
         ),

@@ -74,11 +74,13 @@ def silent_hosts(evidence: Evidence, groups: Groups) -> dict[str, list[CheckResu
 
 
 def unreachable(evidence: Evidence, groups: Groups) -> dict[str, list[CheckResult]]:
-    """The silent ones of which every caller who asked reaches another."""
+    """The silent ones of which every caller who asked reaches another host. One stand-in that is silent over IPv6 and
+    answers over IPv4 is no other."""
     found = {}
     for host, echoes in silent_hosts(evidence, groups).items():
         elsewhere = {one for name in groups if name != host for one in answered_at(groups, name)}
-        if vantages_of(echoes) <= elsewhere and not at_another_port(groups, host):
+        is_itself = at_another_port(groups, host) or over_the_other_family(groups, host)
+        if vantages_of(echoes) <= elsewhere and not is_itself:
             found[host] = echoes
     return found
 
@@ -90,9 +92,23 @@ def answered_at(groups: Groups, host: str) -> set[str]:
 
 def at_another_port(groups: Groups, host: str) -> list[str]:
     """Other names under which the very stand-in of this host was tested, at another port: it is no other host."""
-    runs, port = {_run(r) for r in groups[host]} - {""}, host_and_port(host)[1]
-    others = [name for name in groups if host_and_port(name)[1] != port]
-    return [name for name in others if any(_run(r) in runs for r in groups[name])]
+    port = host_and_port(host)[1]
+    return [name for name in _the_same(groups, host) if host_and_port(name)[1] != port]
+
+
+def over_the_other_family(groups: Groups, host: str) -> list[str]:
+    """Likewise, those of the other IP version at which it answered over UDP."""
+    other = [name for name in _the_same(groups, host) if _is_ipv6(name) is not _is_ipv6(host)]
+    return [name for name in other if any(r.id == UDP_ECHO and r.evidence.get("returned") for r in groups[name])]
+
+
+def _the_same(groups: Groups, host: str) -> list[str]:
+    runs = {_run(r) for r in groups[host]} - {""}
+    return [name for name in groups if name != host and any(_run(r) in runs for r in groups[name])]
+
+
+def _is_ipv6(host: str) -> bool:
+    return ":" in host_and_port(host)[0]
 
 
 def _is_unheard(echo: CheckResult) -> bool:

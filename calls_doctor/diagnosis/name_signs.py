@@ -17,6 +17,7 @@ from calls_doctor.diagnosis.host import OWNERS
 from calls_doctor.diagnosis.media_evidence import API, TCP_CALL, UDP_CALLS, announced_in_vain, trouble
 from calls_doctor.diagnosis.place import Place, host_and_port, role_of
 from calls_doctor.diagnosis.stun import REACH
+from calls_doctor.diagnosis.tls import SITE, WEBSOCKET
 from calls_doctor.diagnosis.turn_signs import LISTENERS
 from calls_doctor.model.check import ECHOES, CheckResult
 from calls_doctor.model.flow import Endpoint, Flow, Party, Role
@@ -65,6 +66,7 @@ def named(what: str) -> Callable[[Evidence], Prediction | None]:
 def _prediction(evidence: Evidence, what: str) -> Prediction | None:
     faults = (Shown(r, row) for r in evidence.bad(*NAMES) for row in r.evidence.get("faults", ()))
     shown = [one for one in faults if one.row["what"] == what and not _contradicted(evidence, one)]
+    shown += _alike(evidence, shown)
     handed = _handed(evidence, what, {one.name for one in shown})
     names = list(dict.fromkeys([*(one.name for one in shown), *(r.evidence["override_name"] for r in handed)]))
     if not names:
@@ -103,6 +105,20 @@ def _contradicted(evidence: Evidence, shown: Shown) -> bool:
     rows = (_row_of(r, shown.name) for r in evidence.of(shown.result.id))
     answering = {one["address"] for row in rows if row for one in row["addresses"] if one["answers"]}
     return bool(answering & set(shown.row["addresses"]))
+
+
+def _alike(evidence: Evidence, shown: list[Shown]) -> list[Shown]:
+    """Other vantages at which the name gives the same private address, which is silent there too: whether it might have
+    been for them, they cannot tell by themselves."""
+    found: list[Shown] = []
+    for one in (one for one in shown if one.row["what"] == "dns.private-answer"):
+        for result in evidence.of(one.result.id):
+            known = any((each.vantage, each.name) == (result.vantage, one.name) for each in (*shown, *found))
+            addresses = (_row_of(result, one.name) or {}).get("addresses", ())
+            silent = {at["address"] for at in addresses if at["answers"] is False}
+            if silent & set(one.row["addresses"]) and not known:
+                found.append(Shown(result, one.row))
+    return found
 
 
 def _flow(evidence: Evidence, first: CheckResult, name: str, uses: set[str]) -> Flow:
@@ -151,6 +167,9 @@ def _by_name(evidence: Evidence, shown: Shown) -> Iterable[Outcome]:
             yield from (
                 outcome_of(result, row) for row in bad_rows(result) if _of(name, row) and row["trouble"] in words
             )
+        elif result.id in (SITE, WEBSOCKET):
+            if host_and_port(result.target)[0] == name and trouble(result) in words:
+                yield from outcomes([result])
         elif result.id == REACH:
             missed = [row for row in result.evidence.get("servers", ()) if row.get("trouble")]
             if missed and all(_of(name, row) and row["trouble"] in words for row in missed):
@@ -164,8 +183,10 @@ def _of(name: str, row: Row) -> bool:
 
 
 def _asks(result: CheckResult, name: str, fault: Row, words: Iterable[str]) -> bool:
-    """An exchange with a host of this name that failed for that reason; with several addresses, at these alone."""
-    if result.id not in (API, *ECHOES, *UDP_CALLS, TCP_CALL) or host_and_port(result.target)[0] != name:
+    """An exchange with a host of this name, or at one of these addresses, that failed for that reason; with several
+    addresses, at these alone."""
+    asked = host_and_port(result.target)[0]
+    if result.id not in (API, *ECHOES, *UDP_CALLS, TCP_CALL) or asked not in (name, *fault["addresses"]):
         return False
     rows = result.evidence.get("addresses", ())
     if rows:

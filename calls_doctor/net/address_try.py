@@ -40,11 +40,12 @@ async def tried(address: str, attempt: Try | None) -> Tried:
     return await attempt(address) if resolver.has_route(address) else Tried(None, "no-route")
 
 
-def by_echo(hosts: Sequence[PairedHost]) -> Try:
-    """Whether a stand-in with a key that we have is there. What a link itself names has checks of its own."""
+def by_echo(hosts: Sequence[PairedHost], *, linked_too: bool = False) -> Try:
+    """Whether a stand-in with a key that we have is there. What a link itself names has checks of its own, and is tried
+    where `linked_too` says so."""
 
     async def attempt(address: str) -> Tried:
-        if any([await address_of(host) == address for host in hosts]):
+        if not linked_too and any([await address_of(host) == address for host in hosts]):
             return Tried(None)
         ways = [(host, way) for host in hosts for way in (Transport.UDP, Transport.TCP)[: 2 if host.tcp_port else 1]]
         found = await asyncio.gather(*(_echoed(host.at(address, host.udp_port), way) for host, way in ways))

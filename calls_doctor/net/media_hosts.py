@@ -2,7 +2,8 @@
 
 Links with one key are one media host at several addresses, another key is another host (contract section 2). A link's
 own address is tested whatever it says; silence of an address that only the site names, or of a private one of a host
-that answers elsewhere, is no finding: there it is another host's, or another network's.
+that answers elsewhere, is no finding: there it is another host's, or another network's. Nor is one of a family that
+this machine does not speak, where the host answers over the other.
 """
 
 from __future__ import annotations
@@ -56,13 +57,18 @@ async def find(links: Sequence[Link], site: Site) -> Found:
     )
     heard = {one for one, is_there in zip((*linked, *extra), answered, strict=True) if is_there}
     at = dict(zip((*linked, *extra), map(frozenset, addresses), strict=True))
-    return _chosen(linked, extra, heard, at)
+    lost = {one for one in linked if at[one] and not any(map(resolver.has_route, at[one]))}
+    return _chosen(linked, extra, heard, at, lost)
 
 
 def _chosen(
-    linked: Sequence[Target], extra: Sequence[Target], heard: set[Target], at: dict[Target, frozenset[str]]
+    linked: Sequence[Target],
+    extra: Sequence[Target],
+    heard: set[Target],
+    at: dict[Target, frozenset[str]],
+    lost: set[Target],
 ) -> Found:
-    """Pure: `heard` answered, `at` is where each one's name leads."""
+    """Pure: `heard` answered, `at` is where each one's name leads, to `lost` this machine has no route."""
     taken = list(linked)
     for one in extra:
         if one in heard and not any(_is_the_same(one, other, at) for other in taken):
@@ -73,8 +79,10 @@ def _chosen(
             left_out[one.name] = "no key that was given is known here: another media host's address, or nothing serves"
     for one in linked:
         elsewhere = next((other for other in taken if other in heard and _key(other) == _key(one)), None)
-        if one not in heard and elsewhere and address_class(one.media.host).is_private:
-            left_out[one.name] = f"a private address, silent from here; the same host answers at {elsewhere.name}"
+        is_private = address_class(one.media.host).is_private
+        if one not in heard and elsewhere and (is_private or one in lost):
+            why = "no route to it from here" if one in lost else "a private address, silent from here"
+            left_out[one.name] = f"{why}; the same host answers at {elsewhere.name}"
             taken.remove(one)
     return Found(tuple(sorted(taken, key=lambda one: one not in heard)), left_out)
 

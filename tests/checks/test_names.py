@@ -174,15 +174,33 @@ async def test_ipv6_that_is_dead_where_ipv4_works(known: Names) -> None:
     assert (finding.status, faults(finding)) == (Status.WARN, {NAME: ("dns.ipv6-dead", [NOBODY_6])})
 
 
-@pytest.mark.parametrize(("what", "trouble"), [("dns.stale-record", "silent"), (None, "refused")])
-async def test_a_second_address_is_dead_where_it_is_silent_and_unserved_where_it_refuses(
-    what: str | None, trouble: str, known: Names, monkeypatch: pytest.MonkeyPatch
+async def test_ipv6_that_a_link_names_is_told_dead_beside_ipv4_that_works(known: Names) -> None:
+    """A stand-in that looked its own name up has a link for each address."""
+    finding = await media_names(known, NOBODY_6, HOST, link=NOBODY_6)
+    assert faults(finding) == {NAME: ("dns.ipv6-dead", [NOBODY_6])}
+
+
+async def test_ipv6_is_not_told_dead_where_ipv4_is(known: Names) -> None:
+    """Neither answers: whatever that is, it is no matter of IPv6."""
+    finding = await media_names(known, NOBODY_6, NOBODY, link=NOBODY)
+    assert "dns.ipv6-dead" not in {what for what, _ in faults(finding).values()}
+
+
+NAT = ((HOST, "10.0.1.20"),)
+
+
+@pytest.mark.parametrize(
+    ("what", "trouble", "nat"),
+    [("dns.stale-record", "silent", ()), (None, "refused", ()), ("dns.stale-record", "refused", NAT)],
+)
+async def test_a_second_address_is_dead_where_it_is_silent_and_unserved_where_it_refuses_and_may_be_a_node(
+    what: str | None, trouble: str, nat: tuple[tuple[str, str], ...], known: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def answers(address: str) -> Tried:
         return Tried(None) if address == HOST else Tried(False, trouble)
 
-    monkeypatch.setattr(address_try, "by_echo", lambda _hosts: answers)
-    finding = await media_names(known, HOST, NOBODY)
+    monkeypatch.setattr(address_try, "by_echo", lambda _hosts, **_options: answers)
+    finding = await media_names(known, HOST, NOBODY, nat=nat)
     assert faults(finding) == ({NAME: (what, [NOBODY])} if what else {})
 
 
@@ -226,6 +244,25 @@ async def test_every_address_of_a_stun_or_turn_server_is_asked(known: Names) -> 
         uri = ServerUri(scheme="turn", host=TURN, port=server.port)
         finding = await names.media_names_probe(context(media_names=(), turn=(uri,)))
     assert (finding.status, faults(finding)) == (Status.WARN, {TURN: ("dns.stale-record", [NOBODY])})
+
+
+async def test_a_private_address_of_a_turn_server_is_not_for_another_network(
+    known: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(_address: str) -> Tried:
+        return Tried(False, "silent")
+
+    monkeypatch.setattr(address_try, "by_binding", lambda _uri: silent)
+    monkeypatch.setattr(resolver, "has_route", lambda _address: True)
+    known[TURN] = ["10.0.1.30"]
+    uri = ServerUri(scheme="turn", host=TURN, port=3478)
+
+    async def found(*local: str) -> dict[str, tuple[str, list[str]]]:
+        monkeypatch.setattr(names, "local_addresses", lambda: list(local))
+        return faults(await names.media_names_probe(context(media_names=(), turn=(uri,))))
+
+    assert await found("192.0.2.9") == {TURN: ("dns.private-answer", ["10.0.1.30"])}
+    assert await found("10.0.7.7") == {}, "it may be for here, and its own checks say that it is silent"
 
 
 # the site, and rtcd

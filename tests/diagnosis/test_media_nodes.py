@@ -10,7 +10,7 @@ from calls_doctor.diagnosis.cause import Evidence
 from calls_doctor.diagnosis.media_nodes import by_host, node_unreachable, unreachable
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Party
-from calls_doctor.model.report import Diagnosis
+from calls_doctor.model.report import Diagnosis, Impact
 from calls_doctor.model.site import Phase, Site
 from tests.diagnosis import findings as f
 
@@ -144,6 +144,47 @@ def test_a_cause_beside_a_host_that_is_gone_names_its_own_host_or_none() -> None
     }  # fmt: skip
     both = diagnosed(refuses, *at(A, stalled), *at(B, f.good_echoes()))
     assert {(one.cause, one.host) for one in both} == {("media.tcp-blocked", A), ("turn.not-running", "")}
+
+
+V6 = "[2001:db8::20]:8443"
+
+
+def over_ipv6(results: list[CheckResult], run: str = "RunOfA00") -> list[CheckResult]:
+    """The same stand-in, asked at its IPv6 address, or another's."""
+    asked_there = asked(f.CLIENT, V6, run, results)
+    return [structs.replace(one, host=V6) for one in asked_there]
+
+
+def over_ipv4() -> list[CheckResult]:
+    return [structs.replace(one, host=A) for one in asked(f.CLIENT, A, "RunOfA00", f.good_echoes())]
+
+
+def test_one_stand_in_that_is_silent_over_ipv6_is_no_node_beside_another() -> None:
+    (found,) = diagnosed(*over_ipv4(), *over_ipv6(shut()))
+    assert (found.cause, found.host, found.impact) == ("media.blocked", V6, Impact.SOME_CALLERS)
+    assert [one.cause for one in diagnosed(*over_ipv4(), *over_ipv6(shut(), run="RunOfB00"))] == [
+        "media.node-unreachable"
+    ]
+
+
+def test_udp_that_is_dropped_over_ipv6_alone_leaves_callers_ipv4() -> None:
+    dropped = [f.udp(trouble="silent", arrived=0), f.tcp(f.SENT, arrived=f.SENT)]
+    (found,) = diagnosed(*over_ipv4(), *over_ipv6(dropped))
+    assert (found.cause, found.host, found.impact) == ("media.udp-blocked-inbound", V6, Impact.SOME_CALLERS)
+    assert found.flow.to.address == "2001:db8::20"
+
+
+def test_ipv6_that_a_name_leads_to_in_vain_is_the_one_cause_of_what_is_silent_there() -> None:
+    address = {"private": False, "known": True}
+    rows = [address | {"address": "2001:db8::20", "answers": False}, address | {"address": A[:-5], "answers": True}]
+    row = {"name": "rtc.example.com", "used_for": ["media"], "addresses": rows, "resolvers": [], "hosts_file": []}
+    fault = {"name": "rtc.example.com", "what": "dns.ipv6-dead", "addresses": ["2001:db8::20"], "used_for": ["media"],
+             "by_hosts_file": False, "told_otherwise": False, "detail": ""}  # fmt: skip
+    names = f.result("dns.media-names", Status.WARN, "rtc.example.com", names=[row], faults=[fault])
+    (found,) = diagnosed(names, *over_ipv4(), *over_ipv6(shut()))
+    assert (found.cause, found.because) == (
+        "dns.ipv6-dead", ["dns.media-names", "port.rtc-tcp-echo", "port.rtc-udp-echo"],
+    )  # fmt: skip
 
 
 TCP_SHUT = f.tcp(trouble="silent", sent=0)

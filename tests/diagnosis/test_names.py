@@ -123,6 +123,19 @@ def test_dead_ipv6_that_works_elsewhere_is_the_callers_networks() -> None:
     assert whose(names(dead), works) == {"dns.ipv6-dead": (Party.CALLER_NETWORK, Confidence.CERTAIN)}
 
 
+def test_a_private_address_that_is_not_for_one_caller_is_for_none_to_whom_it_is_silent() -> None:
+    """Who has a private address himself cannot tell."""
+    fault = row("private-answer", PRIVATE, use="site", dead=(PRIVATE,))
+    no_word = row("", PRIVATE, use="site") | {"addresses": fault["addresses"]}
+    site = f"http://{NAME}:8065"
+    silent = [f.result("signal.websocket", Status.FAIL, site, at, stage="connect", trouble="silent")
+              for at in ("Berlin", "Oslo")]  # fmt: skip
+    shown = (names(fault, check="dns.site"), names(no_word, at="Oslo", check="dns.site"))
+    assert whose(*shown, *silent) == {"dns.private-answer": ZONE}
+    answering = names(row("", PRIVATE, use="site"), at="Oslo", check="dns.site")
+    assert whose(shown[0], answering, silent[0])["dns.private-answer"] == RESOLVER
+
+
 # what a fault of a name explains
 
 

@@ -46,9 +46,10 @@ async def test_a_stand_in_is_told_by_its_key() -> None:
         assert await by_echo([ours])(NOBODY) == Tried(False, "refused")
 
 
-async def test_what_a_link_names_is_left_to_the_checks_of_it() -> None:
+async def test_what_a_link_names_is_left_to_the_checks_of_it_unless_it_is_wanted() -> None:
     async with media_host() as stand_in:
         assert await by_echo([paired(stand_in.ready)])(HOST) == Tried(None)
+        assert await by_echo([paired(stand_in.ready)], linked_too=True)(HOST) == Tried(True)
 
 
 async def test_a_host_whose_own_name_gives_nothing_has_no_address() -> None:

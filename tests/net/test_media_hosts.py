@@ -76,6 +76,21 @@ async def test_a_private_address_that_is_silent_is_left_out_where_the_host_answe
     assert [one.name for one in alone.targets] == [f"{THERE}:{port}"], "the only one there is is tested"
 
 
+async def test_an_address_without_a_route_is_left_out_where_the_host_answers_elsewhere(
+    free_port: Callable[[], int],
+) -> None:
+    """As of a caller without IPv6, where the media host has both. Without its interface a link-local one has none."""
+    port = free_port()
+    async with standing(port, HERE) as link:
+        over_ipv6 = replace(link, address="fe80::20")
+        found = await media_hosts.find([over_ipv6, link], site(over_ipv6, link))
+        silent = replace(link, address=NOBODY)
+        neither = await media_hosts.find([over_ipv6, silent], site(over_ipv6, silent))
+    assert [one.name for one in found.targets] == [f"{HERE}:{port}"]
+    assert list(found.left_out) == [f"[fe80::20]:{port}"] and "no route" in found.left_out[f"[fe80::20]:{port}"]
+    assert len(neither.targets) == 2, "nothing answers anywhere, and that is told of each"
+
+
 @pytest.mark.parametrize(("host", "name"), [("192.0.2.1", "192.0.2.1:8443"), ("2001:db8::1", "[2001:db8::1]:8443")])
 def test_a_target_is_named_as_the_reader_knows_it(host: str, name: str) -> None:
     assert Target(MediaAddress(host=host)).name == name
