@@ -9,7 +9,7 @@ from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.media_evidence import stage, trouble
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, own_machine
 from calls_doctor.diagnosis.tls import SITE, WEBSOCKET
-from calls_doctor.model.check import CheckResult
+from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 
@@ -24,20 +24,21 @@ def unreachable(evidence: Evidence) -> Prediction | None:
     if not shown:
         return None
     first = shown[0]
-    never_answered = stage(first) == "connect" and trouble(first) in ON_THE_WAY
-    return _prediction(evidence, shown, first.summary, Lost.BOTH if never_answered else None, never_answered)
+    connecting = stage(first) == "connect"
+    lost = Lost.BOTH if connecting and trouble(first) in ON_THE_WAY else None
+    return _prediction(evidence, shown, first.summary, lost, not connecting)
 
 
 def websocket_blocked(evidence: Evidence) -> Prediction | None:
     """HTTP works and the WebSocket does not, or it does not last."""
     shown = [r for r in evidence.bad(WEBSOCKET) if stage(r) in ("websocket", "hold")]
-    return _prediction(evidence, shown, shown[0].summary, None, False) if shown else None
+    return _prediction(evidence, shown, shown[0].summary, None, True) if shown else None
 
 
 def _prediction(
-    evidence: Evidence, shown: list[CheckResult], summary: str, lost: Lost | None, never_answered: bool
+    evidence: Evidence, shown: list[CheckResult], summary: str, lost: Lost | None, answered: bool
 ) -> Prediction:
-    place = _whose(evidence, shown, never_answered)
+    place = _whose(evidence, shown, lost, answered)
     return Prediction(
         explains=outcomes(shown),
         flow=flow_of(evidence, shown[0], Role.MATTERMOST, "tcp", HTTPS_PORT, lost),
@@ -48,18 +49,19 @@ def _prediction(
     )
 
 
-def _whose(evidence: Evidence, shown: Iterable[CheckResult], never_answered: bool) -> Place:
-    """An answer is the servers' side's, unless another caller gets a better one; silence is decided by who else is
-    well."""
+def _whose(evidence: Evidence, shown: Iterable[CheckResult], lost: Lost | None, answered: bool) -> Place:
+    """An answer is the servers' side's, unless another caller gets a better one; silence and a refusal, which any
+    firewall may say, are decided by who else is well."""
     if own := own_machine(evidence):
         return own
     place = blamed(evidence, shown, lambda vantage: works(evidence, vantage))
     if place is None:
         return caller(evidence)
-    if not never_answered:
+    if answered:
         return at_the_far_end(evidence)
+    before_it = lost is not None or bool(evidence.of(WEBSOCKET, Status.PASS))  # somebody inside is well
     sure = place.confidence is Confidence.CERTAIN
-    return Place(Party.SERVER_NETWORK, place.confidence) if sure else place
+    return Place(Party.SERVER_NETWORK, place.confidence) if before_it and sure else place
 
 
 def works(evidence: Evidence, vantage: str) -> bool:

@@ -35,7 +35,6 @@ def test_silence_is_decided_by_who_else_is_well(check: str) -> None:
 @pytest.mark.parametrize(
     ("stage", "trouble"),
     [
-        ("connect", "refused"),
         ("http", "silent"),
         ("http", "cut"),
         ("http", "not-http"),

@@ -360,6 +360,15 @@ def test_a_site_that_two_networks_do_not_reach_is_the_servers_also_where_one_of_
     assert told(*silent, *no_udp, *well(LONDON)) == told_of_both
 
 
+def test_a_refusal_of_one_caller_is_anybodys_and_of_all_outside_the_sites_or_the_firewalls_before_it() -> None:
+    refused = [f.site("connect", "refused", at=one) for one in OUTSIDE]
+    cause = "mattermost.unreachable"
+    assert told(refused[0]) == {cause: UNDECIDED}
+    assert told(*refused) == {cause: (Confidence.CERTAIN, Party.MATTERMOST_HOST)}
+    inside_well = f.result("signal.websocket", Status.PASS, at=OFFICE)
+    assert told(*refused, inside(), inside_well) == {cause: SERVERS_SIDE}
+
+
 def test_a_certificate_that_several_networks_are_shown_is_the_sites_own() -> None:
     shown = [f.certificate("unknown-authority", at=one) for one in OUTSIDE]
     assert told(shown[0]) == {"tls.invalid": (Confidence.LIKELY, Party.MATTERMOST_HOST)}
