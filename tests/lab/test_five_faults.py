@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import trustme
 
 from tests.lab import two_hosts
 from tests.lab.coturn import coturn
 from tests.lab.namespaces import why_not
 from tests.lab.network import Behind, Network, draw_seed, network
+from tests.lab.standing import HTTP_PORT, standing_site
 from tests.lab.test_names import names
-from tests.lab.test_site import SITES, TURN_SETTINGS, standing_site
+from tests.lab.test_turn import TURN_SETTINGS
 from tests.lab.test_two_hosts import SERVERS, Said, said
 from tests.lab.two_hosts import EVERY_SCENARIO, checking, diagnosed, merging, serving
 from tests.servers import turn_servers
@@ -96,8 +96,8 @@ def test_all_of_five_faults_at_once_are_named(broken: bool, expected: Said, tmp_
             break_the_network(net)
         says = {at.name: [at.public, dead] if broken else [at.public]}
         stack.enter_context(names(net, says, says, says))
-        how = SITES["the upgrade is stripped, without TLS" if broken else "well, without TLS"]
-        url = stack.enter_context(standing_site(net, how, tmp_path, trustme.CA()))
+        stack.enter_context(standing_site(net.server, HTTP_PORT, {"strips": broken}, tmp_path))
+        url = f"http://{at.public}:{HTTP_PORT}"
         servers = ((net.server, at.server, at.public, OLD_SECRET if broken else SECRET),
                    (net.inside, at.inside, other_turn, SECRET))  # fmt: skip
         for machine, address, public, secret in servers:
