@@ -46,19 +46,12 @@ async def platform_probe(_context: Context) -> Finding:
 
 ADDRESSES_MAX = 8
 WILDCARD = "0.0.0.0"
-STANDARD_PORTS = (
-    (Transport.UDP, MEDIA_PORT, "media"),
-    (Transport.TCP, MEDIA_PORT, "media over TCP"),
-    (Transport.TCP, API_PORT, "rtcd's API"),
-    (Transport.UDP, STUN_PORT, "STUN and TURN"),
-    (Transport.TCP, STUN_PORT, "TURN over TCP"),
-)
 
 
 async def port_free_probe(context: Context) -> Finding:
     """Binds each port of Calls for a moment on the wildcard address, plainly (never SO_REUSEPORT), and closes it."""
     site = context.site
-    ports = [row for row in STANDARD_PORTS if row[1] in _served_here(site)]
+    ports = _ports_here(site)
     taken: list[dict[str, Any]] = []
     refused: list[str] = []
     for transport, port, use in ports:
@@ -100,19 +93,27 @@ async def _is_the_stand_in(context: Context) -> bool:
         return True
 
 
-def _served_here(site: Site) -> tuple[int, ...]:
-    """The ports that this machine will serve, by its role and the mode."""
+def _ports_here(site: Site) -> list[tuple[Transport, int, str]]:
+    """The ports that this machine will serve, by its role and the mode, and what for."""
+    udp, tcp = _media_port(site, "media.udp_port"), _media_port(site, "media.tcp_port")
+    media = [(Transport.UDP, udp, "media"), *([(Transport.TCP, tcp, "media over TCP")] if tcp else [])]
+    api = [(Transport.TCP, API_PORT, "rtcd's API")]
+    turn = [(Transport.UDP, STUN_PORT, "STUN and TURN"), (Transport.TCP, STUN_PORT, "TURN over TCP")]
     if site.phase is Phase.SELF_TEST:
-        return MEDIA_PORT, API_PORT, STUN_PORT
-    if site.vantage is Role.MEDIA:
-        return (MEDIA_PORT,) if site.mode in WITHOUT_RTCD else (MEDIA_PORT, API_PORT)
-    if site.vantage is Role.MATTERMOST:
-        return (MEDIA_PORT,) if site.mode in WITHOUT_RTCD else ()
-    return (STUN_PORT,) if site.vantage is Role.TURN else ()
+        return [*media, *api, *turn]
+    if site.vantage in (Role.MEDIA, Role.MATTERMOST) and site.mode in WITHOUT_RTCD:
+        return media
+    return {Role.MEDIA: [*media, *api], Role.TURN: turn}.get(site.vantage, [])
+
+
+def _media_port(site: Site, name: str) -> int:
+    """As the site file has it: a link's port may be another, before a NAT."""
+    told = site.settings.get(name)
+    return told.value if told is not None and isinstance(told.value, int) else MEDIA_PORT
 
 
 def _no_server_here(site: Site) -> str:
-    return "" if _served_here(site) else f"the {site.vantage} machine serves none of these ports"
+    return "" if _ports_here(site) else f"the {site.vantage} machine serves none of these ports"
 
 
 def _taken(transport: Transport, port: int, use: str, owner: PortOwner | None) -> dict[str, Any]:

@@ -42,7 +42,15 @@ from calls_doctor.diagnosis.media_evidence import (
     thin_links,
     trouble,
 )
-from calls_doctor.diagnosis.place import Place, at_the_far_end, on_the_path, own_machine, role_of, vantages_of
+from calls_doctor.diagnosis.place import (
+    Place,
+    at_the_far_end,
+    host_and_port,
+    on_the_path,
+    own_machine,
+    role_of,
+    vantages_of,
+)
 from calls_doctor.model.check import ECHOES, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact
@@ -323,12 +331,19 @@ def port_taken(evidence: Evidence) -> Prediction | None:
     summary = f"port {row['port']}/{row['transport']} of this machine belongs to {row['owner']}"
     party = {Role.TURN: Party.TURN_HOST, Role.MATTERMOST: Party.MATTERMOST_HOST}.get(role)
     return Prediction(
-        explains=outcomes(shown),
+        explains=outcomes([*shown, *_answered_by_the_owner(evidence, shown)]),
         flow=Flow(from_=here, to=here, protocol=row["transport"], port=row["port"]),
         summary=summary,
         subject=row["owner"],
         party=party,
     )
+
+
+def _answered_by_the_owner(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:
+    """Callers who find a media port refused that is taken over the other protocol: Calls cannot run there."""
+    ports = {row["port"] for r in shown for row in r.evidence["taken"] if row["use"].startswith("media")}
+    echoes = [r for r in bad(evidence, *ECHOES) if trouble(r) == "refused" and not r.evidence.get("returned")]
+    return [r for r in echoes if host_and_port(r.target)[1] in ports]
 
 
 def dtls_blocked(evidence: Evidence) -> Prediction | None:

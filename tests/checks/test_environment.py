@@ -12,7 +12,7 @@ import pytest
 from calls_doctor.model.check import Status
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role, Transport
-from calls_doctor.model.site import Mode, Phase, Site
+from calls_doctor.model.site import Mode, Phase, Setting, Site
 from checks import environment
 from tests.servers.media_host import context
 
@@ -21,9 +21,6 @@ from tests.servers.media_host import context
 def standard_ports(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> tuple[int, int, int]:
     """Other numbers for 8443, 8045 and 3478, so that what runs on this machine decides nothing."""
     media, api, stun = free_port(), free_port(), free_port()
-    numbers = {8443: media, 8045: api, 3478: stun}
-    rows = tuple((transport, numbers[port], use) for transport, port, use in environment.STANDARD_PORTS)
-    monkeypatch.setattr(environment, "STANDARD_PORTS", rows)
     for name, number in (("MEDIA_PORT", media), ("API_PORT", api), ("STUN_PORT", stun)):
         monkeypatch.setattr(environment, name, number)
     return media, api, stun
@@ -75,6 +72,17 @@ async def test_a_taken_port_names_its_owner_and_matters_before_the_install_only(
     assert (row["transport"], row["port"], row["use"]) == ("udp", taken, "media")
     assert (row["uid"], row["pid"]) == (os.getuid(), os.getpid())
     assert f"taken here: {taken}/udp by {row['owner']}" == finding.summary and f"pid {os.getpid()}" in row["owner"]
+
+
+async def test_a_port_that_the_site_file_names_is_the_one_that_must_be_free(taken: int) -> None:
+    """The standard one is free."""
+    named = {
+        "media.udp_port": Setting(value=taken, origin="site.toml:1"),
+        "media.tcp_port": Setting(value=0, origin=""),
+    }
+    site = Site(phase=Phase.PRE, vantage=Role.MATTERMOST, mode=Mode.INTEGRATED, settings=named)
+    finding = await environment.port_free_probe(context(None, site=site))
+    assert finding.evidence["ports"] == [f"{taken}/udp"] and finding.status is Status.FAIL
 
 
 async def test_a_system_that_forbids_the_ports_leaves_it_undecided(monkeypatch: pytest.MonkeyPatch) -> None:

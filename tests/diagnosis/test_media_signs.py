@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from calls_doctor.diagnosis import media_signs
 from calls_doctor.model.check import CheckResult, Status
@@ -130,3 +131,11 @@ def test_a_host_that_died_in_a_call_explains_no_call_that_failed_before() -> Non
         *f.good_echoes(), f.call("media.call-udp", "media", "refused"), f.call("media.self", "ice", "unreachable"),
     ]))  # fmt: skip
     assert died is not None and {check for check, _, _ in died.explains} == {"media.call-udp"}
+
+
+def test_who_finds_the_other_protocol_refused_on_a_port_that_is_taken_finds_the_same() -> None:
+    """Calls cannot run there: that nothing of it listens is no second fault; another port's refusal is another's."""
+    refused = f.udp(trouble="refused")
+    assert f.causes(f.taken(), refused, phase=Phase.PRE) == ["media.port-taken"]
+    elsewhere = structs.replace(refused, target="203.0.113.20:9443/udp")
+    assert set(f.causes(f.taken(), elsewhere, phase=Phase.PRE)) == {"media.port-taken", "media.not-running"}
