@@ -1,7 +1,7 @@
-"""The stand-in's 8045: rtcd's HTTP API and WebSocket as far as `hello` (h11, websockets), over asyncio streams.
+"""The stand-in's 8045: rtcd's HTTP API and its WebSocket (h11, websockets), over asyncio streams.
 
-A shell: what is answered is api_answers.py's, what follows a 101 is api_websocket.py's. Whoever breaks HTTP, sends
-too much or too slowly, or is one connection too many, is cut off without a word.
+A shell: what is answered is api_answers.py's, what follows a 101 is api_websocket.py's and then `signalling`'s. Whoever
+breaks HTTP, sends too much or too slowly, or is one connection too many, is cut off without a word.
 
     async with ApiServer(["127.0.0.1"], client_id="...", auth_key=Secret("...")) as server: ...  # server.port
 """
@@ -13,6 +13,7 @@ import secrets
 import socket
 from collections.abc import Sequence
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import Self
 
@@ -21,7 +22,8 @@ import h11
 from calls_doctor.model.credentials import Secret
 from calls_doctor.net.bound_sockets import bound_tcp
 from calls_doctor.standin import api_answers
-from calls_doctor.standin.api_answers import Account, Answer, Headers
+from calls_doctor.standin.api_accounts import AccountError, Accounts, Headers
+from calls_doctor.standin.api_answers import Answer, NoCalls, Request, Signalling
 from calls_doctor.standin.api_websocket import SEND_TIMEOUT_S, Timing, WebSocketSession, accepted
 from calls_doctor.standin.connection_limit import ConnectionLimit
 from calls_doctor.wire import rtcd
@@ -36,7 +38,8 @@ READ_BYTES = 4096
 
 
 class ApiServer:
-    """Listens on `port` of every address; port 0 takes a free one. One client id with its key is known."""
+    """Listens on `port` of every address; port 0 takes a free one. One client id with its key is known from
+    the start; `signalling` takes the messages of the WebSockets."""
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class ApiServer:
         *,
         client_id: str,
         auth_key: Secret,
+        signalling: Signalling | None = None,
         limit: ConnectionLimit | None = None,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         timing: Timing | None = None,
@@ -52,7 +56,8 @@ class ApiServer:
         self._addresses = addresses
         self.port = port
         """Where it listens; as given, before `start`."""
-        self._account = Account(client_id, auth_key)
+        self._accounts = Accounts(client_id, auth_key)
+        self._signalling = signalling or NoCalls()
         self._limit = limit or ConnectionLimit()
         self._request_timeout_s, self._timing = request_timeout_s, timing or Timing()
         self._servers: list[asyncio.Server] = []
@@ -95,7 +100,9 @@ class ApiServer:
         if not remote or not self._limit.enter(remote[0]):  # gone already, or one too many
             writer.transport.abort()
             return
-        conversation = _Conversation(reader, writer, self._account, self._request_timeout_s, self._timing)
+        conversation = _Conversation(
+            reader, writer, self._accounts, self._signalling, self._request_timeout_s, self._timing
+        )
         task = asyncio.get_running_loop().create_task(conversation.run())
         self._tasks.add(task)
 
@@ -113,11 +120,13 @@ class _Conversation:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        account: Account,
+        accounts: Accounts,
+        signalling: Signalling,
         request_timeout_s: float,
         timing: Timing,
     ) -> None:
-        self._reader, self._writer, self._account = reader, writer, account
+        self._reader, self._writer = reader, writer
+        self._accounts, self._signalling = accounts, signalling
         self._request_timeout_s, self._timing = request_timeout_s, timing
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_MAX_BYTES)
 
@@ -143,10 +152,11 @@ class _Conversation:
             headers: Headers = {}
             for name, value in request.headers:
                 headers.setdefault(name.decode("ascii"), []).append(value.decode("latin-1"))
-            if method == "GET" and target.partition("?")[0] == "/ws":
-                answer = await self._open_websocket(target, headers)
+            asked = Request(method, target, headers, body)
+            if (method, asked.path) == ("GET", "/ws"):
+                answer = await self._open_websocket(asked)
             else:
-                answer = api_answers.answer(self._account, method, target, body)
+                answer = api_answers.answer(asked, self._accounts, self._signalling)
             if answer is None:
                 return
             await self._send(answer, with_body=method != "HEAD")
@@ -173,19 +183,25 @@ class _Conversation:
             else:
                 return None, b""
 
-    async def _open_websocket(self, target: str, headers: Headers) -> Answer | None:
+    async def _open_websocket(self, request: Request) -> Answer | None:
         """The answer where there is to be no WebSocket; else None, once it has ended."""
-        if not self._account.opens(headers):
+        try:
+            client_id = self._accounts.authenticate(request.headers)
+        except AccountError:
             return api_answers.REFUSED
-        protocol = accepted(target, headers)
+        protocol = accepted(request.target, request.headers)
         if protocol is None:
             return api_answers.NO_UPGRADE
-        if api_answers.is_foreign_origin(headers):
+        if api_answers.is_foreign_origin(request.headers):
             return api_answers.FOREIGN_ORIGIN
         conn_id = rtcd.connection_id(secrets.token_bytes(rtcd.CONNECTION_ID_BYTES))
-        hello = rtcd.encode(rtcd.Hello(self._account.client_id, conn_id), Sender.SERVER)
+        hello = rtcd.encode(rtcd.Hello(client_id, conn_id), Sender.SERVER)
         session = WebSocketSession(protocol, self._reader, self._writer, self._timing)
-        await session.run(hello, self._http.trailing_data[0])
+        self._signalling.connect(conn_id, client_id, session.send)
+        try:
+            await session.run(hello, self._http.trailing_data[0], partial(self._signalling.receive, conn_id))
+        finally:
+            self._signalling.disconnect(conn_id)
         return None
 
     async def _send(self, answer: Answer, *, with_body: bool) -> None:

@@ -1,25 +1,32 @@
-"""The WebSocket of the stand-in's 8045 API, after the request: handshake, hello, pings. Messages are read and ignored.
+"""The WebSocket of the stand-in's 8045 API, after the request: handshake, hello, pings, and whole messages both ways.
 
-As with rtcd only a pong proves that a client lives: one that never sends any is dropped without a close frame.
+As with rtcd only a pong proves that a client lives: one that never sends any is dropped without a close frame. Binary
+messages are handed on, texts are ignored. A client that sends more messages than one needs is read more slowly; one
+that does not take what is sent is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from websockets.datastructures import Headers as WebSocketHeaders
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from calls_doctor.standin.api_answers import Headers
+from calls_doctor.standin.api_accounts import Headers
+from calls_doctor.wire.rtcd import MESSAGE_MAX_BYTES
 
 PING_INTERVAL_S = 10.0
 PONG_TIMEOUT_S = 20.0
-MESSAGE_MAX_BYTES = 64 * 1024
-"""rtcd takes 1 MiB; here no message is of use."""
+MESSAGES_PER_S, MESSAGES_BURST = 100, 1000
+"""What one connection may bring: rtcd keeps 5000 in its queue. What is beyond it waits in the network."""
+UNSENT_BYTES_MAX = 2 * MESSAGE_MAX_BYTES
+"""What may wait for a client that reads slowly."""
 SEND_TIMEOUT_S = 10.0
 READ_BYTES = 16 * 1024
 _HANDSHAKE_HEADERS = ("host", "connection", "upgrade", "sec-websocket-key", "sec-websocket-version")
@@ -63,8 +70,20 @@ class WebSocketSession:
     ) -> None:
         self._protocol, self._reader, self._writer, self._timing = protocol, reader, writer, timing
         self._loop = asyncio.get_running_loop()
+        self._message: bytearray | None = None
+        """Of a binary message that is not whole yet; the protocol bounds it."""
+        self._affords, self._filled_at = float(MESSAGES_BURST), self._loop.time()
 
-    async def run(self, first_message: bytes, already_read: bytes) -> None:
+    def send(self, message: bytes) -> None:
+        """One binary message, at once; nothing once it is over."""
+        if self._protocol.state is not State.OPEN or self._writer.transport.is_closing():
+            return
+        self._protocol.send_binary(message)
+        self._write()
+        if self._writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            self._writer.transport.abort()
+
+    async def run(self, first_message: bytes, already_read: bytes, heard: Callable[[bytes], None]) -> None:
         """Says hello and stays until the client leaves, breaks the protocol or sends no pong."""
         self._protocol.send_binary(first_message)
         ping_at = self._loop.time() + self._timing.ping_interval_s
@@ -73,13 +92,13 @@ class WebSocketSession:
         while True:
             if data:
                 self._protocol.receive_data(data)
-            if self._saw_pong():
+            if self._take(heard):
                 drop_at = self._loop.time() + self._timing.pong_timeout_s
             if not await self._flush():
                 return
             try:
                 async with asyncio.timeout_at(min(ping_at, drop_at)):
-                    data = await self._reader.read(READ_BYTES)
+                    data = await self._read()
             except TimeoutError:
                 if self._loop.time() >= drop_at:
                     return
@@ -90,15 +109,41 @@ class WebSocketSession:
             if not data:
                 return
 
-    def _saw_pong(self) -> bool:
-        events = self._protocol.events_received()
-        return any(isinstance(event, Frame) and event.opcode is Opcode.PONG for event in events)
+    def _take(self, heard: Callable[[bytes], None]) -> bool:
+        """Hands on the messages that are whole now; True where there was a pong."""
+        pong = False
+        for frame in self._protocol.events_received():
+            if not isinstance(frame, Frame):
+                continue
+            pong |= frame.opcode is Opcode.PONG
+            if frame.opcode is Opcode.BINARY:
+                self._message = bytearray()
+            if frame.opcode in (Opcode.BINARY, Opcode.CONT) and self._message is not None:
+                self._message += frame.data
+                if frame.fin:
+                    message, self._message = bytes(self._message), None
+                    self._affords -= 1
+                    heard(message)
+        return pong
 
-    async def _flush(self) -> bool:
-        """Sends what the protocol has to send; False where that was the end."""
+    async def _read(self) -> bytes:
+        now = self._loop.time()
+        self._affords = min(self._affords + (now - self._filled_at) * MESSAGES_PER_S, MESSAGES_BURST)
+        self._filled_at = now
+        if self._affords < 0:
+            await asyncio.sleep(-self._affords / MESSAGES_PER_S)
+        return await self._reader.read(READ_BYTES)
+
+    def _write(self) -> bool:
+        """False where that was the end."""
         chunks = self._protocol.data_to_send()
         for chunk in chunks:
             self._writer.write(chunk)
+        return b"" not in chunks
+
+    async def _flush(self) -> bool:
+        """Sends what the protocol has to send; False where that was the end."""
+        goes_on = self._write()
         async with asyncio.timeout(SEND_TIMEOUT_S):
             await self._writer.drain()
-        return b"" not in chunks
+        return goes_on

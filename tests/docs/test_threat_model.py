@@ -10,8 +10,8 @@ from calls_doctor.model.flow import Path as FiveTuple
 from calls_doctor.model.flow import Transport
 from calls_doctor.net import documents_client
 from calls_doctor.sfu import mux, session, sfu
-from calls_doctor.standin import connection_limit, desk, server, serving, turn_server
-from calls_doctor.wire import dtls, envelope, held_answers, pages, path_books, rate_limit, stun, transactions
+from calls_doctor.standin import api_accounts, api_websocket, connection_limit, desk, server, serving, turn_server
+from calls_doctor.wire import dtls, envelope, held_answers, pages, path_books, rate_limit, rtcd, stun, transactions
 from calls_doctor.wire.direct import compose
 from calls_doctor.wire.dtls import Certificate, DtlsEndpoint, DtlsRole
 from calls_doctor.wire.stun import Message, MessageClass, Method
@@ -44,6 +44,10 @@ def test_each_limit_of_the_page_is_the_codes() -> None:
         "time until the first admitted frame": mux.UNADMITTED_S,
         "connections on 8045 and 3478": connection_limit.CONNECTIONS_MAX,
         "of these from one address": connection_limit.CONNECTIONS_PER_SOURCE_MAX,
+        "size of a WebSocket's message": rtcd.MESSAGE_MAX_BYTES / MIB,
+        "messages of one WebSocket": api_websocket.MESSAGES_PER_S,
+        "unread by one WebSocket": api_websocket.UNSENT_BYTES_MAX / MIB,
+        "clients registered on 8045": api_accounts.REGISTERED_MAX,
         "TURN relays at once": server.ALLOCATIONS_MAX,
         "of one credential": Limits().allocations_per_user,
         "transaction ids kept against replay": transactions.TRANSACTIONS_MAX,
