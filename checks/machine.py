@@ -97,21 +97,27 @@ def _files(evidence: Evidence) -> list[str]:
 
 
 async def firewall_probe(context: Context) -> Finding:
-    """What the rules of this machine do with a caller's first packet to each port that it serves. That decides nothing:
-    what callers find does."""
+    """What the rules of this machine do with a caller's first packet to each port that it serves, and with the answer.
+    That decides nothing: what callers find does."""
     firewall = await local_firewall.read()
     if isinstance(firewall, local_firewall.Unread):
         return Finding(status=Status.SKIP, summary=f"this machine's own firewall is not known: {firewall.why}")
     rows = []
     for transport, port in _served_here(context.site):
-        found = ruling(firewall.rules_for(Packet(transport, port)))
+        found, answer = (ruling(firewall.rules_for(Packet(transport, port, way))) for way in (False, True))
         row = {"protocol": transport, "port": port, "verdict": str(found.verdict), "rule": found.rule}
-        rows.append((row, found))
+        row["answer"] = {"verdict": str(answer.verdict), "rule": answer.rule}
+        rows.append((row, found, answer))
     evidence: Evidence = {
-        "backend": firewall.backend, "managers": firewall.managers, "ports": [row for row, _ in rows],
+        "backend": firewall.backend, "managers": firewall.managers, "ports": [row for row, *_ in rows],
     }  # fmt: skip
-    shut = [found for _, found in rows if found.verdict in SHUT]
-    said = [f"{row['port']}/{row['protocol']} {row['verdict']}{_by(found)}" for row, found in rows]
+    shut = [row for row, *rulings in rows if any(found.verdict in SHUT for found in rulings)]
+    said = [f"{row['port']}/{row['protocol']} {row['verdict']}{_by(found)}" for row, found, _ in rows]
+    said += [
+        f"answers from {row['port']}/{row['protocol']} {answer.verdict}{_by(answer)}"
+        for row, _, answer in rows
+        if answer.verdict in SHUT
+    ]
     keeper = f" ({', '.join(firewall.managers)})" if firewall.managers else ""
     summary = f"this machine's own rules{keeper}: {'; '.join(said)}"
     return Finding(status=Status.WARN if shut else Status.PASS, summary=summary, evidence=evidence)
@@ -212,8 +218,8 @@ CHECKS = (
         phases=NETWORK_PHASES,
         nothing_to_do=_serves_nothing,
         fails_when="A rule of nftables or iptables on this machine, whoever keeps it (ufw, firewalld, Docker), drops "
-        "or rejects a caller's first packet to a port that must be open. Where a rule asks for a source or a rate, "
-        "it is only said that it depends; reading rules takes root.",
+        "or rejects a caller's first packet to a port that must be open, or the answer to it. Where a rule asks for a "
+        "source or a rate, it is only said that it depends; reading rules takes root.",
     ),
     CheckSpec(
         id="env.proxy-vars",

@@ -22,16 +22,13 @@ HOSTS = {Role.MEDIA: (Role.MEDIA, Role.MATTERMOST), Role.TURN: (Role.TURN,)}
 def with_local_rule(one: Diagnosis, evidence: Evidence) -> Diagnosis:
     """The same; where nothing of the flow was ever answered, and the far end's own rules shut its port, the rule is the
     first step. Where they shut all that the cause stands for, it is that machine's to mend, whoever else failed."""
-    if _answered(one, evidence) or one.flow.lost not in (Lost.REQUEST, Lost.BOTH):
+    if _answered(one, evidence):
         return one
     for result in evidence.bad(HOST_FIREWALL):
-        row = _rule_for(one.flow, result)
-        if row is not None and role_of(evidence, result.vantage) in HOSTS.get(one.flow.to.role, ()):
+        rule = _rule_for(one.flow, result)
+        if rule and role_of(evidence, result.vantage) in HOSTS.get(one.flow.to.role, ()):
             tool, where = TOOLS[result.evidence["backend"]], f"the {one.flow.to.role} host ({result.vantage})"
-            step = (
-                f"On {where}: `{tool}` shows the rule of its own that {SHUT[row['verdict']]} "
-                f"{row['protocol'].upper()} {row['port']}: {row['rule']}"
-            )
+            step = f"On {where}: `{tool}` shows the rule of its own that {rule}"
             remedy = structs.replace(one.remedy, steps=[step, *one.remedy.steps])
             told = structs.replace(one, because=sorted({*one.because, HOST_FIREWALL}), remedy=remedy)
             return _at_its_host(told, OWNERS[role_of(evidence, result.vantage)], result)
@@ -41,7 +38,7 @@ def with_local_rule(one: Diagnosis, evidence: Evidence) -> Diagnosis:
 def _at_its_host(one: Diagnosis, owner: Party, result: CheckResult) -> Diagnosis:
     """A rule that shuts a port to everybody leaves nothing open of whose it is."""
     ways = {"udp": UDP_ECHO, "tcp": TCP_ECHO}
-    shut = {row["protocol"] for row in result.evidence["ports"] if row["verdict"] in SHUT}
+    shut = {row["protocol"] for row in result.evidence["ports"] if _shutting(one.flow, row)}
     stands_for = {way for way, echo in ways.items() if echo in one.because} | {one.flow.protocol}
     if one.party not in (Party.UNDECIDED, Party.SERVER_NETWORK) or not stands_for <= shut:
         return one
@@ -55,6 +52,17 @@ def _answered(one: Diagnosis, evidence: Evidence) -> bool:
     return any(r.evidence.get("returned") for r in (*same, *(r for r in evidence.results if r.id in one.because)))
 
 
-def _rule_for(flow: Flow, result: CheckResult) -> Row | None:
+def _rule_for(flow: Flow, result: CheckResult) -> str:
+    """What the rule does, and which it is; "" where none shuts this flow."""
     rows = (row for row in result.evidence["ports"] if (row["protocol"], row["port"]) == (flow.protocol, flow.port))
-    return next((row for row in rows if row["verdict"] in SHUT), None)
+    return next((shutting for row in rows if (shutting := _shutting(flow, row))), "")
+
+
+def _shutting(flow: Flow, row: Row) -> str:
+    """The same of one port, for the way on which the flow is lost."""
+    port, answer = f"{row['protocol'].upper()} {row['port']}", row.get("answer", {})
+    if flow.lost in (Lost.REQUEST, Lost.BOTH) and row["verdict"] in SHUT:
+        return f"{SHUT[row['verdict']]} {port}: {row['rule']}"
+    if flow.lost in (Lost.REPLY, Lost.BOTH) and answer.get("verdict") in SHUT:
+        return f"{SHUT[answer['verdict']]} what is answered from {port}: {answer['rule']}"
+    return ""

@@ -8,6 +8,8 @@ from calls_doctor.wire.ruleset import Base, Packet, Rule, Ruleset, Ruling, Turn,
 
 TABLES = {"raw": ("PREROUTING",), "mangle": ("PREROUTING", "INPUT"), "nat": ("PREROUTING",), "filter": ("INPUT",)}
 """In the order in which an incoming packet meets them, each with its chains."""
+OF_ANSWERS = {"raw": ("OUTPUT",), "mangle": ("OUTPUT",), "filter": ("OUTPUT",)}
+"""The same for an answer; nat has been decided for a conversation that is known."""
 _DOES: dict[str, Verdict | Turn] = {
     "ACCEPT": Verdict.ACCEPTED, "DROP": Verdict.DROPPED, "REJECT": Verdict.REJECTED, "DNAT": Verdict.FORWARDED,
     "REDIRECT": Verdict.FORWARDED, "RETURN": Turn.RETURN, "NFQUEUE": Verdict.DEPENDS,
@@ -27,7 +29,7 @@ _FORMS = {
 
 
 def rules_for(text: str, packet: Packet) -> Ruleset:
-    """Every rule that an incoming packet may meet."""
+    """Every rule that this packet may meet."""
     chains: dict[str, list[Rule]] = {}
     policies: dict[str, Verdict] = {}
     table = ""
@@ -40,7 +42,8 @@ def rules_for(text: str, packet: Packet) -> Ruleset:
         elif line.startswith("-A ") and (words := _words(line)[1:]):
             name, *words = words
             chains.setdefault(f"{table} {name}", []).append(_rule(table, name, words, packet))
-    names = [f"{table} {chain}" for table, own in TABLES.items() for chain in own if f"{table} {chain}" in policies]
+    tables = OF_ANSWERS if packet.answer else TABLES
+    names = [f"{table} {chain}" for table, own in tables.items() for chain in own if f"{table} {chain}" in policies]
     return Ruleset([Base(name, Ruling(policies[name], f"the policy of {name}")) for name in names], chains)
 
 
@@ -90,11 +93,12 @@ def _holds(word: str, value: str, packet: Packet) -> bool | None:
     """Whether an option holds for the packet; None where that is not known."""
     if word in ("-p", "--protocol"):
         return value in (packet.protocol, "all")
-    if word in ("--dport", "--destination-port", "--dports", "--ports"):
+    if word in (("--sport", "--source-port", "--sports", "--ports") if packet.answer else
+                ("--dport", "--destination-port", "--dports", "--ports")):  # fmt: skip
         return any(_in_range(packet.port, one) for one in value.split(","))
     if word in ("--ctstate", "--state"):
-        return "NEW" in value.split(",")
-    if word in ("-i", "--in-interface") and value == "lo":
+        return ("ESTABLISHED" if packet.answer else "NEW") in value.split(",")
+    if word in (("-o", "--out-interface") if packet.answer else ("-i", "--in-interface")) and value == "lo":
         return False
     return None
 

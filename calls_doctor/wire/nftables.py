@@ -11,7 +11,8 @@ from typing import Any  # JSON
 from calls_doctor.wire.ruleset import Base, Packet, Rule, Ruleset, Ruling, Turn, Verdict
 
 FAMILIES = ("inet", "ip")
-HOOKS = ("prerouting", "input")
+HOOKS = {False: ("prerouting", "input"), True: ("output", "postrouting")}
+"""What a packet meets, and what an answer does."""
 _DOES: dict[str, Verdict | Turn] = {
     "accept": Verdict.ACCEPTED, "drop": Verdict.DROPPED, "reject": Verdict.REJECTED, "dnat": Verdict.FORWARDED,
     "redirect": Verdict.FORWARDED, "queue": Verdict.DEPENDS, "jump": Turn.JUMP, "goto": Turn.GOTO,
@@ -24,15 +25,18 @@ Sets = Mapping[str, list[Any]]
 
 
 def rules_for(document: Any, packet: Packet) -> Ruleset:
-    """Every rule that an incoming packet may meet; none where this is no ruleset of nft."""
+    """Every rule that this packet may meet; none where this is no ruleset of nft."""
     own = [(kind, one) for kind, one in _entries(document) if one.get("family") in FAMILIES]
     sets = {_key(one, "name"): one.get("elem", []) for kind, one in own if kind == "set"}
     chains: dict[str, list[Rule]] = {}
     for kind, one in own:
         if kind == "rule":
             chains.setdefault(_key(one, "chain"), []).append(_rule(one, packet, sets))
-    bases = [one for kind, one in own if kind == "chain" and one.get("hook") in HOOKS]
-    bases.sort(key=lambda one: (HOOKS.index(one["hook"]), _number(one.get("prio"))))
+    hooks = HOOKS[packet.answer]
+    # An answer belongs to a conversation that is known, for which nat has been decided.
+    bases = [one for kind, one in own if kind == "chain" and one.get("hook") in hooks
+             and not (packet.answer and one.get("type") == "nat")]  # fmt: skip
+    bases.sort(key=lambda one: (hooks.index(one["hook"]), _number(one.get("prio"))))
     return Ruleset([_base(one) for one in bases], chains)
 
 
@@ -132,15 +136,15 @@ def _holds(left: Any, right: Any, packet: Packet) -> bool | None:
     if key == "nfproto":
         return _among("ipv4", right)
     if key == "state":
-        return _among("new", right)
-    if key in ("iif", "iifname") and right == "lo":
+        return _among("established" if packet.answer else "new", right)
+    if key in (("oif", "oifname") if packet.answer else ("iif", "iifname")) and right == "lo":
         return False
     return None
 
 
 def _payload_holds(payload: Mapping[str, Any], right: Any, packet: Packet) -> bool | None:
     protocol, field = payload.get("protocol"), payload.get("field")
-    if field == "dport":
+    if field == ("sport" if packet.answer else "dport"):
         return protocol in (packet.protocol, "th") and _among(packet.port, right)
     if (protocol, field) == ("ip", "protocol"):
         return any(_among(name, right) for name in _PROTOCOLS[packet.protocol])

@@ -1,4 +1,5 @@
-"""What a packet filter does with the first packet of a caller's conversation, as far as its rules alone tell.
+"""What a packet filter does with the first packet of a caller's conversation, and with the answer to it, as far as its
+rules alone tell.
 
 A rule that asks for what is not known of that packet (its source, a rate) may or may not apply: where that would change
 the outcome, it depends. Rules come from `nftables` and `iptables`, read for one packet. Pure.
@@ -16,11 +17,13 @@ JUMPS_MAX = 16
 
 
 class Packet(NamedTuple):
-    """The first packet of a conversation, over IPv4, from another machine to this one."""
+    """The first packet of a conversation, over IPv4, from another machine to this one; or the answer to it."""
 
     protocol: str
     """"udp" or "tcp"."""
     port: int
+    """This machine's."""
+    answer: bool = False
 
 
 class Verdict(StrEnum):
@@ -77,7 +80,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Ruleset:
-    """All rules of a machine that incoming packets meet."""
+    """All rules of a machine that such packets meet."""
 
     bases: Sequence[Base]
     """In the order in which a packet meets them."""

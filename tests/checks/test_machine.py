@@ -149,6 +149,14 @@ async def test_a_rule_that_shuts_a_port_of_calls_is_a_warning_that_names_it(rule
     assert "own rules (ufw): 8443/udp dropped by the policy of filter INPUT" in finding.summary
 
 
+async def test_a_rule_that_lets_no_answer_out_is_a_warning_too(rules: Callable[[str], None]) -> None:
+    rules(":INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p udp --sport 8443 -j DROP")
+    finding = await machine.firewall_probe(context(None, site=at_media(8443)))
+    assert finding.status is Status.WARN
+    assert finding.summary.endswith("answers from 8443/udp dropped by filter: -A OUTPUT -p udp --sport 8443 -j DROP")
+    assert [row["verdict"] for row in finding.evidence["ports"]] == ["accepted"] * len(finding.evidence["ports"])
+
+
 @pytest.mark.usefixtures("rules")
 async def test_rules_that_cannot_be_read_are_a_skip_with_the_reason() -> None:
     finding = await machine.firewall_probe(context(None, site=at_media(8443)))

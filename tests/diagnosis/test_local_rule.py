@@ -49,6 +49,16 @@ def test_of_two_protocols_that_are_shut_a_rule_for_one_does_not_tell_whose_the_o
     assert (found.cause, found.party) == ("media.blocked", Party.MEDIA_HOST)
 
 
+def test_a_rule_for_answers_counts_where_answers_are_lost() -> None:
+    rules = own_rules("accepted")
+    rules.evidence["ports"][0]["answer"] = {"verdict": "dropped", "rule": RULE}
+    shut = f.result("env.hostfw", Status.WARN, at="media", **rules.evidence)
+    (found,) = f.diagnosed(f.udp(trouble="silent", arrived=6), f.tcp(24, arrived=24), shut)
+    assert (found.cause, found.party) == ("media.udp-blocked-return", Party.MEDIA_HOST)
+    assert found.remedy.steps[0].endswith(f"that drops what is answered from UDP 8443: {RULE}")
+    assert blocked(shut) == blocked(), "the requests are lost, and no answers"
+
+
 def test_another_ports_rule_another_machines_and_one_that_lets_it_in_are_not() -> None:
     plain = blocked()
     assert blocked(own_rules("accepted")) == blocked(own_rules("depends")) == plain

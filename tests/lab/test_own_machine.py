@@ -23,6 +23,8 @@ SEED = draw_seed()
 MATTERMOST_HOST = "mattermost-host"
 OWN_RULES = {
     "udp in": ("in", "udp dport 8443 drop", "media.udp-blocked-inbound"),
+    "udp out": ("out", "udp sport 8443 drop", "media.udp-blocked-return"),
+    "tcp out": ("out", "tcp sport 8443 drop", "media.tcp-blocked"),
     "tcp in": ("in", "tcp dport 8443 drop", "media.tcp-blocked"),
     "both in": ("in", "th dport 8443 drop", "media.blocked"),
 }

@@ -34,6 +34,16 @@ def test_the_rule_that_shuts_a_port_is_named() -> None:
     assert found(policy="DROP") == Ruling(Verdict.DROPPED, "the policy of filter INPUT")
 
 
+def test_an_answer_meets_the_rules_for_what_goes_out_as_part_of_a_conversation_that_is_known() -> None:
+    answer = Packet("udp", 8443, answer=True)
+    drop = "-A OUTPUT -p udp -m udp --sport 8443 -j DROP"
+    assert found(":OUTPUT ACCEPT [0:0]", drop, packet=answer) == Ruling(Verdict.DROPPED, f"filter: {drop}")
+    assert found(":OUTPUT ACCEPT [0:0]", drop).verdict is Verdict.ACCEPTED
+    known = "-A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    assert found(":OUTPUT DROP [0:0]", known, packet=answer, policy="DROP").verdict is Verdict.ACCEPTED
+    assert found(":OUTPUT DROP [0:0]", "-A OUTPUT -o lo -j ACCEPT", packet=answer).verdict is Verdict.DROPPED
+
+
 @pytest.mark.parametrize(
     ("options", "applies"),
     [

@@ -49,6 +49,22 @@ def test_the_rule_that_shuts_a_port_is_named() -> None:
     assert found(policy="drop") == Ruling(Verdict.DROPPED, "the policy of inet filter input")
 
 
+def test_an_answer_meets_the_rules_for_what_goes_out_as_part_of_a_conversation_that_is_known() -> None:
+    answer = Packet("udp", 8443, answer=True)
+    sport = match({"payload": {"protocol": "udp", "field": "sport"}}, 8443)
+    out = chain("output", "output", "drop")
+    assert found(rule(sport, DROP, chain="output"), chain("output", "output"), packet=answer).verdict is Verdict.DROPPED
+    assert found(rule(sport, DROP, chain="output"), chain("output", "output")).verdict is Verdict.ACCEPTED
+    known = rule(match(STATE, {"set": ["established", "related"]}), ACCEPT, chain="output")
+    assert found(out, known, packet=answer, policy="drop").verdict is Verdict.ACCEPTED
+    assert found(out, rule(match(STATE, "new"), ACCEPT, chain="output"), packet=answer).verdict is Verdict.DROPPED
+    nat = chain("output", "output", "drop", type="nat")
+    assert found(nat, packet=answer).verdict is Verdict.ACCEPTED, "nat was decided for the first packet"
+    assert found(out, rule(match({"meta": {"key": "oifname"}}, "lo"), ACCEPT, chain="output"), packet=answer) == Ruling(
+        Verdict.DROPPED, "the policy of inet filter output"
+    )
+
+
 @pytest.mark.parametrize(
     ("expression", "applies"),
     [
