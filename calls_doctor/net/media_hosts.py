@@ -1,9 +1,9 @@
 """Which media hosts a run tests, where links and site give several addresses: each key is tried at each of them.
 
 Links with one key are one media host at several addresses, another key is another host (contract section 2). A link's
-own address is tested whatever it says; silence of an address that only the site names, or of a private one of a host
-that answers elsewhere, is no finding: there it is another host's, or another network's. Nor is one of a family that
-this machine does not speak, where the host answers over the other.
+own address is tested whatever it says, but where another host's key is known there. Silence of an address that only the
+site names, or of a private one of a host that answers elsewhere, is no finding: there it is another host's, or another
+network's. Nor is one of a family that this machine does not speak, where the host answers over the other.
 """
 
 from __future__ import annotations
@@ -79,8 +79,11 @@ def _chosen(
             left_out[one.name] = "no key that was given is known here: another media host's address, or nothing serves"
     for one in linked:
         elsewhere = next((other for other in taken if other in heard and _key(other) == _key(one)), None)
-        is_private = address_class(one.media.host).is_private
-        if one not in heard and elsewhere and (is_private or one in lost):
+        if one in heard or elsewhere is None:
+            continue
+        if any(other in heard and other.media == one.media for other in taken):
+            taken.remove(one)  # another host's address, which its own key tests
+        elif one in lost or address_class(one.media.host).is_private:
             why = "no route to it from here" if one in lost else "a private address, silent from here"
             left_out[one.name] = f"{why}; the same host answers at {elsewhere.name}"
             taken.remove(one)

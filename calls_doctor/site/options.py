@@ -95,7 +95,8 @@ def port_range(text: str, origin: str) -> tuple[int, int]:
 
 
 def host(text: str, origin: str) -> str:
-    """A host name or an IP address literal (IPv6 with or without brackets); names come back in ASCII (RFC 5891)."""
+    """A host name or an IP address literal (IPv6 with or without brackets); names come back in ASCII (RFC 5891) and in
+    small letters, since they differ in nothing else (RFC 4343)."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if ":" in bare:
         return _address(bare, origin)
@@ -107,7 +108,7 @@ def host(text: str, origin: str) -> str:
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise UsageError(f"{origin}: {shown(text)} is not a host name")
     # No top-level domain is a number (RFC 3696 section 2), so this was meant to be an IPv4 address.
-    return _address(name, origin) if labels[-1].isdigit() else name
+    return _address(name, origin) if labels[-1].isdigit() else name.lower()
 
 
 def _address(text: str, origin: str) -> str:

@@ -76,6 +76,20 @@ async def test_a_private_address_that_is_silent_is_left_out_where_the_host_answe
     assert [one.name for one in alone.targets] == [f"{THERE}:{port}"], "the only one there is is tested"
 
 
+async def test_links_of_two_hosts_to_all_addresses_of_one_name_are_each_tested_where_its_key_is_known(
+    free_port: Callable[[], int],
+) -> None:
+    """Each `serve` looked the name up, and printed a link for either address."""
+    port = free_port()
+    async with standing(port, HERE) as one, standing(port, THERE) as other:
+        links = [replace(link, address=address) for link in (one, other) for address in (HERE, THERE)]
+        found = await media_hosts.find(links, site(*links))
+    assert [(target.name, target.link) for target in found.targets] == [
+        (f"{HERE}:{port}", links[0]), (f"{THERE}:{port}", links[3]),
+    ]  # fmt: skip
+    assert found.left_out == {}
+
+
 async def test_an_address_without_a_route_is_left_out_where_the_host_answers_elsewhere(
     free_port: Callable[[], int],
 ) -> None:

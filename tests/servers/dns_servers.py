@@ -42,7 +42,7 @@ class DnsServer:
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True)
         self.asked.append((name, dns.rdatatype.to_text(question.rdtype), way))
-        said = self.says.get(name, self.says.get("*", "nxdomain"))
+        said = self.says.get(name.lower(), self.says.get("*", "nxdomain"))
         if said == SILENT:
             return None
         reply = dns.message.make_response(query)

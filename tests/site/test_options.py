@@ -150,7 +150,7 @@ def test_a_url_that_holds_a_secret_is_refused_and_not_repeated(text: str, hidden
         ("http://rtcd:8045", "http://rtcd:8045"),
         ("http://rtcd:8045/", "http://rtcd:8045"),
         ("https://rtcd:443/a/", "https://rtcd/a"),
-        ("HTTP://RTCD", "http://RTCD"),
+        ("HTTP://RTCD", "http://rtcd"),
         ("http://[::1]:8045", "http://[::1]:8045"),
     ],
 )
