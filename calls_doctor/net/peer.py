@@ -182,6 +182,16 @@ class Peer:
                     self._news.clear()
                     await self._news.wait()
 
+    def give_up(self, failure: CallFailed) -> None:
+        """The call is over, here for a reason that others know; the first one counts."""
+        if self._failure is None:
+            self._failure = failure
+            self._stop_timer()
+            self._connected.set()
+            self._news.set()
+            if self._failed is not None:
+                self._failed(failure)
+
     async def close(self) -> None:
         """Says good-bye and closes the channels. May be called whatever happened before."""
         channels, self._channels = self._channels, {}
@@ -256,14 +266,8 @@ class Peer:
                 pass  # it is in the books
 
     def _fail(self, stage: str, reason: str, trouble: NetworkError | None = None, code: int | None = None) -> None:
-        if self._failure is None:
-            stage = "media" if self._connected.is_set() else stage
-            self._failure = CallFailed(stage, reason, trouble, code)
-            self._stop_timer()
-            self._connected.set()
-            self._news.set()
-            if self._failed is not None:
-                self._failed(self._failure)
+        stage = "media" if self._connected.is_set() and self._failure is None else stage
+        self.give_up(CallFailed(stage, reason, trouble, code))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -150,6 +150,7 @@ class Middlebox:
         self._busy_at: dict[Address, float] = {}
         """When something last went for this client."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._listener: asyncio.Server | None = None
 
@@ -177,6 +178,11 @@ class Middlebox:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Ends every TCP connection that there is."""
+        for writer in self._writers:
+            writer.transport.abort()
 
     def _from_clients(self) -> None:
         while True:
@@ -228,6 +234,7 @@ class Middlebox:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.add(writer)
         try:
             if self.tcp is Tcp.PASS:
                 await self._carry(reader, writer)

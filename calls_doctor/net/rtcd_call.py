@@ -1,0 +1,255 @@
+"""A call through rtcd that is held and counted: sessions of our own, over one WebSocket, that hear each other.
+
+Its call and its sessions have names of their own that nobody guesses, and all leave, whatever happened. What the
+network or rtcd does wrong is in the outcome, by the stage that it happened at. Whoever holds one imports this file in a
+thread: SCTP takes a third of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, RtcdError, Silence
+from calls_doctor.model.check import Evidence
+from calls_doctor.model.credentials import Secret
+from calls_doctor.model.flow import address_class
+from calls_doctor.net import http, pace
+from calls_doctor.net.call import PACKET_BYTES, PACKETS_PER_S, CallOutcome, drain, together
+from calls_doctor.net.local_ports import local_addresses
+from calls_doctor.net.peer import CallFailed, Peer
+from calls_doctor.net.rtcd_member import MediaWay, Member
+from calls_doctor.net.sockets import trouble_word
+from calls_doctor.net.websocket import WebSocket, open_websocket
+from calls_doctor.wire import rtcd
+from calls_doctor.wire.dtls import Certificate
+from calls_doctor.wire.rtcd import Hello, Join
+from calls_doctor.wire.rtcd_signal import Sender
+
+HELLO_S = 2.6
+"""For the WebSocket, and for the hello on it, each; rtcd's look at a key takes 0.1 s."""
+HEARD_S = 2.5
+"""For the first packet of each to be heard by the others, once all are in."""
+SILENT_S = 2.0
+"""A session that hears nothing for so long has lost its call."""
+WATCH_S = 0.25
+CLOSE_S, CLOSE_AFTER_FAILURE_S = 1.0, 0.3
+"""For rtcd's word that a session which left is over, which it gives in 1 ms: what failed is to be named soon."""
+ASK_S = 1.0
+"""For rtcd's API to say whether it has a session."""
+NAME = "calls-doctor-"
+"""How call and sessions begin, for whoever reads rtcd's log; a name must not hold `_`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RtcdAccess:
+    """How rtcd's API is reached."""
+
+    url: str
+    """http(s)://HOST:PORT."""
+    authorization: Secret
+    """The header's whole value."""
+    host: str = ""
+    """This address of several; "": the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RtcdOutcome:
+    """What came of a call, and what rtcd said in it."""
+
+    call: CallOutcome
+    signalling: Evidence
+    """When what was reached, in seconds after the WebSocket opened; what rtcd advertised; how many sessions it said
+    were over. "asked": what its API answered after a silence; "websocket": what ended that; each where it was so."""
+
+
+async def hold(access: RtcdAccess, ways: Sequence[MediaWay], media_time_s: float) -> RtcdOutcome:
+    """A session over each way, all in one call."""
+    try:
+        address, _ = await http.address_of(access.url, access.host)
+        async with pace.stream(address, len(ways) * PACKETS_PER_S, of_bytes=PACKET_BYTES):
+            url = f"{access.url.replace('http', 'ws', 1)}/ws"
+            headers = [("Authorization", access.authorization.reveal())]
+            async with open_websocket(url, HELLO_S, headers=headers, host=address) as socket:
+                call = _Call(access, socket, ways, loopback=_is_here(address))
+                return await call.held(media_time_s)
+    except NetworkError as error:
+        return _never_begun(CallFailed("hello", str(error), error))
+    except FarEndError as error:
+        return _never_begun(CallFailed("hello", str(error), code=error.code))
+    except ProtocolError as error:
+        return _never_begun(CallFailed("hello", str(error)))
+
+
+def _never_begun(failure: CallFailed) -> RtcdOutcome:
+    return RtcdOutcome(call=CallOutcome(near=[], far=None, failure=failure, rtts_s=[], warning=None), signalling={})
+
+
+def _is_here(address: str) -> bool:
+    return address_class(address).is_loopback or address in local_addresses()
+
+
+class _Call:
+    """One call over an open WebSocket."""
+
+    def __init__(self, access: RtcdAccess, socket: WebSocket, ways: Sequence[MediaWay], *, loopback: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._opened_at = self._loop.time()
+        self._access, self._socket, self._call = access, socket, NAME + secrets.token_hex(10)
+        certificate = Certificate.generate()
+        names = [NAME + secrets.token_hex(10) for _ in ways]
+        self._members = {
+            name: Member(Join(self._call, name, name), way, certificate, socket.send, loopback=loopback)
+            for name, way in zip(names, ways, strict=True)
+        }
+        self._greeted = asyncio.Event()
+        self._lost: CallFailed | None = None
+        self._in_at: dict[Member, float] = {}
+        """When each was ready to talk."""
+        self._asked = ""
+
+    async def held(self, media_time_s: float) -> RtcdOutcome:
+        """All of it, to the last session's end."""
+        listening = asyncio.create_task(self._listen())
+        closed: list[bool] = []
+        close_s = CLOSE_AFTER_FAILURE_S
+        try:
+            outcome = self._outcome(await self._ended(media_time_s))
+            close_s = close_s if outcome.failure else CLOSE_S
+        finally:
+            closed = await self._left(close_s)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        return RtcdOutcome(call=outcome, signalling=self._signalling(closed))
+
+    async def _listen(self) -> None:
+        """What rtcd says, for whom it concerns; the end of the WebSocket concerns all."""
+        try:
+            while True:
+                self._hear(await self._socket.receive())
+        except (NetworkError, HttpError) as error:
+            trouble = error if isinstance(error, NetworkError) else None
+            self._lost = CallFailed("hello", str(error), trouble)
+            self._greeted.set()
+            for member in self._members.values():
+                member.lose(str(error), trouble)
+
+    def _hear(self, frame: bytes) -> None:
+        try:
+            message = rtcd.decode(frame, Sender.SERVER)
+        except RtcdError:
+            return  # a newer rtcd says more
+        if isinstance(message, Hello):
+            self._greeted.set()
+        for member in self._members.values():
+            member.receive(message)
+
+    async def _ended(self, media_time_s: float) -> CallFailed | None:
+        """The whole call; how it failed, or None. The first failure ends it for all."""
+        try:
+            await self._hello()
+            await together(self._begins(member) for member in self._members.values())
+            peers = self._peers()
+            await together([*(peer.talk(media_time_s, PACKETS_PER_S) for peer in peers), self._watch(media_time_s)])
+            await drain(peers)
+        except CallFailed as error:
+            if error.stage == "join" and error.trouble is None:
+                return CallFailed("join", f"{error.reason}; {await self._ask()}")
+            return error
+        return None
+
+    async def _hello(self) -> None:
+        try:
+            async with asyncio.timeout(HELLO_S):
+                await self._greeted.wait()
+        except TimeoutError:
+            silence = Silence("rtcd's hello on the open WebSocket", HELLO_S)
+            raise CallFailed("hello", str(silence), silence) from None
+        if self._lost is not None:
+            raise self._lost
+
+    async def _begins(self, member: Member) -> None:
+        """Comes in, and talks until all others hear it: rtcd tells them of a voice with its first packet."""
+        peer = await member.come_in()
+        self._in_at[member] = self._loop.time()
+        others = [one for one in self._members.values() if one is not member]
+        while not all(one.peer is not None and one.peer.first_heard is not None for one in others):
+            if len(self._in_at) == len(self._members) and self._loop.time() > max(self._in_at.values()) + HEARD_S:
+                raise CallFailed("media", f"no RTP came through rtcd in {HEARD_S:g} s, over sessions that are up")
+            await peer.talk(1 / PACKETS_PER_S, PACKETS_PER_S)
+            await asyncio.sleep(1 / PACKETS_PER_S)
+
+    async def _watch(self, time_s: float) -> None:
+        """While all talk, none may hear nothing for long."""
+        began_at = self._loop.time()
+        while self._loop.time() < began_at + time_s:
+            await asyncio.sleep(min(WATCH_S, time_s))
+            heard_at = min(max(peer.heard_at, began_at) for peer in self._peers())
+            if self._loop.time() > heard_at + SILENT_S:
+                raise CallFailed("media", f"no RTP came through rtcd for {SILENT_S:g} s")
+
+    async def _ask(self) -> str:
+        """What rtcd's API says of the sessions for which nothing was answered."""
+        for name in self._members:
+            url = f"{self._access.url}/calls/{self._call}/sessions/{name}"
+            headers = [("Authorization", self._access.authorization.reveal())]
+            try:
+                answer = await http.get(url, timeout_s=ASK_S, headers=headers)
+            except (NetworkError, ProtocolError) as error:
+                self._asked = "silent"
+                return f"asked whether it has the session, it says nothing: {error}"
+            self._asked = str(answer.status)
+            if answer.status != 200:
+                return f"it says itself that it has no such session (status {answer.status}): it refused the join"
+        return "it says itself that it has the session: it is the offer that it does not answer"
+
+    async def _left(self, close_s: float) -> list[bool]:
+        """All leave; whether rtcd said that their sessions are over."""
+        try:
+            for member in self._members.values():
+                member.leave()
+            if self._lost is not None:
+                return []
+            return list(await asyncio.gather(*(member.closed(close_s) for member in self._members.values())))
+        finally:
+            for member in self._members.values():
+                await member.close()
+
+    def _peers(self) -> list[Peer]:
+        return [member.peer for member in self._members.values() if member.peer is not None]
+
+    def _outcome(self, failure: CallFailed | None) -> CallOutcome:
+        peers = self._peers()
+        return CallOutcome(
+            near=[peer.books for peer in peers],
+            far=None,
+            failure=failure,
+            rtts_s=[rtt_s for peer in peers for rtt_s in peer.rtts_s],
+            warning=next((peer.warning for peer in peers if peer.warning), None),
+            lateness_s=[late_s for peer in peers for late_s in peer.lateness_s],
+            unheard=sum(_unheard(by, of) for by in peers for of in peers if by is not of),
+        )
+
+    def _signalling(self, closed: Sequence[bool]) -> Evidence:
+        members = self._members.values()
+        steps = dict.fromkeys(step for member in members for step in member.reached_at)
+        told = {step: max(m.reached_at[step] for m in members if step in m.reached_at) for step in steps}
+        heard = [peer.first_heard_at for peer in self._peers() if peer.first_heard is not None]
+        evidence: Evidence = {"call": self._call} | {
+            f"{step}_s": round(at - self._opened_at, 4) for step, at in told.items()
+        }
+        if heard:
+            evidence["first_rtp_s"] = round(min(heard) - self._opened_at, 4)
+        if self._asked:
+            evidence["asked"] = self._asked
+        if self._lost is not None:
+            evidence["websocket"] = trouble_word(self._lost.trouble) if self._lost.trouble else "not-websocket"
+        advertised = {f"{c.address}:{c.port}/{c.transport}": None for m in members for c in m.advertised}
+        return evidence | {"advertised": list(advertised), "closes_told": sum(closed), "sessions": len(members)}
+
+
+def _unheard(by: Peer, of: Peer) -> int:
+    """How many packets were sent before the hearer was told of them."""
+    return 0 if by.first_heard is None else (by.first_heard - of.first_sent) & 0xFFFF

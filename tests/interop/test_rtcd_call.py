@@ -1,0 +1,199 @@
+"""The doctor's own call through rtcd itself: over UDP, ICE-TCP and a relay, counted, and nothing left behind; and what
+is said where rtcd, its WebSocket or the path of its media ends in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from calls_doctor.errors import Cut, Silence
+from calls_doctor.model.credentials import Secret, TurnCredentials
+from calls_doctor.model.flow import Transport
+from calls_doctor.net import http, rtcd_call, turn_client
+from calls_doctor.net.call import there_and_back
+from calls_doctor.net.rtcd_call import RtcdAccess, RtcdOutcome
+from calls_doctor.net.rtcd_member import MediaWay, straight, through
+from calls_doctor.net.sockets import open_tcp, open_udp
+from calls_doctor.wire.framing import PacketKind
+from tests.servers import turn_servers
+from tests.servers.middlebox import HOST, Middlebox, Rule, drop
+from tests.servers.rtcd_server import RtcdServer, rtcd_server, why_not
+from tests.servers.turn_servers import PASSWORD, USER, coturn
+
+pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no rtcd here: {why_not()}")
+NAMED_S = 5.0
+"""In which every failure is to be named."""
+MEDIA_TIME_S, LONG_S, MIDST_S = 0.5, 8.0, 0.4
+UDP = [straight(Transport.UDP)] * 2
+
+
+def access(server: RtcdServer, port: int = 0) -> RtcdAccess:
+    """To its API, or to what stands before it."""
+    url = f"http://{HOST}:{port or server.api_port}"
+    return RtcdAccess(url=url, authorization=Secret(server.authorization[1]))
+
+
+def good(outcome: RtcdOutcome, transport: Transport) -> None:
+    """All that was sent was heard, over this transport alone, and rtcd said that both sessions were over."""
+    assert outcome.call.failure is None, outcome.call.failure
+    counted = there_and_back(outcome.call)
+    assert counted.sent == counted.received and (counted.received or 0) >= 2 * 50 * MEDIA_TIME_S
+    assert {path.transport for books in outcome.call.near for path in books.paths} == {str(transport)}
+    assert outcome.signalling["closes_told"] == 2
+    assert outcome.call.warning is None
+
+
+async def is_empty(server: RtcdServer, outcome: RtcdOutcome) -> bool:
+    """True where rtcd has none of its sessions any more."""
+    call = outcome.signalling["call"]
+    answer = await http.get(f"{server.url}/calls/{call}/sessions", timeout_s=2.0, headers=[server.authorization])
+    return answer.status == 404
+
+
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
+async def test_a_call(transport: Transport) -> None:
+    async with rtcd_server() as server:
+        outcome = await rtcd_call.hold(access(server), [straight(transport)] * 2, MEDIA_TIME_S)
+        good(outcome, transport)
+        assert await is_empty(server, outcome)
+        assert outcome.signalling["advertised"] == [f"{HOST}:{server.media_port}/{one}" for one in ("udp", "tcp")]
+
+
+@pytest.mark.skipif(turn_servers.why_not() != "", reason=f"no coturn here: {turn_servers.why_not()}")
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_call_through_a_relay(transport: str, tmp_path: Path, free_port: Callable[[], int]) -> None:
+    async with (
+        rtcd_server() as server,
+        coturn(tmp_path, (free_port(), free_port())) as relay,
+        AsyncExitStack() as stack,
+    ):
+        credentials = TurnCredentials(USER, Secret(PASSWORD))
+        allocations = [
+            await stack.enter_async_context(
+                await turn_client.allocate(relay.uri(transport), (HOST, relay.port), credentials, timeout_s=2.0)
+            )
+            for _ in range(2)
+        ]
+        outcome = await rtcd_call.hold(access(server), [through(one) for one in allocations], MEDIA_TIME_S)
+        good(outcome, Transport.RELAY)
+        assert await is_empty(server, outcome)
+
+
+async def test_another_key_is_refused_and_an_override_that_leads_nowhere_is_a_join_that_is_refused() -> None:
+    async with rtcd_server({"RTCD_RTC_ICEHOSTOVERRIDE": "nowhere.invalid"}) as server:
+        stranger = RtcdAccess(url=server.url, authorization=Secret("Basic eDp5"))
+        failure = (await rtcd_call.hold(stranger, UDP, MEDIA_TIME_S)).call.failure
+        assert failure is not None and (failure.stage, failure.code) == ("hello", 200)
+        began_s = time.monotonic()
+        outcome = await rtcd_call.hold(access(server), UDP, MEDIA_TIME_S)
+        assert outcome.call.failure is not None and outcome.call.failure.stage == "join"
+        assert outcome.signalling["asked"] == "404" and time.monotonic() - began_s < NAMED_S
+
+
+async def test_an_interrupted_call_leaves_nothing_behind() -> None:
+    async with rtcd_server() as server:
+        calling = asyncio.create_task(rtcd_call.hold(access(server), UDP, LONG_S))
+        await asyncio.sleep(MIDST_S)
+        metrics = f"{server.url}/metrics"
+        assert 'rtcd_rtc_sessions_total{groupID="load"} 2' in (await http.get(metrics, timeout_s=2.0)).body.decode()
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        assert 'rtcd_rtc_sessions_total{groupID="load"} 0' in (await http.get(metrics, timeout_s=2.0)).body.decode()
+
+
+async def broken(
+    server: RtcdServer, ways: list[MediaWay], breaks: Callable[[], object], port: int = 0
+) -> tuple[RtcdOutcome, float]:
+    """What came of a call in whose midst something breaks, and how long after that it was named."""
+    calling = asyncio.create_task(rtcd_call.hold(access(server, port), ways, LONG_S))
+    await asyncio.sleep(MIDST_S)
+    breaks()
+    broke_s = time.monotonic()
+    return await calling, time.monotonic() - broke_s
+
+
+async def test_rtcd_is_killed_in_the_middle() -> None:
+    async with rtcd_server() as server:
+        outcome, took_s = await broken(server, UDP, lambda: os.kill(server.pid, signal.SIGKILL))
+    assert outcome.call.failure is not None and outcome.call.failure.stage == "media"
+    assert took_s < 1.0
+
+
+async def test_rtcd_hangs_in_the_middle() -> None:
+    async with rtcd_server() as server:
+        outcome, took_s = await broken(server, UDP, lambda: os.kill(server.pid, signal.SIGSTOP))
+    assert outcome.call.failure is not None
+    assert (outcome.call.failure.stage, outcome.call.failure.reason) == ("media", "no RTP came through rtcd for 2 s")
+    assert outcome.signalling["closes_told"] == 0 and took_s < NAMED_S
+
+
+async def test_rtcd_hangs_before_it_answers() -> None:
+    async with rtcd_server() as server, Middlebox((HOST, server.api_port)) as box:
+
+        async def hangs() -> RtcdOutcome:
+            calling = asyncio.create_task(rtcd_call.hold(access(server, box.port), UDP, LONG_S))
+            os.kill(server.pid, signal.SIGSTOP)
+            return await calling
+
+        began_s = time.monotonic()
+        failure = (await hangs()).call.failure
+    assert failure is not None and failure.stage == "hello" and isinstance(failure.trouble, Silence)
+    assert time.monotonic() - began_s < NAMED_S
+
+
+async def test_its_websocket_is_cut_in_the_middle_and_the_sessions_end_without_it() -> None:
+    async with rtcd_server() as server, Middlebox((HOST, server.api_port)) as box:
+        outcome, took_s = await broken(server, UDP, box.cut, box.port)
+        assert outcome.call.failure is not None and outcome.call.failure.stage == "media"
+        assert isinstance(outcome.call.failure.trouble, Cut) and outcome.signalling["websocket"] == "cut"
+        assert took_s < 1.0
+        for _ in range(20):  # DTLS's good-bye is heard when it comes
+            if await is_empty(server, outcome):
+                break
+            await asyncio.sleep(0.05)
+        else:
+            pytest.fail("a session is left")
+
+
+@asynccontextmanager
+async def behind(server: RtcdServer, *rules: Rule) -> AsyncIterator[tuple[Middlebox, MediaWay, MediaWay]]:
+    """A middlebox before its media port, and the ways through it over UDP and TCP."""
+    async with Middlebox((HOST, server.media_port), *rules) as box:
+        here = HOST, box.port
+        yield (
+            box,
+            MediaWay(Transport.UDP, lambda _, receiver: open_udp(here, receiver)),
+            MediaWay(Transport.TCP, lambda _, receiver: open_tcp(here, receiver, NAMED_S)),
+        )
+
+
+async def test_its_media_is_cut_in_the_middle() -> None:
+    async with rtcd_server() as server:
+        async with behind(server) as (box, way, _):
+            outcome, took_s = await broken(server, [way] * 2, lambda: box.rules.append(drop()))
+        assert outcome.call.failure is not None and outcome.call.failure.stage == "media"
+        assert took_s < NAMED_S and outcome.signalling["closes_told"] == 2
+        async with behind(server) as (box, _, way):
+            outcome, took_s = await broken(server, [way] * 2, box.cut)
+        assert outcome.call.failure is not None and outcome.call.failure.stage == "media"
+        assert isinstance(outcome.call.failure.trouble, Cut) and took_s < 1.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage"), [(None, "ice"), (PacketKind.DTLS, "dtls"), (PacketKind.RTP, "media")], ids=str
+)
+async def test_what_does_not_pass_is_named_by_its_stage(kind: PacketKind | None, stage: str) -> None:
+    async with rtcd_server() as server, behind(server, drop(kind=kind)) as (_, way, _):
+        began_s = time.monotonic()
+        outcome = await rtcd_call.hold(access(server), [way] * 2, MEDIA_TIME_S)
+        assert outcome.call.failure is not None and outcome.call.failure.stage == stage
+        assert time.monotonic() - began_s < NAMED_S and outcome.signalling["closes_told"] == 2
+        assert await is_empty(server, outcome)
