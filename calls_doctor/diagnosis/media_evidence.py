@@ -238,10 +238,15 @@ def full_relayed(evidence: Evidence) -> list[CheckResult]:
     return [r for r in calls if _carries_too_little(r) and _came_later(evidence, r)]
 
 
+def slowest_way_bits_per_s(call: CheckResult) -> float | None:
+    """At what rate its media came on the slower way, as far as that was counted."""
+    ways = (call.evidence.get(way) or {} for way in WAYS)
+    return min((float(rate) for way in ways if (rate := way.get("carried_bits_per_s")) is not None), default=None)
+
+
 def _carries_too_little(call: CheckResult) -> bool:
-    ways = (call.evidence.get(way) or {} for way in ("to_far", "from_far"))
-    rates = [rate for way in ways if (rate := way.get("carried_bits_per_s")) is not None]
-    return bool(rates) and min(rates) < USABLE_BITS_PER_S
+    rate_bits_per_s = slowest_way_bits_per_s(call)
+    return rate_bits_per_s is not None and rate_bits_per_s < USABLE_BITS_PER_S
 
 
 def _came_later(evidence: Evidence, call: CheckResult) -> bool:

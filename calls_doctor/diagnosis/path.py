@@ -24,6 +24,7 @@ from calls_doctor.diagnosis.media_evidence import (
     is_lossy,
     loss_ratio,
     may_be_full,
+    slowest_way_bits_per_s,
     stage,
     thin_links,
 )
@@ -170,26 +171,18 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
     suffering = [*evidence.bad_at(straight, ADVERTISED, *UDP_CALLS), *evidence.bad_at(where, *LATE, SCREEN)]
     if not (slow or rows or relayed or evidence.bad_at(where, *UDP_CALLS)):
         return None
-    rate = _rate_bits_per_s(shown[0])
+    rate = shown[0].evidence["rate_bits_per_s"] if shown[0].id == UDP_ECHO else slowest_way_bits_per_s(shown[0])
     return Prediction(
         explains=outcomes([*slow, *suffering, *kept_from(evidence, where)])
         | frozenset(rows)
         | _unheard(evidence, shown),
         flow=flow_of(evidence, shown[0], Role.MEDIA, "udp", MEDIA_PORT),
-        summary=f"about {rate / 1000:.0f} kbit/s come through to {shown[0].target} and back; a call needs "
+        summary=f"about {(rate or 0.0) / 1000:.0f} kbit/s come through to {shown[0].target} and back; a call needs "
         f"{USABLE_BITS_PER_S / 1000:.0f} at least",
         subject=shown[0].target,
         party=at_the_far_end(evidence).party,
         confidence=on_the_path(evidence).confidence,
     )
-
-
-def _rate_bits_per_s(shown: CheckResult) -> float:
-    """Of an echo, or of the slower way of a call."""
-    if shown.id == UDP_ECHO:
-        return float(shown.evidence["rate_bits_per_s"])
-    rates = (shown.evidence[way].get("carried_bits_per_s") for way in ("to_far", "from_far"))
-    return min(float(rate) for rate in rates if rate is not None)
 
 
 def mtu_blackhole(evidence: Evidence) -> Prediction | None:

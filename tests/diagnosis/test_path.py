@@ -255,5 +255,9 @@ def test_a_relayed_call_tells_of_a_thin_link_where_the_media_port_is_shut() -> N
     shut = [f.udp(trouble="refused"), f.udp(trouble="refused", at="Oslo"), f.tcp(24), f.tcp(24, at="Oslo")]
     turn = f.turn("turn.challenge", f.turn_row(f.TURN_UDP, rtt_s=0.02))
     assert set(f.causes(*shut, turn, *thin(0.9, 62_000))) == {"media.udp-rejected", "path.bandwidth"}
+    only_this_end_counted = thin(0.9, 62_000)
+    ways = only_this_end_counted[0].evidence
+    ways |= {"to_far": {"sent": 300}, "from_far": {"received": 150}, "there_and_back": ways["to_far"]}
+    assert set(f.causes(*shut, turn, *only_this_end_counted)) == {"media.udp-rejected", "path.bandwidth"}
     lossy = {"media.udp-rejected", "path.loss", "path.latency"}
     assert set(f.causes(*shut, turn, *thin(0.9, 110_000))) == set(f.causes(*shut, turn, *thin(0.05, 62_000))) == lossy
