@@ -16,7 +16,7 @@ from calls_doctor.diagnosis.media_nodes import Groups, by_host, over_the_other_f
 from calls_doctor.diagnosis.media_ports import rewritten
 from calls_doctor.engine.select import CheckPlan
 from calls_doctor.guide import STEPS
-from calls_doctor.model.check import ECHOES, CheckResult, Status
+from calls_doctor.model.check import API, ECHOES, CheckResult, Status
 from calls_doctor.model.flow import Role, address_class
 from calls_doctor.model.report import (
     Diagnosis,
@@ -124,7 +124,7 @@ def exit_code(report: Report, fail_on: str) -> int:
 
 def versions(results: Sequence[CheckResult]) -> dict[str, str]:
     """What the far ends said that they are."""
-    said = next((r.evidence.get("version") for r in results if r.id == "port.api-tcp"), None)
+    said = next((r.evidence.get("version") for r in results if r.id == API), None)
     return {"rtcd": str(said)} if said else {}
 
 

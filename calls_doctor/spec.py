@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from calls_doctor.model.books import SessionBooks
-from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
+from calls_doctor.model.check import API, CheckResult, Evidence, Finding, Status
 from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
@@ -252,6 +252,21 @@ def _site_names(context: Context) -> Sequence[Evidence]:
     looked_up = context.results.get("dns.site")
     names: Sequence[Evidence] = looked_up.evidence.get("names", ()) if looked_up else ()
     return names
+
+
+def no_rtcd_api(site: Site) -> str:
+    """The same where nobody said where rtcd's API is, or where this machine is none that asks it."""
+    if not site.rtcd_url:
+        return "no rtcd API was named: give it with --rtcd-url"
+    judged_here = site.mode is None or site.phase is Phase.SELF_TEST or site.vantage is Role.MATTERMOST
+    return "" if judged_here else "rtcd's API is for the Mattermost nodes; it is judged from there"
+
+
+def rtcd_versions(results: Mapping[str, CheckResult]) -> dict[str, str]:
+    """Address -> what rtcd calls itself there, for every address at which port.api-tcp had its answer."""
+    found = results.get(API)
+    rows: Sequence[Evidence] = (found.evidence.get("addresses") or [found.evidence]) if found else ()
+    return {row["address"]: row["version"] for row in rows if row.get("version") is not None}
 
 
 def no_stun(site: Site) -> str:

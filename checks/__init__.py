@@ -20,10 +20,12 @@ from checks import (
     quality,
     relay,
     relay_ports,
+    rtcd,
     signal,
     stun,
     tls,
     turn,
+    versions,
 )
 
 CHECKS: tuple[CheckSpec, ...] = (
@@ -32,6 +34,8 @@ CHECKS: tuple[CheckSpec, ...] = (
     *names.CHECKS,
     *ports.CHECKS,
     *api.CHECKS,
+    *rtcd.CHECKS,
+    *versions.CHECKS,
     *stun.CHECKS,
     *turn.CHECKS,
     *relay.CHECKS,

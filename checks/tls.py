@@ -12,7 +12,7 @@ from typing import Any  # evidence is JSON
 from urllib.parse import urlsplit
 
 from calls_doctor.errors import NetworkError, NotSent, TlsError, Unresolved
-from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.check import API, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, address_class
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.net.sockets import trouble_word
@@ -20,10 +20,12 @@ from calls_doctor.spec import (
     NETWORK_PHASES,
     CheckSpec,
     Context,
+    no_rtcd_api,
     no_site,
     no_site_address,
     no_turn,
     nothing_to_do,
+    rtcd_versions,
     site_address,
 )
 
@@ -32,6 +34,9 @@ DAY_S = 86_400.0
 WARN_BELOW_S = 21 * DAY_S
 WARN_BELOW_RATIO = 1 / 3
 """The same for a certificate that lives a few weeks only: those are renewed when so much of their life is left."""
+PLUGIN_WAITS_S = 1.0
+"""For a TLS handshake with rtcd, once TCP is there."""
+HTTPS_PORT = 443
 LOCALHOST = "localhost"
 DNS = "dns.media-names"
 
@@ -135,6 +140,43 @@ async def turn_probe(context: Context) -> Finding:
     return Finding(status=Status.WARN if soon else Status.PASS, summary=summary, target=target, evidence=evidence)
 
 
+async def rtcd_probe(context: Context) -> Finding:
+    """The same at each address of rtcd's API, and within the second that the plugin gives it."""
+    from calls_doctor.net import streams
+
+    url = context.site.rtcd_url
+    parts = urlsplit(url)
+    if parts.scheme != "https":
+        summary = "no TLS: this API and its keys are for the servers' own network"
+        return Finding(status=Status.PASS, summary=summary, target=url, evidence={"tls": False})
+    hosts = list(rtcd_versions(context.results))
+    port = parts.port or HTTPS_PORT
+
+    async def one(host: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"address": host}
+        try:
+            stream = await streams.open_stream((host, port), TIMEOUT_S)
+            await stream.close()
+            row |= await _looked_at((host, port), parts.hostname or "")
+            return row | {"tls_s": round(max(0.0, row.get("handshake_s", 0.0) - stream.connect_s), 6)}
+        except NetworkError as error:
+            return row | {"ok": None, "soon": False, "detail": str(error), "trouble": trouble_word(error)}
+
+    rows = await asyncio.gather(*(one(host) for host in hosts))
+    evidence: Evidence = {"tls": True, "addresses": rows}
+    slow = [row for row in rows if row.get("tls_s", 0.0) > PLUGIN_WAITS_S]
+    if bad := [row for row in rows if row["ok"] is False]:
+        return Finding(status=Status.FAIL, summary=bad[0]["detail"], target=url, evidence=evidence | {"stage": "tls"})
+    if slow:
+        said = f"the TLS handshake takes {slow[0]['tls_s']:.1f} s, and the Calls plugin waits {PLUGIN_WAITS_S:g} s"
+        return Finding(status=Status.FAIL, summary=said, target=url, evidence=evidence | {"stage": "slow"})
+    if unheard := [row for row in rows if row["ok"] is None]:
+        return Finding(status=Status.UNKNOWN, summary=unheard[0]["detail"], target=url, evidence=evidence)
+    soon = [row for row in rows if row["soon"]]
+    status = Status.WARN if soon else Status.PASS
+    return Finding(status=status, summary=_well((soon or rows)[0]), target=url, evidence=evidence)
+
+
 def _no_turns(site: Site) -> str:
     if site.turn and not any(uri.transport == "tls" for uri in site.turn):
         return "no TURN server is named by turns:"
@@ -173,5 +215,19 @@ CHECKS = (
         timeout_s=15.0,
         fails_when="As tls.site, for the name in the turns: URI. Mobile callers are the first to fail where the chain "
         "is not whole.",
+    ),
+    CheckSpec(
+        id="tls.rtcd",
+        title="rtcd's API over TLS has a certificate that this Mattermost node trusts, in time",
+        probe=rtcd_probe,
+        needs=(API,),
+        phases=NETWORK_PHASES,
+        nothing_to_do=no_rtcd_api,
+        targets=lambda site: [site.rtcd_url],
+        packets_max=24,
+        timeout_s=10.0,
+        fails_when="The handshake takes longer than the second that the Calls plugin waits, or one address of several "
+        "shows a certificate that this machine does not trust; a private authority counts where this machine has it. "
+        "It warns as tls.site does. Where the URL says http there is nothing to look at.",
     ),
 )

@@ -120,8 +120,8 @@ async def test_rtcd_that_goes_away_between_two_questions_is_a_finding(monkeypatc
         raise Cut("the WebSocket")
 
     monkeypatch.setattr(rtcd_client, "refuses", gone)
-    report = sound(await run.check(Request(only=("port.api-tcp",)), {}, Listener()))
-    assert [one.status for one in report.checks if one.id == "port.api-tcp"] == [Status.FAIL]
+    report = sound(await run.check(Request(only=("api.rtcd-auth",)), {}, Listener()))
+    assert [one.status for one in report.checks if one.id == "api.rtcd-auth"] == [Status.FAIL]
 
 
 async def test_silence_and_closed_ports_everywhere() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.media_evidence import API, listens, nothing_runs, stage, trouble
+from calls_doctor.diagnosis.media_evidence import listens, nothing_runs, stage, trouble
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, on_the_path, role_of
-from calls_doctor.model.check import ECHOES, CheckResult, Status
+from calls_doctor.model.check import API, ECHOES, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import API_PORT
 
-EXPOSURE = "port.api-exposure"
+EXPOSURE, AUTH, VERSIONS = "port.api-exposure", "api.rtcd-auth", "config.versions"
+DIFFER, OPEN_REGISTRATION = "api.rtcd-version", "api.rtcd-open-registration"
 
 
 def _when(
@@ -21,7 +23,7 @@ def _when(
     """A prediction for the failures of which `holds`; `answered`: the far end itself has shown the fault."""
 
     def predicts(evidence: Evidence) -> Prediction | None:
-        shown = [r for r in evidence.bad(API) if holds(r)]
+        shown = [r for r in evidence.bad(API, AUTH) if holds(r)]
         if not shown:
             return None
         place = at_the_far_end(evidence) if answered else _between_servers(evidence, shown)
@@ -56,10 +58,38 @@ def exposed(evidence: Evidence) -> Prediction | None:
     if not shown:
         return None
     return Prediction(
-        explains=outcomes(shown),
+        explains=outcomes([*shown, *evidence.bad(OPEN_REGISTRATION)]),
         flow=flow_of(evidence, shown[0], Role.MEDIA, "tcp", API_PORT),
         summary=shown[0].summary,
         subject=shown[0].target,
+    )
+
+
+def unauthorized(evidence: Evidence) -> Prediction | None:
+    """rtcd does not take the credentials; what it says to a login tells what is wrong with them."""
+    shown = _when(
+        lambda r: _failed(r, "websocket", *NOT_LET_IN), "does not accept the credentials", None, answered=True
+    )
+    found = shown(evidence)
+    if found is None:
+        return None
+    words = [trouble(r) if trouble(r) == ADMIN else str(r.evidence.get("login", "")) for r in evidence.bad(API, AUTH)]
+    return replace(found, steps_first=tuple(dict.fromkeys(_WITH_THEM[word] for word in words if word in _WITH_THEM)))
+
+
+def too_old(evidence: Evidence) -> Prediction | None:
+    """An rtcd that the Calls plugin refuses by its version."""
+    shown = evidence.of(VERSIONS, Status.FAIL)
+    if not shown:
+        return None
+    place = at_the_far_end(evidence)
+    return Prediction(
+        explains=outcomes([*shown, *evidence.bad(DIFFER)]),
+        flow=flow_of(evidence, shown[0], Role.MEDIA, "tcp", API_PORT),
+        summary=shown[0].summary,
+        subject=shown[0].target,
+        party=place.party,
+        confidence=place.confidence,
     )
 
 
@@ -73,6 +103,16 @@ def _status(result: CheckResult, at: str) -> int:
     return int(number) if is_status and stage(result) == at else 0
 
 
+ADMIN = "admin-secret"
+NOT_LET_IN = ("unauthorized", ADMIN)
+_WITH_THEM = {
+    ADMIN: "This is the secret of rtcd's admin: give Mattermost the id and key of a client, which that admin registers",
+    "unknown-client": "rtcd does not know this client: look whether its store was lost (a container without a "
+    "volume, a folder below /tmp), and register the client again",
+    "wrong-key": "rtcd knows this client by another key and tells whoever registers it again `already registered`: "
+    "give Mattermost that key, or have rtcd's admin unregister the client and register it anew",
+}
+"""What trouble, or an answer to a login, tells of the credentials, as the first step."""
 _NODE = "On a Mattermost node: "
 _LOOK = _NODE + "`curl http://RTCD:8045/version` must answer JSON with buildVersion"
 _LISTENING = "On the rtcd host: `ss -ltnp 'sport = :8045'` shows what listens there"
@@ -168,7 +208,7 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="HTTP to rtcd works, the WebSocket upgrade does not.",
         predicts=_when(
-            lambda r: stage(r) == "websocket" and not _failed(r, "websocket", "unauthorized", "open"),
+            lambda r: stage(r) == "websocket" and not _failed(r, "websocket", *NOT_LET_IN, "open"),
             "answers HTTP and does not upgrade to a WebSocket",
             Lost.BOTH,
             answered=True,
@@ -190,9 +230,7 @@ CAUSES = (
         party=Party.MATTERMOST_SETTINGS,
         impact=Impact.NO_CALLS,
         meaning="rtcd does not accept the client id and key.",
-        predicts=_when(
-            lambda r: _failed(r, "websocket", "unauthorized"), "does not accept the credentials", None, answered=True
-        ),
+        predicts=unauthorized,
         remedy=Remedy(
             summary="Give Mattermost the client id and key that rtcd knows",
             steps=[
@@ -202,6 +240,24 @@ CAUSES = (
                 "A store on a temporary folder forgets every client at a restart: set store.data_source",
             ],
             guide_steps=["2B.3.4"],
+        ),
+    ),
+    Cause(
+        id="api.too-old",
+        party=Party.MEDIA_HOST,
+        impact=Impact.NO_CALLS,
+        meaning="rtcd is older than the Calls plugin takes.",
+        predicts=too_old,
+        remedy=Remedy(
+            summary="Upgrade rtcd, before the plugin",
+            steps=[
+                "On the rtcd host: install a release that the plugin takes, at every address of the name, and "
+                "`systemctl restart rtcd` when nobody is in a call",
+                _LOOK,
+                "Disable and enable the Calls plugin (System Console, Plugins, Calls): it asks for the version when it "
+                "starts",
+            ],
+            guide_steps=["2B.2.1"],
         ),
     ),
     Cause(

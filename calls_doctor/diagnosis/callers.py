@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable
 
 from calls_doctor.diagnosis.cause import Evidence
 from calls_doctor.diagnosis.place import Place, own_machine, role_of, vantages_of
-from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import API, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import SERVERS, Party, address_class, is_literal
 from calls_doctor.model.report import Confidence
 
 HAIRPIN, EGRESS = "nat.hairpin", "client.udp-egress"
 BEHIND_NAT = "behind a NAT"
 """The public address of a caller whom nobody has told it."""
-OVER_TCP = (TCP_ECHO, "media.call-tcp", "port.api-tcp", "tls.site", "signal.websocket")
+OVER_TCP = (TCP_ECHO, "media.call-tcp", API, "tls.site", "signal.websocket")
 Works = Callable[[str], bool]
 """Whether the thing in question works at a vantage."""
 

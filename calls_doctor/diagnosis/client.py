@@ -9,7 +9,6 @@ from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, R
 from calls_doctor.diagnosis.mattermost import kept_from
 from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
-    API,
     TCP_CALL,
     UDP_CALLS,
     answers,
@@ -24,7 +23,7 @@ from calls_doctor.diagnosis.nat import TYPE
 from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, vantages_of
 from calls_doctor.diagnosis.stun import REACH
 from calls_doctor.diagnosis.turn_signs import LISTENERS, kind_of, port_of
-from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import API, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from calls_doctor.diagnosis import clock_signs as signs
 from calls_doctor.diagnosis.cause import Cause, Evidence, Outcome, Prediction, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.clock_signs import APART_S, SKEW, Scale
-from calls_doctor.diagnosis.media_evidence import API
 from calls_doctor.diagnosis.place import at_the_far_end, flow_of, vantages_of
 from calls_doctor.diagnosis.tls import SITE
 from calls_doctor.diagnosis.turn_signs import ALLOCATE, EXPIRY, LISTENERS, TURN_TLS, WRONG_CREDENTIALS_CODES
 from calls_doctor.model.certificate import OF_TIME
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import API, CheckResult, Status
 from calls_doctor.model.flow import Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 

@@ -12,14 +12,14 @@ from math import sqrt
 from calls_doctor.diagnosis.callers import HAIRPIN, is_inside, works_outside
 from calls_doctor.diagnosis.cause import BAD, Evidence, Prediction, Row, outcomes
 from calls_doctor.diagnosis.place import Place, flow_of, host_and_port, own_machine, role_of, vantages_of
-from calls_doctor.model.check import ECHOES, NO_ROOM, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import API, ECHOES, NO_ROOM, NOT_SENT, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Confidence
 from calls_doctor.model.site import Phase
 from calls_doctor.modes import MEDIA_PORT
 from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
-API, PORT_FREE = "port.api-tcp", "env.port-free"
+PORT_FREE = "env.port-free"
 UDP_CALLS, TCP_CALL, RELAY_CALL = ("media.self", "media.call-udp"), "media.call-tcp", "media.call-relay"
 RELAY = "turn.relay-range"
 THROUGH_RELAY = (RELAY, RELAY_CALL)

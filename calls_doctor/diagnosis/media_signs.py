@@ -7,7 +7,6 @@ from dataclasses import replace
 from calls_doctor.diagnosis.callers import blamed, blamed_somewhere
 from calls_doctor.diagnosis.cause import Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.media_evidence import (
-    API,
     CLOSED,
     ENOUGH_RATIO,
     GONE,
@@ -51,7 +50,7 @@ from calls_doctor.diagnosis.place import (
     role_of,
     vantages_of,
 )
-from calls_doctor.model.check import ECHOES, TCP_ECHO, UDP_ECHO, CheckResult, Status
+from calls_doctor.model.check import API, ECHOES, TCP_ECHO, UDP_ECHO, CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
 from calls_doctor.model.report import Confidence, Impact
 

@@ -14,12 +14,12 @@ from calls_doctor.diagnosis.advertise import CLASS
 from calls_doctor.diagnosis.callers import is_inside
 from calls_doctor.diagnosis.cause import BAD, Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.host import OWNERS
-from calls_doctor.diagnosis.media_evidence import API, TCP_CALL, UDP_CALLS, announced_in_vain, trouble
+from calls_doctor.diagnosis.media_evidence import TCP_CALL, UDP_CALLS, announced_in_vain, trouble
 from calls_doctor.diagnosis.place import Place, host_and_port, role_of
 from calls_doctor.diagnosis.stun import REACH
 from calls_doctor.diagnosis.tls import SITE, WEBSOCKET
 from calls_doctor.diagnosis.turn_signs import LISTENERS
-from calls_doctor.model.check import ECHOES, CheckResult
+from calls_doctor.model.check import API, ECHOES, CheckResult
 from calls_doctor.model.flow import Endpoint, Flow, Party, Role
 from calls_doctor.model.report import Confidence, Impact
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from calls_doctor.diagnosis.callers import blamed
 from calls_doctor.diagnosis.cause import BAD, Cause, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.clock_signs import certificate_is_at_fault
-from calls_doctor.diagnosis.media_evidence import API, stage, trouble
+from calls_doctor.diagnosis.media_evidence import stage, trouble
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, own_machine
 from calls_doctor.model.certificate import OF_TIME, TlsFault
-from calls_doctor.model.check import CheckResult, Status
+from calls_doctor.model.check import API, CheckResult, Status
 from calls_doctor.model.flow import Party, Role
 from calls_doctor.model.report import Confidence, Impact, Remedy
 from calls_doctor.modes import API_PORT
 
-SITE, WEBSOCKET = "tls.site", "signal.websocket"
+SITE, WEBSOCKET, RTCD = "tls.site", "signal.websocket", "tls.rtcd"
 HTTPS_PORT = 443
 OF_AN_AUTHORITY = (TlsFault.SELF_SIGNED, TlsFault.UNKNOWN_AUTHORITY, TlsFault.WRONG_NAME)
 """What one who inspects TLS on the caller's way makes of any certificate."""
@@ -22,6 +22,9 @@ OF_AN_AUTHORITY = (TlsFault.SELF_SIGNED, TlsFault.UNKNOWN_AUTHORITY, TlsFault.WR
 def invalid(evidence: Evidence) -> Prediction | None:
     """No TLS where it is wanted, or a certificate that is wrong whatever the time."""
     api = [r for r in evidence.bad(API) if _is_invalid_api(evidence, r)]
+    slow = evidence.of(RTCD, Status.FAIL)
+    if slow and not api:
+        return _at(evidence, slow, Role.MEDIA, at_the_far_end(evidence), f"{slow[0].target}: {slow[0].summary}")
     site = [r for r in evidence.bad(SITE) if stage(r) == "tls" and _is_invalid(evidence, r)]
     site += [r for r in evidence.bad(WEBSOCKET) if trouble(r) == "tls"]
     if site:

@@ -9,6 +9,8 @@ import msgspec
 
 UDP_ECHO, TCP_ECHO = ECHOES = ("port.rtc-udp-echo", "port.rtc-tcp-echo")
 """Ids of the checks that others are judged by: does the media port answer at all?"""
+API = "port.api-tcp"
+"""The check that finds rtcd's API, and what it calls itself."""
 NOT_SENT = ("no-route", "forbidden", "not-sent")
 """Words of trouble of the machine that asks: it has no route, its own firewall forbids it, or it lacks something else.
 Nothing left it, so nobody else's firewall is in question."""

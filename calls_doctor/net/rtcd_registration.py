@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # it loads HTTP, which `--list` does without
 TIMEOUT_S = 2.6
 KEY_BYTES = 24
 """32 characters, as many as the plugin's own keys have."""
-UNKNOWN = (Refusal.WRONG_CREDENTIALS, Refusal.UNKNOWN_CLIENT)
 
 
 @dataclass(frozen=True)
@@ -146,14 +145,14 @@ class RtcdRegistration:
         try:
             await api.unregister(client.client_id, client.auth_key)
         except FarEndError as error:
-            return None if error.reason in UNKNOWN and await self._is_unknown(api, client) else error
+            return None if await self._is_unknown(api, client) else error
         except CallsDoctorError as error:
             return error
         return None
 
     async def _is_unknown(self, api: RtcdApi, client: RtcdClient) -> bool:
-        """rtcd says the same of a client that it does not know and of one for whom its limiter had no turn; to a login
-        it tells them apart."""
+        """rtcd says the same of a client that it does not know, of one for whom its limiter had no turn, and of any
+        where nobody may be unregistered; to a login it tells them apart."""
         try:
             await api.login(client.client_id, client.auth_key)
         except FarEndError as error:

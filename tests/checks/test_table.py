@@ -117,6 +117,7 @@ def test_a_check_that_goes_somewhere_says_where_and_how_many_packets_at_most(spe
         "client.udp-egress",
         "turn.expiry",
         "turn.necessity",
+        "config.versions",
         "quality.relay-mtu",
     }
     assert bool(spec.packets_max) is (spec.id not in local)
@@ -135,7 +136,7 @@ def read_by_causes() -> set[str]:
     nodes = [node for source in sources for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))]
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    texts |= {getattr(check, name) for name in ("UDP_ECHO", "TCP_ECHO") if name in names}
+    texts |= {getattr(check, name) for name in ("UDP_ECHO", "TCP_ECHO", "API") if name in names}
     categories = {spec.category for spec in CHECKS}
     ids = {text for text in texts if re.fullmatch(r"[a-z]+\.[a-z0-9-]+", text) and text.split(".")[0] in categories}
     return ids - set(CONTRACT_CAUSES.split()) - set(OURS_TOO)

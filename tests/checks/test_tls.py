@@ -1,9 +1,10 @@
-"""tls.site and tls.turn against real servers: each fault of a certificate, and a clock that is to blame for it."""
+"""tls.site, tls.turn and tls.rtcd against real servers: each fault of a certificate, and a clock
+that is to blame for it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -213,3 +214,48 @@ async def test_a_turn_server_whose_name_has_no_address_is_left_to_the_checks_of_
     looked_up = CheckResult(id="dns.media-names", title="", category="dns", status=Status.FAIL, vantage="client")
     finding = await tls.turn_probe(replace(given, results={looked_up.id: looked_up}))
     assert (finding.status, finding.blocked_by) == (Status.SKIP, "dns.media-names")
+
+
+async def looked_at_rtcd(url: str, hosts: Sequence[str] = (HOST,)) -> tuple[Finding, list[str]]:
+    """tls.rtcd at these addresses, where port.api-tcp passed."""
+    rows = [{"address": host, "version": "v1.2.6"} for host in hosts]
+    passed = Finding(status=Status.PASS, summary="", evidence={"addresses": rows})
+    given = context(None, results={"port.api-tcp": as_result("port.api-tcp", passed)})
+    finding = await tls.rtcd_probe(replace(given, site=TestedSite(phase=Phase.UNDETERMINED, rtcd_url=url)))
+    return finding, findings.causes(as_result("tls.rtcd", finding))
+
+
+async def test_rtcds_api_over_tls_with_a_private_authority(own: Authority) -> None:
+    async with site(Site(), own.context()) as server:
+        finding, causes = await looked_at_rtcd(f"https://{NAME}:{server.port}")
+        assert server.requests == []
+    assert (finding.status, causes) == (Status.PASS, []) and "is trusted" in finding.summary
+    assert 0 <= finding.evidence["addresses"][0]["tls_s"] < 1
+    async with site(Site(), own.context(days=5)) as server:
+        finding, causes = await looked_at_rtcd(f"https://{NAME}:{server.port}")
+    assert (finding.status, causes) == (Status.WARN, [])
+
+
+async def test_rtcds_api_without_tls_is_for_the_servers_own_network() -> None:
+    finding, causes = await looked_at_rtcd("http://rtcd.example.com:8045")
+    assert (finding.status, finding.evidence, causes) == (Status.PASS, {"tls": False}, [])
+
+
+async def test_a_handshake_with_rtcd_that_takes_longer_than_the_plugin_waits(
+    own: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "PLUGIN_WAITS_S", 1e-9)
+    async with site(Site(), own.context()) as server:
+        finding, causes = await looked_at_rtcd(f"https://{NAME}:{server.port}")
+    assert (finding.status, finding.evidence["stage"], causes) == (Status.FAIL, "slow", ["tls.invalid"])
+
+
+async def test_one_address_of_rtcds_api_that_shows_another_certificate(own: Authority, tmp_path: Path) -> None:
+    async with site(Site(), certificates.faulty(TlsFault.WRONG_NAME, own, tmp_path)) as server:
+        finding, causes = await looked_at_rtcd(f"https://{NAME}:{server.port}")
+    assert (finding.status, finding.evidence["stage"], causes) == (Status.FAIL, "tls", ["tls.invalid"])
+
+
+async def test_an_address_of_rtcds_api_that_is_gone_meanwhile_is_undecided(free_port: Callable[[], int]) -> None:
+    finding, causes = await looked_at_rtcd(f"https://{NAME}:{free_port()}")
+    assert (finding.status, causes) == (Status.UNKNOWN, [])

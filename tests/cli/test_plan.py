@@ -30,7 +30,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_self_tests_plan_names_every_check_and_its_way(capsys: pytest.CaptureFixture[str]) -> None:
     told = here(capsys, "check", "--list")
     assert told.code == 0
-    assert told.lines[0].startswith("16 checks would run, all on 127.0.0.1 and on ports that are free (*).")
+    assert told.lines[0].startswith("17 checks would run, all on 127.0.0.1 and on ports that are free (*).")
     for spec in OF_THE_SELF_TEST:
         assert f"  {spec.id}  " in told.stdout
     assert "client to 127.0.0.1:*/udp: at most 61 packets" in told.stdout
@@ -46,7 +46,7 @@ def test_what_is_left_out_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     told = here(capsys, "check", "--list", "--stun", "stun:stun.example.com", "--from", "media", "--media-time", "7s")
     assert "from the media host (--from says so), phase undetermined" in told.stdout
     assert "media to stun:stun.example.com:3478: at most 18 packets" in told.stdout
-    assert "port.api-tcp: no rtcd API was named: give it with --rtcd-url" in told.stdout
+    assert "tls.rtcd: no rtcd API was named: give it with --rtcd-url" in " ".join(told.stdout.split())
 
 
 def test_what_runs_for_another_is_marked(capsys: pytest.CaptureFixture[str]) -> None:

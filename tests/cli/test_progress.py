@@ -48,7 +48,7 @@ def _on_a_terminal(*arguments: str, more: dict[str, str] | None = None) -> tuple
 
 def test_rows_on_a_terminal_are_gone_at_the_end() -> None:
     seen, out = _on_a_terminal()
-    assert "16 checks done" in seen
+    assert "17 checks done" in seen
     assert "media.call-udp" in seen
     assert seen.rfind(SHOWN) > seen.rfind("checks done")
     assert out.startswith("Self-test on 127.0.0.1: this program works here.")

@@ -158,7 +158,7 @@ def test_a_link_of_another_run_is_said_to_be_that_and_blames_no_network(
     report = json.loads(told.stdout)
     rows = {row["id"]: row for row in report["checks"]}
     assert (told.code, report["verdict"], report["diagnosis"]) == (4, "undecided", [])
-    for echo in ("port.rtc-udp-echo", "port.rtc-tcp-echo", "port.api-tcp"):
+    for echo in ("port.rtc-udp-echo", "port.rtc-tcp-echo", "api.rtcd-auth"):
         assert (rows[echo]["status"], rows[echo]["evidence"]["trouble"]) == ("unknown", "unauthorised")
     assert report["next"][0]["why"].startswith("is this the link of the `serve` that runs now?")
     assert rows["media.call-udp"]["status"] == rows["media.call-tcp"]["status"] == "skip"

@@ -44,3 +44,26 @@ def test_a_silent_api_loses_both_ways_and_a_refused_one_loses_nothing_on_the_way
 
 def test_an_api_that_answers_has_no_cause() -> None:
     assert f.diagnosed(f.result("port.api-tcp", Status.PASS, f.API)) == []
+
+
+@pytest.mark.parametrize("word", ["unauthorized", "admin-secret"])
+def test_credentials_that_are_not_taken_are_one_cause_and_what_a_login_says_is_the_first_step(word: str) -> None:
+    refused = f.result("api.rtcd-auth", Status.FAIL, f.API, stage="websocket", trouble=word, login="unknown-client")
+    (found,) = f.diagnosed(f.result("port.api-tcp", Status.PASS, f.API), refused)
+    assert (found.cause, found.because) == ("api.unauthorized", ["api.rtcd-auth"])
+    assert ("admin" if word == "admin-secret" else "does not know this client") in found.remedy.steps[0]
+
+
+def test_a_version_that_is_too_old_explains_that_versions_differ() -> None:
+    old, differ = f.result("config.versions", Status.FAIL, f.API), f.result("api.rtcd-version", Status.WARN, f.API)
+    (found,) = f.diagnosed(old, differ)
+    assert (found.cause, found.because) == ("api.too-old", ["api.rtcd-version", "config.versions"])
+    assert f.diagnosed(differ) == []
+
+
+def test_strangers_who_may_register_are_part_of_an_exposed_api_and_no_cause_alone() -> None:
+    shown = f.result("port.api-exposure", Status.FAIL, f.API, caller_may_not=True, answers="HTTP 200")
+    open_to_all = f.result("api.rtcd-open-registration", Status.WARN, f.API)
+    (found,) = f.diagnosed(shown, open_to_all)
+    assert (found.cause, found.because) == ("api.exposed", ["api.rtcd-open-registration", "port.api-exposure"])
+    assert f.diagnosed(open_to_all) == []

@@ -215,6 +215,7 @@ SHOWN_BY: dict[str, list[CheckResult]] = {
     "nat.binding-short": [*f.good_echoes(), f.idle()],
     "media.port-rewritten": [*f.good_echoes(), f.led_to(18443)],
     "nat.port-not-preserved": [*f.good_echoes(), f.advertised("reachable", f.candidate(port=40123, kind="mapped"))],
+    "api.too-old": [f.result("config.versions", Status.FAIL, f.API)],
     "api.exposed": [f.result("port.api-exposure", Status.FAIL, f.API, caller_may_not=True, answers="HTTP 200")],
     "media.node-unreachable": [
         *one_of_two("203.0.113.20", f.good_echoes()),

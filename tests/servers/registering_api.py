@@ -1,18 +1,23 @@
-"""rtcd's /register, /unregister and /login as captured, with a memory, and knobs for what may be refused."""
+"""rtcd's API as captured, as far as `hello`, with a memory of its clients, and knobs for what may go wrong."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.servers.api_servers import VERSION
+from calls_doctor.wire import rtcd
+from calls_doctor.wire.rtcd_signal import Sender
+from tests.servers.api_servers import BINARY, VERSION, accepting, frame
+from tests.servers.plain_sockets import rest_of
 from tests.servers.scripted_tcp import HOST, http_answer, served
 
 ALREADY = "registration failed: already registered"
+TOKEN = "t" * 32
 NO_HEADER = "authentication failed: invalid auth header"
 
 
@@ -24,6 +29,11 @@ class RegisteringApi:
     registers: bool = True
     """Whoever asks."""
     unregisters: bool = True
+    admin: str = ""
+    """The admin's secret; "" for no admin."""
+    version: bytes = VERSION
+    opens: bool = True
+    """/ws to whoever may; else it is refused as if the header had been lost."""
     known: dict[str, str] = field(default_factory=dict)
     """Client id -> key."""
     asked: list[str] = field(default_factory=list)
@@ -36,20 +46,33 @@ class RegisteringApi:
         """As rtcd v1.2.6 does."""
         client_id, key = said.get("clientID", ""), said.get("authKey", "")
         if path == "/version":
-            return http_answer(200, VERSION)
+            return http_answer(200, self.version)
+        if path == "/system":
+            return http_answer(200, b'{"cpu_load":0.25}\n')
         if path == "/login":
             if client_id not in self.known:
                 return _refused(400, "login failed: authentication failed: error: not found")
             if self.known[client_id] != key:
                 return _refused(400, "login failed: authentication failed")
-            return _json(200, {"bearerToken": "t" * 32, "code": "200"})
+            return _json(200, {"bearerToken": TOKEN, "code": "200"})
         if path == "/register":
             return self._registered(client_id, key)
         if path != "/unregister":
             return http_answer(404, b"404 page not found\n")
-        if not self.unregisters:
+        if not (self.unregisters and (self.registers or self.admin)):
             return _refused(403, "unregister not enabled")
         return self._unregistered(authorization, client_id)
+
+    def greets(self, authorization: str) -> str | None:
+        """Whom /ws is opened to; None where it is not."""
+        if not self.opens:
+            return None
+        if authorization == f"Bearer {TOKEN}":
+            return next(iter(self.known))
+        name, key = _pair(authorization)
+        if self.admin and key == self.admin:
+            return ""
+        return name if name and self.known.get(name) == key else None
 
     def _registered(self, client_id: str, key: str) -> bytes:
         if not self.registers:
@@ -64,11 +87,16 @@ class RegisteringApi:
     def _unregistered(self, authorization: str, client_id: str) -> bytes:
         if not authorization:
             return _refused(401, NO_HEADER)
-        name, _, key = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
+        name, key = _pair(authorization)
         if self.known.get(name) != key:
             return _refused(401, "authentication failed")
         del self.known[client_id]
         return _json(200, {"code": "200"})
+
+
+def _pair(authorization: str) -> tuple[str, str]:
+    name, _, key = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
+    return name, key
 
 
 def _json(status: int, content: dict[str, str]) -> bytes:
@@ -80,7 +108,7 @@ def _refused(status: int, error: str) -> bytes:
 
 
 @asynccontextmanager
-async def registering_api() -> AsyncIterator[RegisteringApi]:
+async def registering_api(tls: ssl.SSLContext | None = None) -> AsyncIterator[RegisteringApi]:
     """On a free port of 127.0.0.1."""
     api = RegisteringApi()
     api.held.set()
@@ -94,8 +122,17 @@ async def registering_api() -> AsyncIterator[RegisteringApi]:
         if path == "/unregister" and not api.held.is_set():
             api.holding.set()
             await api.held.wait()
+        if path == "/ws":
+            who = api.greets(lines.get("Authorization", ""))
+            if who is None:
+                writer.write(http_answer(200))
+                return
+            hello = rtcd.encode(rtcd.Hello(who, "y" * 26), Sender.SERVER)
+            writer.write(accepting(head.encode()) + frame(BINARY, hello))
+            await rest_of(reader)
+            return
         writer.write(api.answer(path, lines.get("Authorization", ""), json.loads(body or b"{}")))
 
-    async with served(serve) as server:
-        api.url = f"http://{HOST}:{server.port}"
+    async with served(serve, tls) as server:
+        api.url = f"{'https' if tls else 'http'}://{HOST}:{server.port}"
         yield api

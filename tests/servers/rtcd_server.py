@@ -56,10 +56,12 @@ class RtcdServer:
 
 
 @asynccontextmanager
-async def rtcd_server(settings_more: Mapping[str, str] | None = None, admin: str = "") -> AsyncIterator[RtcdServer]:
+async def rtcd_server(
+    settings_more: Mapping[str, str] | None = None, admin: str = "", client: tuple[str, str] = ("load", "")
+) -> AsyncIterator[RtcdServer]:
     """Starts it, by settings beside or instead of those here, and registers a client; with `admin`, the admin's secret,
     nobody registers himself. Raises TimeoutError where it does not come up."""
-    server = RtcdServer(0, _free_port(), _free_port(), "load", secrets.token_hex(16))
+    server = RtcdServer(0, _free_port(), _free_port(), client[0], client[1] or secrets.token_hex(16))
     more = dict(settings_more or {})
     if admin:
         more["RTCD_API_SECURITY_ALLOWSELFREGISTRATION"] = "false"
