@@ -8,13 +8,13 @@ from random import SystemRandom
 from typing import Any  # evidence is JSON
 
 from calls_doctor.errors import NetworkError, Refused
-from calls_doctor.model.check import Evidence, Finding, Status
+from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Role, Transport
 from calls_doctor.net import resolver
 from calls_doctor.net.knock import knock
-from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_turn, turn_targets
+from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, TurnServers, no_turn, turn_targets
 
-ALLOCATE = "turn.allocate"
+CHALLENGE, ALLOCATE = "turn.challenge", "turn.allocate"
 SAMPLED = 3
 """Of the range, and as many beside it: a kernel answers so many at once (icmp(7), icmp_ratelimit)."""
 BESIDE = range(10_000, 65_536)
@@ -25,12 +25,11 @@ sample = SystemRandom().sample
 async def relay_ports_probe(context: Context) -> Finding:
     """A closed port says so. Where those of the relay range alone do not, something before them is shut."""
     servers = await context.turn()
-    allocated = context.results.get(ALLOCATE)
-    gave = {row["uri"] for row in allocated.evidence.get("servers", ()) if row["ok"]} if allocated else set()
-    proven = {uri.host for uri in servers.uris if str(uri) in gave}
-    hosts = [one for one in dict.fromkeys(uri.host for uri in servers.uris) if one not in proven]
+    answering, relaying = (_well(servers, context.results.get(check)) for check in (CHALLENGE, ALLOCATE))
+    hosts = [one for one in answering if one not in relaying]
     if servers.stands_in or not hosts:
-        return Finding(status=Status.SKIP, summary=servers.why_none or "what it relays tells more (turn.relay-range)")
+        said = "what it relays tells more (turn.relay-range)" if relaying else "nothing is heard of a TURN server here"
+        return Finding(status=Status.SKIP, summary=servers.why_none or said)
     target = ", ".join(hosts)
     try:
         rows = await asyncio.gather(*(_asked(one, context.site.relay_ports) for one in hosts))
@@ -48,15 +47,23 @@ async def relay_ports_probe(context: Context) -> Finding:
     return Finding(status=Status.SKIP, summary=summary, target=target, evidence=evidence)
 
 
+def _well(servers: TurnServers, result: CheckResult | None) -> list[str]:
+    """Hosts of the URIs that a check found well."""
+    rows = result.evidence.get("servers", ()) if result else ()
+    well = {row["uri"] for row in rows if row["ok"]}
+    return list(dict.fromkeys(uri.host for uri in servers.uris if str(uri) in well))
+
+
 async def _asked(host: str, relay_ports: tuple[int, int]) -> dict[str, Any]:
-    """How many closed ports of the range, and then of others, are said to be closed. Raises NetworkError for a name."""
+    """How many closed ports of the range, and of others, are said to be closed. Raises NetworkError for a name."""
     address = resolver.routed(await resolver.resolve(host))[0]
     of_range = range(relay_ports[0], relay_ports[1] + 1)
     within = sample(of_range, min(SAMPLED, len(of_range)))
     beside = sample([one for one in BESIDE if one not in of_range], SAMPLED)
+    said = await asyncio.gather(_refusing(address, within), _refusing(address, beside))
     return {
-        "host": host, "range_ports": within, "range_says_so": await _refusing(address, within),
-        "beside_ports": beside, "beside_say_so": await _refusing(address, beside),
+        "host": host, "range_ports": within, "range_says_so": said[0],
+        "beside_ports": beside, "beside_say_so": said[1],
     }  # fmt: skip
 
 
@@ -70,7 +77,7 @@ CHECKS = (
         id="turn.relay-ports",
         title="Nothing shuts the relay ports of a TURN server that gives no relay",
         probe=relay_ports_probe,
-        uses=(ALLOCATE,),
+        uses=(CHALLENGE, ALLOCATE),
         vantages=CALLERS | {Role.MEDIA, Role.MATTERMOST},
         phases=NETWORK_PHASES,
         nothing_to_do=no_turn,

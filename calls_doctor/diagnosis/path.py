@@ -43,7 +43,8 @@ PROVEN = 3
 """Of 24 probes; two may go astray at a loss of 2 %."""
 MUCH_RATIO = 0.1
 """Where more is lost than this, a connection may not come up, and a server may seem silent."""
-QUALITY, MTU, SCREEN = "quality.path", ("quality.mtu", "quality.relay-mtu"), "quality.bandwidth"
+QUALITY, SCREEN = "quality.path", "quality.bandwidth"
+MTU, RELAY_MTU = "quality.mtu", "quality.relay-mtu"
 NEEDED_BYTES = 1200
 """As large as WebRTC's packets get: a limit from there on hits no call so far."""
 
@@ -168,7 +169,7 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
     slow = [r for r in shown if r.status in BAD]
     rows = [outcome_of(r, row) for r in evidence.bad_at(where, QUALITY) for row in bad_rows(r)]
     straight = vantages_of(r for r in shown if r.id == UDP_ECHO)
-    suffering = [*evidence.bad_at(straight, ADVERTISED, *UDP_CALLS), *evidence.bad_at(where, *LATE, SCREEN)]
+    suffering = [*evidence.bad_at(straight, ADVERTISED, *UDP_CALLS), *evidence.bad_at(where, *LATE, RELAY_MTU, SCREEN)]
     if not (slow or rows or relayed or evidence.bad_at(where, *UDP_CALLS)):
         return None
     rate = shown[0].evidence["rate_bits_per_s"] if shown[0].id == UDP_ECHO else slowest_way_bits_per_s(shown[0])
@@ -187,7 +188,8 @@ def bandwidth(evidence: Evidence) -> Prediction | None:
 
 def mtu_blackhole(evidence: Evidence) -> Prediction | None:
     """Large packets vanish where small ones pass: with them what sends packets of full size, as TCP and DTLS do."""
-    shown = [r for r in evidence.bad(*MTU) if r.evidence.get("stage")]
+    relayed = [r for r in evidence.bad(RELAY_MTU) if r.vantage not in thin_links(evidence)]
+    shown = [r for r in (*evidence.bad(MTU), *relayed) if r.evidence.get("stage")]
     if not shown:
         return None
     at = vantages_of(shown)

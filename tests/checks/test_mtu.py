@@ -147,7 +147,8 @@ def ports_that_returned(*sizes: tuple[int, ...]) -> Finding:
 
 @pytest.mark.parametrize(("relayed", "status", "largest_bytes"), [
     ([(200, 1200, 1272)] + 3 * [(200,)], Status.PASS, 1272), (4 * [(200, 1200)], Status.WARN, 1200),
-    (4 * [(200,)] + 4 * [()], Status.WARN, 200), (3 * [(200,)], Status.SKIP, None), ([], Status.SKIP, None),
+    (4 * [(200,)] + 4 * [()], Status.WARN, 200),
+    (6 * [(200,)] + 2 * [(200, 1200)], Status.SKIP, 1200), (3 * [(200,)], Status.SKIP, None), ([], Status.SKIP, None),
 ])  # fmt: skip
 async def test_where_udp_is_shut_the_sizes_that_passed_a_relay_tell(
     relayed: list[tuple[int, ...]], status: Status, largest_bytes: int | None

@@ -37,9 +37,10 @@ def held() -> Iterator[tuple[int, int]]:
         sock.close()
 
 
-async def found(relay_range: tuple[int, int], *rows: dict[str, object]) -> Finding:
+async def found(relay_range: tuple[int, int], *rows: dict[str, object], trouble: str = "") -> Finding:
     site = Site(phase=Phase.PRE, turn=(URI,), relay_ports=relay_range)
     results = {"turn.allocate": f.turn("turn.allocate", *rows)} if rows else {}
+    results["turn.challenge"] = f.turn("turn.challenge", f.turn_row(str(URI), trouble))
     return await relay_ports.relay_ports_probe(context(None, results=results, site=site))
 
 
@@ -69,3 +70,8 @@ async def test_where_no_closed_port_says_so_nothing_is_known(
 async def test_what_a_server_relays_tells_more(held: tuple[int, int]) -> None:
     finding = await found(held, f.turn_row(str(URI)))
     assert finding.status is Status.SKIP and "turn.relay-range" in finding.summary
+
+
+async def test_where_nothing_is_heard_of_the_server_no_other_silence_is_waited_out(held: tuple[int, int]) -> None:
+    finding = await found(held, trouble="silent")
+    assert finding.status is Status.SKIP and "nothing is heard" in finding.summary
