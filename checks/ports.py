@@ -6,17 +6,19 @@ books say which of them arrived: so a failure names the direction.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from calls_doctor.errors import FarEndError, NetworkError
-from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.model.check import NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport, address_class, shown
 from calls_doctor.model.site import Phase, Site
-from calls_doctor.net.echo import HEADERS_BYTES
+from calls_doctor.net.echo import HEADERS_BYTES, Witness
 from calls_doctor.net.sockets import trouble_row, trouble_word
-from calls_doctor.spec import LINK_TROUBLES, CheckSpec, Context, no_tcp
+from calls_doctor.spec import LINK_TROUBLES, ROOM_TRIES, ROOM_WAIT_S, CheckSpec, Context, no_tcp
 
 if TYPE_CHECKING:
     from calls_doctor.net.hops import HopWatch
@@ -54,7 +56,7 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     beside = Witnesses(paired.stray_watch(), paired.hop_watch(), paired.reach_back_watch())
     try:
         looking = beside if transport is Transport.UDP else ()
-        first = await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES, looking)
+        first = await _echoed(paired, transport, looking)
         again = await paired.echo_alone(paired.opener(transport), ECHO_SIZES_BYTES) if _in_part(first) else None
     except FarEndError as error:  # it is there, and has no room for one session more
         return Finding(status=Status.UNKNOWN, summary=str(error), target=target, evidence={"code": error.code})
@@ -79,6 +81,18 @@ async def _echo(context: Context, transport: Transport) -> Finding:
         target=target,
         evidence=evidence,
     )
+
+
+async def _echoed(paired: PairedHost, transport: Transport, looking: Sequence[Witness]) -> EchoOutcome:
+    """Asked again where the stand-in has no room: sessions that only probed give way. Raises FarEndError."""
+    for _ in range(ROOM_TRIES):
+        try:
+            return await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES, looking)
+        except FarEndError as error:
+            if error.code != NO_ROOM:
+                raise
+        await asyncio.sleep(ROOM_WAIT_S)
+    return await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES, looking)
 
 
 def _in_part(outcome: EchoOutcome) -> bool:

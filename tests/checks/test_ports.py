@@ -277,9 +277,16 @@ async def test_a_slow_path_passes_with_its_round_trip() -> None:
     assert finding.status is Status.PASS and finding.evidence["rtt_p50_s"] >= 0.1
 
 
-async def test_a_stand_in_without_room_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
+async def test_a_stand_in_without_room_is_asked_again_and_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "ROOM_WAIT_S", 0.1)
+    room = sfu.SESSIONS_MAX
     async with media_host() as stand_in:
+        monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
+        asyncio.get_running_loop().call_later(0.05, monkeypatch.setattr, sfu, "SESSIONS_MAX", room)
+        finding = await UDP(context(paired(stand_in.ready)))
+        assert (finding.status, finding.evidence["returned"]) == (Status.PASS, 24)
+        monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
+        monkeypatch.setattr(ports, "ROOM_WAIT_S", 0.0)
         finding = await UDP(context(paired(stand_in.ready)))
     assert finding.status is Status.UNKNOWN and finding.evidence["code"] == 508
 
