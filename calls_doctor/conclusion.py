@@ -32,7 +32,11 @@ from calls_doctor.model.report import (
 from calls_doctor.model.site import Mode, Phase, Site
 from calls_doctor.modes import MODES, Need
 from calls_doctor.next_steps import Run, command_at, next_steps
-from calls_doctor.spec import CheckSpec
+from calls_doctor.spec import CheckSpec, rtcd_versions
+from calls_doctor.wire.rtcd_version import is_stand_in
+
+UNNAMED = "unnamed"
+"""A build that its makers gave no version."""
 
 
 def diagnosis(site: Site, results: Sequence[CheckResult], vantages: Sequence[Vantage]) -> list[Diagnosis]:
@@ -122,10 +126,21 @@ def exit_code(report: Report, fail_on: str) -> int:
     return codes.get(report.verdict, 0)
 
 
+def recognised(site: Site, results: Sequence[CheckResult]) -> Site:
+    """The site in the phase that the results show: what calls itself rtcd, or a stand-in, is there. Where somebody said
+    the phase, or gave a link, it stays."""
+    if site.phase is not Phase.UNDETERMINED or "phase" in site.settings:
+        return site
+    told = [version for result in results for version in rtcd_versions({result.id: result}).values()]
+    if not told:
+        return site
+    return structs.replace(site, phase=Phase.PRE if all(map(is_stand_in, told)) else Phase.POST)
+
+
 def versions(results: Sequence[CheckResult]) -> dict[str, str]:
     """What the far ends said that they are."""
     said = next((r.evidence.get("version") for r in results if r.id == API), None)
-    return {"rtcd": str(said)} if said else {}
+    return {} if said is None else {"rtcd": said or UNNAMED}
 
 
 def clock(results: Sequence[CheckResult]) -> dict[str, Any]:

@@ -292,8 +292,8 @@ class _Run:
         results, idle = self._results()
         if own_fault:
             results = [_with_own_fault(one, own_fault) if one.id == OWN_SFU else one for one in results]
-        vantage = self._vantage(results)
-        diagnosis = conclusion.diagnosis(self._site, results, [vantage])
+        vantage, site = self._vantage(results), conclusion.recognised(self._site, results)
+        diagnosis = conclusion.diagnosis(site, results, [vantage])
         verdict = conclusion.verdict(results, CHECKS, complete=not cut_short)
         made = Report(
             tool=Tool(version=__version__),
@@ -303,14 +303,14 @@ class _Run:
             complete=not cut_short,
             command=self._request.command,
             metadata=dict(self._request.metadata),
-            phase=self._site.phase,
+            phase=site.phase,
             mode=self._site.mode,
             site=self._site.settings,
             vantages=[vantage],
             verdict=verdict,
             diagnosis=diagnosis,
             next=conclusion.next_of_one_vantage(
-                self._site, results, diagnosis, vantage, CHECKS,
+                site, results, diagnosis, vantage, CHECKS,
                 command=self._request.again or "calls-doctor check", complete=not cut_short,
             ),
             checks=results,
@@ -320,7 +320,8 @@ class _Run:
             books=self._books(),
             not_tested=[*self._unfinished([*results, *idle], cut_short), *conclusion.not_tested(self._plan, idle)],
         )  # fmt: skip
-        return secrecy.report(made, self._credentials, *(told.credentials for told in self._told))
+        of_others = [told.credentials for told in self._told]
+        return secrecy.report(made, self._credentials, self._registration.credentials, *of_others)
 
     def _results(self) -> tuple[list[CheckResult], list[CheckResult]]:
         """In the plan's order, whether the run has come to its end or not; those that only others need are marked.

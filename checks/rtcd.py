@@ -117,8 +117,11 @@ async def auth_probe(context: Context) -> Finding:
     if all(row["ok"] for row in rows):
         visitors, why_nobody = await _visitors(context, url, list(versions))
         if visitors:
+            known = {one.origin: one.client for one in reversed(visitors)}
             entering = (_enters(context, url, host, row, visitors) for host, row in zip(versions, rows, strict=True))
             rows = list(await asyncio.gather(*entering))
+            if all(row["ok"] for row in rows):
+                context.registration.let_in = known[rows[0]["client"]]
     return await _judged(context, url, rows, why_nobody)
 
 
@@ -190,7 +193,7 @@ async def _enters(context: Context, url: str, host: str, row: Row, visitors: Seq
     from calls_doctor.net.rtcd_api import RtcdApi
 
     is_stand_in = rtcd_version.is_stand_in(rtcd_versions(context.results)[host])
-    api = RtcdApi(url, TIMEOUT_S, host, Pace(0.0) if is_stand_in else context.registration.pace)
+    api = RtcdApi(url, TIMEOUT_S, host, Pace(0.0) if is_stand_in else context.registration.pace(host))
     tried = row
     for one in visitors:
         tried = {**row, "client": one.origin} | await _entered(api, one.client)

@@ -13,7 +13,7 @@ from calls_doctor.guide import STEPS
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.flow import Role
 from calls_doctor.model.report import GuideStep, Report, Vantage, Verdict
-from calls_doctor.model.site import MediaAddress, Mode, Phase, Site
+from calls_doctor.model.site import MediaAddress, Mode, Phase, Setting, Site
 from calls_doctor.next_steps import Run, next_steps
 from checks import CHECKS
 from tests.diagnosis import findings as f
@@ -142,6 +142,8 @@ def test_the_clocks_that_were_read_are_told_by_vantage() -> None:
 def test_the_far_ends_version_comes_from_the_api() -> None:
     said = result("port.api-tcp", Status.PASS, "s", evidence={"version": "v1.2.6"})
     assert conclusion.versions([said]) == {"rtcd": "v1.2.6"}
+    unnamed = result("port.api-tcp", Status.PASS, "s", evidence={"version": ""})
+    assert conclusion.versions([unnamed]) == {"rtcd": "unnamed"}
     assert conclusion.versions([result("port.api-tcp", Status.FAIL, "s")]) == {}
     assert conclusion.versions([]) == {}
 
@@ -191,3 +193,25 @@ def test_what_is_missing_comes_with_what_to_type_there() -> None:
     assert both[0] == {"vantage": "client", "command": "calls-doctor check --peer LINK"}
     assert both[1]["command"].endswith("--rtcd-url http://rtcd.internal:8045")
     assert conclusion.missing(Mode.RTCD, [vantage("client"), vantage("mattermost")], CHECKS) == []
+
+
+@pytest.mark.parametrize(
+    ("site", "versions", "phase"),
+    [
+        (Site(), ["v1.2.6"], Phase.POST),
+        (Site(), [""], Phase.POST),
+        (Site(), ["dev-calls-doctor-0"], Phase.PRE),
+        (Site(), ["dev-calls-doctor-0", "v1.2.6"], Phase.POST),
+        (Site(), [], Phase.UNDETERMINED),
+        (Site(settings={"phase": Setting(value="undetermined", origin="--phase")}), ["v1.2.6"], Phase.UNDETERMINED),
+        (Site(phase=Phase.PRE, paired=True), ["v1.2.6"], Phase.PRE),
+        (Site(phase=Phase.SELF_TEST), ["dev-calls-doctor-0"], Phase.SELF_TEST),
+    ],
+)
+def test_the_phase_is_that_of_who_answers(site: Site, versions: list[str], phase: Phase) -> None:
+    rows: list[dict[str, str | None]] = [{"address": f"192.0.2.{n}", "version": one} for n, one in enumerate(versions)]
+    rows.append({"address": "192.0.2.9", "version": None})
+    assert (
+        conclusion.recognised(site, [result("port.api-tcp", Status.PASS, "s", evidence={"addresses": rows})]).phase
+        is phase
+    )

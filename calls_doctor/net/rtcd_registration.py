@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self  # nothing is sent to a coroutine
 
 from calls_doctor.errors import CallsDoctorError, FarEndError, reason_of
-from calls_doctor.model.credentials import RtcdClient, Secret
+from calls_doctor.model.credentials import Credentials, RtcdClient, Secret
 from calls_doctor.net.key_pace import Pace
 from calls_doctor.wire.rtcd_http import Refusal
 
@@ -68,8 +68,9 @@ class RtcdRegistration:
         """`client_id` is for this run alone; `why_not`: nothing is to be registered."""
         self.client: RtcdClient | None = None
         """Who this run is there, once it has been registered."""
-        self.pace = Pace()
-        """Of this run's use of keys there."""
+        self.let_in: RtcdClient | None = None
+        """As whom rtcd has let this run in, by whatever right, once api.rtcd-auth has found out."""
+        self._paces: dict[str, Pace] = {}
         self._client_id, self._ledger, self._say, self._url = client_id, ledger, say, url
         self._why_not = why_not or ("" if ledger else "there is nowhere to note what must be undone")
         self._note: Note | None = None
@@ -82,6 +83,15 @@ class RtcdRegistration:
 
     async def __aexit__(self, *_: object) -> None:
         await _whatever_comes(self._end())
+
+    def pace(self, host: str) -> Pace:
+        """Of this run's use of keys at this address: an rtcd of its own, as the plugin has it."""
+        return self._paces.setdefault(host, Pace())
+
+    @property
+    def credentials(self) -> Credentials:
+        """The key of what was registered, which no output may show; its id is no secret."""
+        return Credentials(rtcd_auth_key=self.client.auth_key if self.client else None)
 
     async def register(self, url: str, hosts: Sequence[str]) -> str:
         """Registers `client` at each of these addresses, and says so before. Why there is none; "" where there is."""
@@ -164,7 +174,7 @@ class RtcdRegistration:
     def _api(self, url: str, host: str) -> RtcdApi:
         from calls_doctor.net.rtcd_api import RtcdApi
 
-        return RtcdApi(url, TIMEOUT_S, host, self.pace)
+        return RtcdApi(url, TIMEOUT_S, host, self.pace(host))
 
 
 async def _whatever_comes(work: Coroutine[Any, Any, None]) -> None:

@@ -31,6 +31,7 @@ from tests.servers import certificates
 from tests.servers.api_servers import VERSION
 from tests.servers.media_host import context, paired
 from tests.servers.plain_sockets import eventually
+from tests.servers.process_state import GONE_OR_STOPPED, state
 from tests.servers.scripted_tcp import HOST, answering, http_answer
 from tests.servers.turn_servers import tcp_listener
 
@@ -221,14 +222,6 @@ async def test_each_address_of_the_name_is_asked_by_itself(host: PairedHost) -> 
     assert [(row["ok"], row["trouble"]) for row in finding.evidence["addresses"]] == [(True, None), (False, "refused")]
 
 
-def _state(pid: int) -> str:
-    """Of a process, as Linux tells it: Z is dead, T is stopped, "" is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return ""
-
-
 @pytest.mark.parametrize(
     ("what", "stage", "word", "cause"),
     [
@@ -244,7 +237,7 @@ async def test_one_that_is_killed_or_stopped_is_named_within_three_seconds(
         url = f"http://{HOST}:{ready.api_port}"
         assert (await found(url, paired(ready)))[0].status is Status.PASS
         os.kill(process.pid, what)
-        await eventually(lambda: _state(process.pid) in ("Z", "T", ""))
+        await eventually(lambda: state(process.pid) in GONE_OR_STOPPED)
         began_s = time.monotonic()
         try:
             finding, causes = await found(url, paired(ready))

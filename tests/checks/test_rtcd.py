@@ -19,7 +19,7 @@ from calls_doctor.model.credentials import Credentials, RtcdClient, Secret
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.report import Diagnosis
 from calls_doctor.model.site import Phase, Site
-from calls_doctor.net import resolver
+from calls_doctor.net import resolver, rtcd_registration
 from calls_doctor.net.key_pace import Pace
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.rtcd_api import RtcdApi
@@ -88,7 +88,6 @@ async def found(
 ) -> Found:
     """As a run makes them, one after the other; with `facts` the link is known at the media port."""
     registration = registration or no_registration()
-    registration.pace = Pace(0.0)
     asks = replace(
         context(host, facts=facts, credentials=credentials),
         site=Site(phase=Phase.PRE, rtcd_url=url), registration=registration,
@@ -140,6 +139,11 @@ async def host() -> AsyncIterator[PairedHost]:
     """A link's stand-in; its own API is not the one that is tested."""
     async with StandIn(API_ONLY) as stand_in:
         yield paired(stand_in.ready)
+
+
+@pytest.fixture(autouse=True)
+def _no_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtcd_registration, "Pace", lambda: Pace(0.0))
 
 
 @pytest.fixture
