@@ -16,7 +16,7 @@ from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCDtlsTransport, R
 from aiortc.rtcsctptransport import Chunk
 
 from calls_doctor.wire.data_channel import MESSAGE_MAX_BYTES, Conversation
-from calls_doctor.wire.dtls import DATA_MAX_BYTES
+from calls_doctor.wire.dtls import DATA_MAX_BYTES, DtlsRole
 from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.sctp_packet import is_sound
 
@@ -42,10 +42,9 @@ class _Dtls:
     """What aiortc's SCTP asks of the DTLS transport below it."""
 
     state = "connected"
-    _role = "server"
 
-    def __init__(self, send: Callable[[bytes], None]) -> None:
-        self._send = send
+    def __init__(self, send: Callable[[bytes], None], role: str) -> None:
+        self._send, self._role = send, role
 
     def _register_data_receiver(self, receiver: RTCSctpTransport) -> None:
         """Its packets come through `Association.receive`."""
@@ -94,14 +93,23 @@ class _Sctp(RTCSctpTransport):
 
 
 class Association:
-    """`send` takes one packet (at most DATA_MAX_BYTES) for DTLS; `answer` gives what a message is answered, or None.
+    """`send` takes one packet (at most DATA_MAX_BYTES) for DTLS; `answer` gives what a message is answered, or None;
+    `opened` hears of each channel. `role` is this end's in DTLS.
 
     Needs a running loop, for its timers. Nothing that the far end sends raises.
     """
 
-    def __init__(self, send: Callable[[bytes], None], answer: Callable[[str | bytes], str | bytes | None]) -> None:
-        self._answer = answer
-        self._sctp = _Sctp(_Dtls(send))
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        answer: Callable[[str | bytes], str | bytes | None],
+        opened: Callable[[], None] = lambda: None,
+        role: DtlsRole = DtlsRole.SERVER,
+    ) -> None:
+        self._answer, self._heard_open = answer, opened
+        self._channel: RTCDataChannel | None = None
+        """The one that was opened last."""
+        self._sctp = _Sctp(_Dtls(send, role.value))
         self._sctp.add_listener("datachannel", self._opened)
         _finish(self._sctp.start(None, PORT))
 
@@ -136,6 +144,13 @@ class Association:
         except _BROKEN:
             self.close()
 
+    def tell(self, message: str | bytes) -> None:
+        """Sends a message on the channel that was opened last; drops it where there is none, or the far end has made no
+        room for what was sent before."""
+        channel = self._channel
+        if channel is not None and channel.readyState == "open" and self._sctp.pending_bytes <= PENDING_MAX_BYTES:
+            channel.send(message)
+
     def close(self) -> None:
         """Tells the far end (ABORT), and stops the timers."""
         if not self.closed:
@@ -149,12 +164,25 @@ class Association:
             if said is not None:
                 channel.send(said)
 
+        self._channel = channel
         channel.add_listener("message", received)
+        self._heard_open()
 
 
 def associate(send: Callable[[bytes], None], desk: Desk) -> Association:
     """One at whose channels the desk is asked (wire/data_channel.py)."""
     return Association(send, Conversation(desk).answer)
+
+
+def open_channel(
+    send: Callable[[bytes], None], heard: Callable[[str | bytes], None], opened: Callable[[], None], role: DtlsRole
+) -> Association:
+    """One whose messages are handed on, and answered by `tell`."""
+
+    def received(message: str | bytes) -> None:
+        heard(message)
+
+    return Association(send, received, opened, role)
 
 
 def _finish(steps: Coroutine[object, None, None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,6 +35,28 @@ Associate = Callable[[Callable[[bytes], None], Desk], Association]
 """Makes one that sends its packets so, and asks that desk."""
 
 
+class Participant(Protocol):
+    """Whose media a session carries, where that is somebody who was joined to a call by signalling. Nothing raises."""
+
+    def opened(self, session: Session, /) -> None:
+        """The first check has come."""
+
+    def connected(self) -> None:
+        """Media may be sent."""
+
+    def forward(self, packet: bytes, now: float, /) -> Iterable[tuple[Path, bytes]]:
+        """One RTP packet that it sent, encrypted for whoever is to have it, with the path each goes by."""
+
+    def heard_rtcp(self, packet: bytes, now: float, /) -> None:
+        """One compound RTCP packet of it, decrypted."""
+
+    def associate(self, send: Callable[[bytes], None], /) -> Association | None:
+        """Its end of SCTP; None: data is met with silence."""
+
+    def ended(self) -> None:
+        """The media path is gone for good. May come more than once."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Grant:
     """What whoever admits says of a user name fragment: the session that may be opened under it."""
@@ -53,6 +75,10 @@ class Grant:
     """Under which it takes audio from others, until it shows another by what it sends."""
     dtls_role: DtlsRole = DtlsRole.SERVER
     """Ours."""
+    peer_fragment: str = ""
+    """The peer's own, where it was signalled; "": it may have any."""
+    participant: Participant | None = None
+    """Who takes what the session carries; None: the forwarder does, by `call`."""
 
 
 class Session:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from calls_doctor.errors import StunError
@@ -17,9 +17,9 @@ from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.sfu.forwarder import Forwarder
 from calls_doctor.sfu.inquiry import Inquiries
 from calls_doctor.sfu.mux import UNADMITTED_S, Mux
-from calls_doctor.sfu.session import Associate, Grant, Session
+from calls_doctor.sfu.session import Associate, Association, Grant, Participant, Session
 from calls_doctor.wire import ice, stun
-from calls_doctor.wire.connection import Closed, DataReceived, Failed
+from calls_doctor.wire.connection_events import Closed, DataReceived, DtlsConnected, Event, Failed, RtcpReceived
 from calls_doctor.wire.dtls import Certificate
 from calls_doctor.wire.framing import PacketKind, packet_kind
 from calls_doctor.wire.ice_lite import Desk
@@ -121,12 +121,24 @@ class Sfu:
         if kind is PacketKind.RTP:
             plain = session.connection.receive_rtp(packet, path, now)
             if plain is not None:
-                for to, data in self._forwarder.forward(plain, session, path, now):
+                for to, data in self._passed_on(plain, session, path, now):
                     self._mux.send(to, data)
             return True
         session.connection.receive(packet, path, now)
         self._go_on(session, now)
         return True
+
+    def end(self, session: Session) -> None:
+        """Whoever granted it says that it is over: it is heard of no more."""
+        if self._sessions.get(session.username) is session:
+            self._forget(session, asyncio.get_running_loop().time())
+            self._set_timer()
+
+    def send_rtcp(self, session: Session, packet: bytes) -> None:
+        """Sends one compound RTCP packet by a session."""
+        now = asyncio.get_running_loop().time()
+        session.connection.send_rtcp(packet, now)
+        self._send(session, now)
 
     def connection_lost(self, path: Path, now: float) -> None:
         """A TCP connection has ended; its session may go on by another path."""
@@ -195,7 +207,7 @@ class Sfu:
     def _open(self, message: Message, fragments: tuple[str, str], path: Path, now: float) -> Session | None:
         """A new session, where the request is authentic and there is room; nothing is kept where it is not."""
         grant = self._admit(fragments[0])
-        if grant is None:
+        if grant is None or grant.peer_fragment not in ("", fragments[1]):
             self._turned_away(path)
             return None
         key = grant.password.encode()
@@ -218,7 +230,15 @@ class Sfu:
         )  # fmt: skip
         self._sessions[session.username] = session
         self._forwarder.join(session)
+        if grant.participant is not None:
+            grant.participant.opened(session)
         return session
+
+    def _passed_on(self, packet: bytes, session: Session, path: Path, now: float) -> Iterable[tuple[Path, bytes]]:
+        participant = session.grant.participant
+        if participant is None:
+            return self._forwarder.forward(packet, session, path, now)
+        return participant.forward(packet, now) if session.affords(len(packet), now) else ()
 
     def _has_room(self, now: float) -> bool:
         """True where one more session may be; one that has ended gives way, or an echo that has been quiet."""
@@ -258,15 +278,24 @@ class Sfu:
                 session.ended = True
                 self._forwarder.leave(session)
                 _end_association(session)
+            if session.grant.participant is not None:
+                _tell(session.grant.participant, event, now)
         if session.connection.expired:
             self._forget(session, now)
 
     def _take_data(self, session: Session, data: bytes, now: float) -> None:
-        if self._associate is None or session.ended or not session.affords(len(data), now):
+        if session.ended or not session.affords(len(data), now):
             return
         if session.association is None:
-            session.association = self._associate(partial(self._send_data, session), self._desk)
-        session.association.receive(data)
+            session.association = self._new_association(session)
+        if session.association is not None:
+            session.association.receive(data)
+
+    def _new_association(self, session: Session) -> Association | None:
+        send = partial(self._send_data, session)
+        if session.grant.participant is not None:
+            return session.grant.participant.associate(send)
+        return self._associate(send, self._desk) if self._associate is not None else None
 
     def _send_data(self, session: Session, data: bytes) -> None:
         """At once: an association sends by its own timers too. What the session cannot afford is lost on the way."""
@@ -290,6 +319,8 @@ class Sfu:
             del self._by_path[path]
             self._mux.hang_up(path)
         self._keep(session.connection.books)
+        if session.grant.participant is not None:
+            session.grant.participant.ended()
 
     def _keep(self, books: SessionBooks) -> None:
         """Of sessions under one name that came no further than ICE the last is enough: books are fetched in such."""
@@ -314,6 +345,15 @@ class Sfu:
                 session.connection.handle_timer(now)
                 self._conclude(session, now)
         self._set_timer()
+
+
+def _tell(participant: Participant, event: Event, now: float) -> None:
+    if isinstance(event, DtlsConnected):
+        participant.connected()
+    elif isinstance(event, RtcpReceived):
+        participant.heard_rtcp(event.packet, now)
+    elif isinstance(event, Failed | Closed):
+        participant.ended()
 
 
 def _end_association(session: Session) -> None:

@@ -16,8 +16,11 @@ from calls_doctor.model.credentials import Secret
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Address, Path
 from calls_doctor.model.report import Report
-from calls_doctor.sfu.session import Associate
+from calls_doctor.sfu.rtcd_calls import Offered
+from calls_doctor.sfu.rtcd_service import OpenChannel, RtcdService
+from calls_doctor.sfu.session import Associate, Grant
 from calls_doctor.sfu.sfu import Sfu
+from calls_doctor.standin import hosting
 from calls_doctor.standin.admission import Admission
 from calls_doctor.standin.api import ApiServer
 from calls_doctor.standin.desk import ReportDesk
@@ -42,6 +45,7 @@ class StandIn:
     a paired client hands in; `associate` makes a session's end of SCTP, and without it there are no data channels.
     Whoever has a REST credential made from `turn_secret` may use the TURN server; by which addresses callers reach this
     machine `addresses` says, None where that is by its own. `strangers` hears of links that open nothing here.
+    `open_channel` makes the data channels of rtcd's calls; `offered` says for the media port where these are reached.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class StandIn:
         turn_secret: Secret | None = None,
         addresses: Callable[[], Addresses | None] = lambda: None,
         strangers: StrangerWatch | None = None,
+        open_channel: OpenChannel | None = None,
+        offered: Callable[[int], Offered] | None = None,
     ) -> None:
         self._options = options
         self._turn_secret, self._addresses = turn_secret, addresses
@@ -63,8 +69,9 @@ class StandIn:
         self._turn_username, self._turn_password = "calls-doctor", Secret(secrets.token_urlsafe(24))
         desk = ReportDesk(self._keys, self.books, facts, received)
         self._strangers = strangers
-        self._sfu = Sfu(
-            self._admission, self._certificate, desk, associate=associate, turned_away=self._turned_away,
+        self._rtcd = RtcdService(self._certificate.fingerprint, lambda: self._offered(offered), open_channel)
+        self._sfu = self._rtcd.media = Sfu(
+            self._admit, self._certificate, desk, associate=associate, turned_away=self._turned_away,
             consent_expiry_s=options.consent_expiry_s,
         )  # fmt: skip
         self._stack = AsyncExitStack()
@@ -90,6 +97,14 @@ class StandIn:
             bad_integrity=self._sfu.bad_integrity,
             unauthenticated=self._sfu.unauthenticated + self._admission.unreadable,
         )
+
+    def _admit(self, fragment: str) -> Grant | None:
+        """A session of a call that was joined over 8045, else what the link's key opens."""
+        return self._rtcd.grant(fragment) or self._admission(fragment)
+
+    def _offered(self, offered: Callable[[int], Offered] | None) -> Offered:
+        port = self._sfu.port
+        return offered(port) if offered is not None else hosting.offered_at(self._options.addresses, port, port)
 
     def _turned_away(self, path: Path) -> None:
         if self._strangers is not None:
@@ -136,7 +151,9 @@ class StandIn:
             return self._sfu.port
         if part == "api":
             client_id, auth_key = self._keys.api_client_id, self._keys.api_auth_key
-            api = ApiServer(addresses, port, client_id=client_id, auth_key=auth_key)
+            signalling = None if "media" in self._options.without else self._rtcd
+            api = ApiServer(addresses, port, client_id=client_id, auth_key=auth_key, signalling=signalling)
+            stack.callback(self._rtcd.close)
             return (await stack.enter_async_context(api)).port
         if part == "stun":
             return (await stack.enter_async_context(StunServer(addresses, port))).port

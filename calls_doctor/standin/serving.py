@@ -20,6 +20,8 @@ from calls_doctor.model.report import Report
 from calls_doctor.model.site import ServerUri, Site
 from calls_doctor.net import resolver
 from calls_doctor.net.local_ports import can_bind
+from calls_doctor.sfu.rtcd_calls import Offered
+from calls_doctor.sfu.rtcd_service import Channel
 from calls_doctor.sfu.session import Association
 from calls_doctor.standin import hosting
 from calls_doctor.standin.hosting import Addresses, Reach
@@ -27,6 +29,7 @@ from calls_doctor.standin.launch import Options
 from calls_doctor.standin.server import PARTS, StandIn
 from calls_doctor.standin.strangers import StrangerWatch
 from calls_doctor.wire.direct import Link
+from calls_doctor.wire.dtls import DtlsRole
 from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.turn import rest_credentials
 
@@ -98,6 +101,7 @@ class Serving:
         self._stand_in = StandIn(
             options, facts=self.facts, received=self._received, associate=_associate,
             turn_secret=self._turn_secret, addresses=self._addresses, strangers=strangers,
+            open_channel=_open_channel, offered=self._offered,
         )  # fmt: skip
         self._stack = AsyncExitStack()
 
@@ -175,6 +179,9 @@ class Serving:
         site, local = self._served.site, self._served.local
         return Addresses(local, site.nat, tuple(one.address for one in self._reaches), site.host_port_override)
 
+    def _offered(self, port: int) -> Offered:
+        return hosting.offered(self._served.site, self._served.local, port, self._stun, self._resolved)
+
     def _received(self, report: Report) -> None:
         """The latest of each run; what came by two ways, from the caller and from a stand-in that joined, is one."""
         if report in self.reports:
@@ -228,6 +235,14 @@ def _associate(send: Callable[[bytes], None], desk: Desk) -> Association:
     from calls_doctor.net.sctp import associate
 
     return associate(send, desk)
+
+
+def _open_channel(
+    send: Callable[[bytes], None], heard: Callable[[str | bytes], None], opened: Callable[[], None], role: DtlsRole
+) -> Channel:
+    from calls_doctor.net.sctp import open_channel
+
+    return open_channel(send, heard, opened, role)
 
 
 def _is_later(report: Report, earlier: Report) -> bool:

@@ -313,12 +313,12 @@ class Connection:
         if self._srtp is None:
             return
         try:
-            reports = self._statistics.receive_rtcp(self._srtp.unprotect_rtcp(data), now)
+            packet = self._srtp.unprotect_rtcp(data)
+            reports = self._statistics.receive_rtcp(packet, now)
         except RtpError:
             self.undecryptable += 1
             return
-        if reports:
-            self._events.append(RtcpReceived(tuple(reports), path))
+        self._events.append(RtcpReceived(tuple(reports), path, packet))
 
     def _note_undecryptable(self, data: bytes, error: RtpError) -> None:
         self.undecryptable += 1

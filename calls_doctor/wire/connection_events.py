@@ -32,10 +32,12 @@ class RtpReceived:
 
 @dataclass(frozen=True, slots=True)
 class RtcpReceived:
-    """The sender and receiver reports of one RTCP packet; they are in the statistics already."""
+    """One compound RTCP packet: its sender and receiver reports, which are in the statistics already, and all of it."""
 
     reports: tuple[Report, ...]
     path: Path
+    packet: bytes
+    """Decrypted."""
 
 
 @dataclass(frozen=True, slots=True)

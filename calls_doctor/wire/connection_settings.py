@@ -29,7 +29,7 @@ class SessionSettings:
     """Of what this end sends; reports go out under it."""
     payload_type: int = 111
     leg: str = "x"
-    """One letter: what the session is for, as the counters in a lite end's answers say it."""
+    """One letter: what the session is for, as the counters in a lite end's answers say it; "": they say nothing."""
     check_schedule_s: Sequence[float] = stun.PROBE_SCHEDULE_S
     """When a controlling end sends checks, in seconds after a path's first."""
     check_decided_s: float = stun.PROBE_DECIDED_S

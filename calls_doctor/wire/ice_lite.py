@@ -153,7 +153,10 @@ class LiteAgent:
             self._books.probes.append(ProbeSeen(number, size, round(now, 6)))
 
     def _books_value(self, message: Message) -> bytes:
-        """The page that was asked for, else the counters of this session; takes the page that was brought."""
+        """The page that was asked for, else the counters of this session; takes the page that was brought. Of a session
+        without a leg nothing: it is no session of a pairing link."""
+        if not self._leg:
+            return b""
         asked, brought = message.get(stun.DOCUMENT_REQUEST), message.get(stun.DOCUMENT_PAGE)
         if self._desk is None or (asked is None and brought is None):
             return wire_books.pack_counters(self._leg, self._books)

@@ -7,7 +7,7 @@ Text in, text out. Nothing here knows who signals it: a browser's offer is answe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from calls_doctor.errors import SdpError
@@ -78,6 +78,8 @@ class Media:
     """One of DIRECTIONS, as the writer sees it; without a word it is the first (RFC 8866 section 6.7)."""
     bundle_only: bool = False
     """In an offer, port 0 then means "only with the others", and not "refused" (RFC 9143 section 6)."""
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """All of the section as they came, name -> values; "" for one without a value. Secrets are among them."""
 
     @property
     def refused(self) -> bool:
@@ -268,6 +270,7 @@ def _media(section: _Section) -> Media:
         ssrcs=tuple(dict.fromkeys(numbers)),
         direction=next((one for one in DIRECTIONS if one in section.attributes), DIRECTIONS[0]),
         bundle_only="bundle-only" in section.attributes,
+        attributes={name: tuple(values) for name, values in section.attributes.items()},
     )
 
 

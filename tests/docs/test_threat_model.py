@@ -9,9 +9,20 @@ from pathlib import Path
 from calls_doctor.model.flow import Path as FiveTuple
 from calls_doctor.model.flow import Transport
 from calls_doctor.net import documents_client
-from calls_doctor.sfu import mux, session, sfu
+from calls_doctor.sfu import mux, rtcd_calls, rtcd_tracks, session, sfu
 from calls_doctor.standin import api_accounts, api_websocket, connection_limit, desk, server, serving, turn_server
-from calls_doctor.wire import dtls, envelope, held_answers, pages, path_books, rate_limit, rtcd, stun, transactions
+from calls_doctor.wire import (
+    dtls,
+    envelope,
+    held_answers,
+    pages,
+    path_books,
+    rate_limit,
+    rtcd,
+    rtcd_server_session,
+    stun,
+    transactions,
+)
 from calls_doctor.wire.direct import compose
 from calls_doctor.wire.dtls import Certificate, DtlsEndpoint, DtlsRole
 from calls_doctor.wire.stun import Message, MessageClass, Method
@@ -48,6 +59,11 @@ def test_each_limit_of_the_page_is_the_codes() -> None:
         "messages of one WebSocket": api_websocket.MESSAGES_PER_S,
         "unread by one WebSocket": api_websocket.UNSENT_BYTES_MAX / MIB,
         "clients registered on 8045": api_accounts.REGISTERED_MAX,
+        "sessions in calls of 8045": rtcd_calls.SESSIONS_MAX,
+        "characters of a name in a join": rtcd_calls.ID_MAX_CHARS,
+        "streams that one of them sends": rtcd_tracks.TRACKS_MAX,
+        "time from a join to its offer": rtcd_server_session.SIGNALING_S,
+        "time from an offer to its media": rtcd_server_session.CONNECTED_S,
         "TURN relays at once": server.ALLOCATIONS_MAX,
         "of one credential": Limits().allocations_per_user,
         "transaction ids kept against replay": transactions.TRANSACTIONS_MAX,

@@ -1,9 +1,10 @@
-"""rtcd itself and aiortc, unmodified, in one call: what our session says over the WebSocket and the data channel is
-what rtcd expects, and what it hears is what rtcd says."""
+"""aiortc, unmodified, and our session in calls of rtcd itself and of our stand-in: what is said over the WebSocket and
+the data channel is what rtcd expects, what comes is what rtcd says, and neither end can tell the stand-in from rtcd."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +16,10 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.sdp import candidate_from_sdp
 from websockets.asyncio.client import ClientConnection, connect
 
+from calls_doctor.net import sctp
 from calls_doctor.net.aiortc_peer import use_only
+from calls_doctor.standin.launch import Options
+from calls_doctor.standin.server import StandIn
 from calls_doctor.wire import rtcd, rtcd_channel
 from calls_doctor.wire.rtcd import Hello, Join
 from calls_doctor.wire.rtcd_channel import MediaMap, Ping, Pong, TextPing, TextPong
@@ -25,8 +29,13 @@ from calls_doctor.wire.rtcd_signal import IceCandidate, Mute, Sender, SessionDes
 from tests.servers.plain_sockets import eventually
 from tests.servers.rtcd_server import HOST, RtcdServer, rtcd_server, why_not
 
-pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no rtcd here: {why_not()}")
+SERVERS = [
+    "stand-in",
+    pytest.param("rtcd", marks=pytest.mark.skipif(why_not() != "", reason=f"no rtcd here: {why_not()}")),
+]
 REFUSED_S = 0.5
+PARTS = Options(addresses=(HOST,), without=frozenset({"stun", "turn"}))
+both = pytest.mark.parametrize("of", SERVERS)
 
 
 class Caller:
@@ -191,8 +200,22 @@ class Room:
 
 
 @asynccontextmanager
-async def room() -> AsyncIterator[Room]:
-    async with rtcd_server() as server:
+async def served(of: str) -> AsyncIterator[RtcdServer]:
+    """rtcd, or who stands in for it."""
+    if of == "rtcd":
+        async with rtcd_server() as server:
+            yield server
+        return
+    async with StandIn(PARTS, open_channel=sctp.open_channel) as stand_in:
+        assert stand_in.ready is not None
+        keys = stand_in.ready.pairing.keys
+        ports = stand_in.ready.api_port, stand_in.ready.media_port
+        yield RtcdServer(os.getpid(), *ports, keys.api_client_id, keys.api_auth_key.reveal())
+
+
+@asynccontextmanager
+async def room(of: str) -> AsyncIterator[Room]:
+    async with served(of) as server:
         one = Room(server)
         try:
             await one.open()
@@ -203,9 +226,10 @@ async def room() -> AsyncIterator[Room]:
             await one.close_socket()
 
 
+@both
 @pytest.mark.parametrize("dc_signaling", [False, True])
-async def test_a_call_of_two(dc_signaling: bool) -> None:
-    async with room() as one:
+async def test_a_call_of_two(of: str, dc_signaling: bool) -> None:
+    async with room(of) as one:
         speaker, listener = await one.two(dc_signaling=dc_signaling)
         speaker.publish()
         await listener.saw(MediaMap)
@@ -225,8 +249,9 @@ async def test_a_call_of_two(dc_signaling: bool) -> None:
             assert not [event for event in caller.events if isinstance(event, Failed)]
 
 
-async def test_the_session_lives_on_over_a_new_websocket() -> None:
-    async with room() as one:
+@both
+async def test_the_session_lives_on_over_a_new_websocket(of: str) -> None:
+    async with room(of) as one:
         speaker, listener = await one.two()
         await one.close_socket()
         socket = await one.open()
@@ -239,8 +264,9 @@ async def test_the_session_lives_on_over_a_new_websocket() -> None:
         assert listener.events[-1] == Closed("leave", told=False)
 
 
-async def test_a_join_that_is_refused_is_silence() -> None:
-    async with room() as one:
+@both
+async def test_a_join_that_is_refused_is_silence(of: str) -> None:
+    async with room(of) as one:
         caller = await one.joins(RtcdSession(Join("", "user", secrets.token_hex(13)), answer_decided_s=REFUSED_S))
         await caller.saw(Failed)
         assert [event for event in caller.events if isinstance(event, SessionDescription | Closed)] == []

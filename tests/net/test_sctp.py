@@ -20,9 +20,11 @@ from calls_doctor.net.sctp import (
     UNFINISHED_CHUNKS_MAX,
     WINDOW_BYTES,
     Association,
+    open_channel,
 )
 from calls_doctor.wire.data_channel import MESSAGE_MAX_BYTES
-from calls_doctor.wire.dtls import DATA_MAX_BYTES
+from calls_doctor.wire.dtls import DATA_MAX_BYTES, DtlsRole
+from tests.servers.plain_sockets import eventually
 from tests.servers.sctp_client import BINARY, DCEP, OPEN, TEXT, SctpClient, chunk
 
 WAIT_S = 5.0
@@ -107,6 +109,26 @@ async def test_a_channel_of_our_own_waits_for_the_far_end_and_then_carries_messa
     await wire.client.stop()
     await asyncio.sleep(0)
     send(b"too late")
+    assert wire.association.closed
+
+
+async def test_the_far_ends_channel_may_be_spoken_to_unasked() -> None:
+    heard: list[str | bytes] = []
+    told: list[str] = []
+    wire = Wire(lambda _: None)
+
+    def opened() -> None:
+        told.append("open")
+        wire.association.tell(b"hello")
+
+    wire.association = open_channel(wire._to_client, heard.append, opened, DtlsRole.CLIENT)
+    wire.association.tell(b"too early")
+    assert await conversation(wire, "a question") == [b"hello"]
+    await eventually(lambda: heard == ["a question"])
+    assert told == ["open"]
+    await wire.client.stop()
+    await asyncio.sleep(0)
+    wire.association.tell(b"too late")
     assert wire.association.closed
 
 
