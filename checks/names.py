@@ -194,7 +194,8 @@ def _dead(context: Context, row: Row, known: set[str]) -> dict[str, list[Row]]:
     """Addresses from which nothing is heard, by what that makes of the name."""
     addresses: list[Row] = row["addresses"]
     dead = [one for one in addresses if one["answers"] is False or _is_misplaced(context, row, one)]
-    well = [one for one in addresses if one["answers"] or (one["answers"] is None and one["known"])]
+    untried = [one for one in addresses if one["answers"] is None and one["known"] and one not in dead]
+    well = [*(one for one in addresses if one["answers"]), *untried]
     kinds: dict[str, list[Row]] = {}
     for one in dead:
         if what := _kind(context, row, one, well, known):

@@ -230,11 +230,11 @@ def may_be_full(echo: CheckResult) -> bool:
     return is_full(echo) or (echo.evidence.get("rate_bits_per_s") is None and _queued(echo))
 
 
-def full_relayed(evidence: Evidence) -> list[CheckResult]:
-    """Relayed calls that say the same of the link of those to whom nothing comes back straight: their media came at
-    less than a call needs, and ever later than the first that the TURN server said."""
+def full_fallbacks(evidence: Evidence) -> list[CheckResult]:
+    """Calls through a relay or over TCP that say the same of a link on which nothing comes back over UDP: their media
+    came at less than a call needs, and ever later than the first that a TURN server said."""
     answered = answers(evidence, UDP_ECHO)
-    calls = [r for r in evidence.bad(RELAY_CALL) if stage(r) == "media" and not answered(r.vantage)]
+    calls = [r for r in evidence.bad(RELAY_CALL, TCP_CALL) if stage(r) == "media" and not answered(r.vantage)]
     return [r for r in calls if _carries_too_little(r) and _came_later(evidence, r)]
 
 
@@ -257,7 +257,7 @@ def _came_later(evidence: Evidence, call: CheckResult) -> bool:
 
 def thin_links(evidence: Evidence) -> set[str]:
     """Vantages whose link is full, or may be: what is lost there is lost for want of room."""
-    return vantages_of([*(r for r in evidence.of(UDP_ECHO) if may_be_full(r)), *full_relayed(evidence)])
+    return vantages_of([*(r for r in evidence.of(UDP_ECHO) if may_be_full(r)), *full_fallbacks(evidence)])
 
 
 def _queued(echo: CheckResult) -> bool:

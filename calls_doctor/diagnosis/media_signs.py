@@ -191,8 +191,9 @@ def tcp_rejected(evidence: Evidence) -> Prediction | None:
 
 def tcp_stalled(evidence: Evidence) -> Prediction | None:
     """TCP connects, and what is sent on it is not answered, or media on it does not arrive."""
-    shown = [r for r in bad(evidence, TCP_ECHO) if not never_opened(r) and _too_few(r)]
-    stuck = [r for r in bad(evidence, TCP_CALL) if stage(r) != "dtls" or trouble(r) in GONE]
+    wide = [r for r in bad(evidence, TCP_ECHO, TCP_CALL) if r.vantage not in thin_links(evidence)]
+    shown = [r for r in wide if r.id == TCP_ECHO and not never_opened(r) and _too_few(r)]
+    stuck = [r for r in wide if r.id == TCP_CALL and (stage(r) != "dtls" or trouble(r) in GONE)]
     calls = [r for r in stuck if not _some_media(r)]
     place = blamed_somewhere(evidence, [*shown, *calls], comes_up(evidence, TCP_ECHO))
     return _tcp(evidence, [*shown, *calls], place, Lost.BOTH, "is established and then carries nothing")

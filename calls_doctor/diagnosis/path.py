@@ -19,7 +19,7 @@ from calls_doctor.diagnosis.media_evidence import (
     by_chance,
     echo_lost_way,
     fewer_at_speed,
-    full_relayed,
+    full_fallbacks,
     is_full,
     is_lossy,
     loss_ratio,
@@ -75,7 +75,7 @@ def _directions(result: CheckResult, what: str) -> set[str]:
 
 def loss(evidence: Evidence) -> Prediction | None:
     """Packets are lost at voice rate, or so many probes are that no call was tried."""
-    full, thin = vantages_of(full_relayed(evidence)), thin_links(evidence)
+    full, thin = vantages_of(full_fallbacks(evidence)), thin_links(evidence)
     measured = [r for r in evidence.bad(QUALITY) if _directions(r, "loss") and r.vantage not in full]
     echoes = [r for r in evidence.bad(UDP_ECHO) if _proves_loss(evidence, r)]
     calls = [r for r in bad(evidence, *UDP_CALLS, RELAY_CALL) if r.vantage not in thin and is_lossy(r)]
@@ -163,7 +163,7 @@ def _unheard(evidence: Evidence, shown: list[CheckResult]) -> frozenset[Outcome]
 
 def bandwidth(evidence: Evidence) -> Prediction | None:
     """What came back came slowly, and ever later: a queue before a thin link fills while it is asked to carry more."""
-    relayed = full_relayed(evidence)
+    relayed = full_fallbacks(evidence)
     shown = [*(r for r in evidence.of(UDP_ECHO) if is_full(r)), *relayed]
     where = vantages_of(shown)
     slow = [r for r in shown if r.status in BAD]

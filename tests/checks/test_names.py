@@ -220,6 +220,9 @@ async def test_without_a_stand_in_the_site_file_says_where_the_name_should_lead(
     elsewhere = ("192.0.2.77", "10.0.1.20")
     assert await found(elsewhere) == {NAME: ("dns.wrong-answer", [PUBLIC])}
     assert await found((PUBLIC, "10.0.1.20")) == await found() == {}
+    known[NAME] = ["169.254.9.9"]  # a range of private addresses that no machine here has one of
+    assert await found((PUBLIC, "169.254.9.9")) == {NAME: ("dns.private-answer", ["169.254.9.9"])}
+    known[NAME] = [PUBLIC]
     known["other.example.com"] = [PUBLIC]
     assert await found(elsewhere, media_names=(NAME, "other.example.com")) == {}, "it may be the other's"
 

@@ -259,5 +259,8 @@ def test_a_relayed_call_tells_of_a_thin_link_where_the_media_port_is_shut() -> N
     ways = only_this_end_counted[0].evidence
     ways |= {"to_far": {"sent": 300}, "from_far": {"received": 150}, "there_and_back": ways["to_far"]}
     assert set(f.causes(*shut, turn, *only_this_end_counted)) == {"media.udp-rejected", "path.bandwidth"}
+    over_tcp = f.call("media.call-tcp", "media", "", (300, 150), (300, 150), status=Status.WARN)
+    over_tcp.evidence.update(thin(0.9, 62_000)[0].evidence)
+    assert set(f.causes(*shut, turn, over_tcp)) == {"media.udp-rejected", "path.bandwidth"}
     lossy = {"media.udp-rejected", "path.loss", "path.latency"}
     assert set(f.causes(*shut, turn, *thin(0.9, 110_000))) == set(f.causes(*shut, turn, *thin(0.05, 62_000))) == lossy
