@@ -129,6 +129,8 @@ class Member:
         await self._until("candidate", CANDIDATES_S, "")
         assert self.peer is not None, "it is there with the answer"
         await self.peer.come_up(CONNECT_S, SLOW_CONNECT_S)
+        assert self._association is not None, "as the peer is"
+        self._association.begin()
         await self._until("channel", CHANNEL_S, f"DTLS is up, and its data channel did not open in {CHANNEL_S:g} s")
         self._session.negotiate(self._loop.time())
         self._go_on()
@@ -227,7 +229,8 @@ class Member:
             self._reach("voice")
             return
         self.peer = peer = Peer(self._settings(answer), secrets.token_bytes, data=self._data, failed=self._peer_failed)
-        self._association = Association(peer.send_data, lambda _: None)
+        role = DtlsRole.SERVER if self._descriptions.dtls_serves else DtlsRole.CLIENT
+        self._association = Association(peer.send_data, lambda _: None, role=role)
         self._tell = self._association.open(LABEL, self._opened, self._heard)
         self._reach("answer")
 

@@ -1,9 +1,9 @@
 """Our end of an SCTP association with data channels (RFC 8261, RFC 8831, RFC 8832): aiortc's, behind bounds of ours.
 
-It begins no association, and keeps no timer until the far end has shown its cookie; a channel that it is to open
-waits for that. aiortc trusts its peer, and whoever holds a link may be one, so every packet is looked at before aiortc
-sees it, and whatever grows beyond what an honest client needs ends the association. Importing this file takes a third
-of a second, so whoever uses it does so inside a function.
+It begins an association only where it is told to, and else keeps no timer until the far end has shown its cookie.
+aiortc trusts its peer, and whoever holds a link may be one, so every packet is looked at before aiortc sees it, and
+whatever grows beyond what an honest client needs ends the association. Importing this file takes a third of a second,
+so whoever uses it does so inside a function.
 """
 
 from __future__ import annotations
@@ -71,7 +71,12 @@ class _Sctp(RTCSctpTransport):
         return sum(channel.bufferedAmount for channel in self._data_channels.values())
 
     async def _init(self) -> None:
-        """The far end begins, as it does even where both might (RFC 8841 section 9.3)."""
+        """What `start` would do: the far end begins, or `begin` is called."""
+
+    async def begin(self) -> None:
+        """INIT, unless the far end's has led to an association already."""
+        if self.state == "connecting" and self._association_state == self.State.CLOSED:
+            await super()._init()
 
     async def _receive_chunk(self, chunk: Chunk) -> None:
         await super()._receive_chunk(chunk)
@@ -117,6 +122,10 @@ class Association:
     def closed(self) -> bool:
         """True once either end has ended it, or the far end has broken it."""
         return self._sctp.state == "closed"
+
+    def begin(self) -> None:
+        """Begins the association once DTLS is up, as both ends may (RFC 8841 section 9.3)."""
+        _finish(self._sctp.begin())
 
     def open(
         self, label: str, opened: Callable[[], None], received: Callable[[str | bytes], None]

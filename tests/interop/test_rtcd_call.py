@@ -24,10 +24,11 @@ from calls_doctor.net.sockets import open_tcp, open_udp
 from calls_doctor.wire.framing import PacketKind
 from tests.servers import turn_servers
 from tests.servers.middlebox import HOST, Middlebox, Rule, drop
+from tests.servers.rtcd_or_stand_in import SERVERS, served
 from tests.servers.rtcd_server import RtcdServer, rtcd_server, why_not
 from tests.servers.turn_servers import PASSWORD, USER, coturn
 
-pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no rtcd here: {why_not()}")
+needs_rtcd = pytest.mark.skipif(why_not() != "", reason=f"no rtcd here: {why_not()}")
 NAMED_S = 5.0
 """In which every failure is to be named."""
 MEDIA_TIME_S, LONG_S, MIDST_S = 0.5, 8.0, 0.4
@@ -57,20 +58,22 @@ async def is_empty(server: RtcdServer, outcome: RtcdOutcome) -> bool:
     return answer.status == 404
 
 
+@pytest.mark.parametrize("of", SERVERS)
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
-async def test_a_call(transport: Transport) -> None:
-    async with rtcd_server() as server:
+async def test_a_call(of: str, transport: Transport) -> None:
+    async with served(of) as server:
         outcome = await rtcd_call.hold(access(server), [straight(transport)] * 2, MEDIA_TIME_S)
         good(outcome, transport)
         assert await is_empty(server, outcome)
         assert outcome.signalling["advertised"] == [f"{HOST}:{server.media_port}/{one}" for one in ("udp", "tcp")]
 
 
+@pytest.mark.parametrize("of", SERVERS)
 @pytest.mark.skipif(turn_servers.why_not() != "", reason=f"no coturn here: {turn_servers.why_not()}")
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-async def test_a_call_through_a_relay(transport: str, tmp_path: Path, free_port: Callable[[], int]) -> None:
+async def test_a_call_through_a_relay(of: str, transport: str, tmp_path: Path, free_port: Callable[[], int]) -> None:
     async with (
-        rtcd_server() as server,
+        served(of) as server,
         coturn(tmp_path, (free_port(), free_port())) as relay,
         AsyncExitStack() as stack,
     ):
@@ -86,6 +89,7 @@ async def test_a_call_through_a_relay(transport: str, tmp_path: Path, free_port:
         assert await is_empty(server, outcome)
 
 
+@needs_rtcd
 async def test_another_key_is_refused_and_an_override_that_leads_nowhere_is_a_join_that_is_refused() -> None:
     async with rtcd_server({"RTCD_RTC_ICEHOSTOVERRIDE": "nowhere.invalid"}) as server:
         stranger = RtcdAccess(url=server.url, authorization=Secret("Basic eDp5"))
@@ -97,6 +101,7 @@ async def test_another_key_is_refused_and_an_override_that_leads_nowhere_is_a_jo
         assert outcome.signalling["asked"] == "404" and time.monotonic() - began_s < NAMED_S
 
 
+@needs_rtcd
 async def test_an_interrupted_call_leaves_nothing_behind() -> None:
     async with rtcd_server() as server:
         calling = asyncio.create_task(rtcd_call.hold(access(server), UDP, LONG_S))
@@ -120,6 +125,7 @@ async def broken(
     return await calling, time.monotonic() - broke_s
 
 
+@needs_rtcd
 async def test_rtcd_is_killed_in_the_middle() -> None:
     async with rtcd_server() as server:
         outcome, took_s = await broken(server, UDP, lambda: os.kill(server.pid, signal.SIGKILL))
@@ -127,6 +133,7 @@ async def test_rtcd_is_killed_in_the_middle() -> None:
     assert took_s < 1.0
 
 
+@needs_rtcd
 async def test_rtcd_hangs_in_the_middle() -> None:
     async with rtcd_server() as server:
         outcome, took_s = await broken(server, UDP, lambda: os.kill(server.pid, signal.SIGSTOP))
@@ -135,6 +142,7 @@ async def test_rtcd_hangs_in_the_middle() -> None:
     assert outcome.signalling["closes_told"] == 0 and took_s < NAMED_S
 
 
+@needs_rtcd
 async def test_rtcd_hangs_before_it_answers() -> None:
     async with rtcd_server() as server, Middlebox((HOST, server.api_port)) as box:
 
@@ -149,6 +157,7 @@ async def test_rtcd_hangs_before_it_answers() -> None:
     assert time.monotonic() - began_s < NAMED_S
 
 
+@needs_rtcd
 async def test_its_websocket_is_cut_in_the_middle_and_the_sessions_end_without_it() -> None:
     async with rtcd_server() as server, Middlebox((HOST, server.api_port)) as box:
         outcome, took_s = await broken(server, UDP, box.cut, box.port)
@@ -175,6 +184,7 @@ async def behind(server: RtcdServer, *rules: Rule) -> AsyncIterator[tuple[Middle
         )
 
 
+@needs_rtcd
 async def test_its_media_is_cut_in_the_middle() -> None:
     async with rtcd_server() as server:
         async with behind(server) as (box, way, _):
@@ -187,6 +197,7 @@ async def test_its_media_is_cut_in_the_middle() -> None:
         assert isinstance(outcome.call.failure.trouble, Cut) and took_s < 1.0
 
 
+@needs_rtcd
 @pytest.mark.parametrize(
     ("kind", "stage"), [(None, "ice"), (PacketKind.DTLS, "dtls"), (PacketKind.RTP, "media")], ids=str
 )

@@ -10,7 +10,15 @@ from typing import cast
 
 import pytest
 from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCDtlsTransport, RTCSctpTransport
-from aiortc.rtcsctptransport import AbortChunk, CookieAckChunk, DataChunk, HeartbeatAckChunk, SackChunk
+from aiortc.rtcsctptransport import (
+    AbortChunk,
+    CookieAckChunk,
+    DataChunk,
+    HeartbeatAckChunk,
+    InitChunk,
+    SackChunk,
+    parse_packet,
+)
 
 from calls_doctor.net.sctp import (
     CHANNELS_MAX,
@@ -154,6 +162,23 @@ async def test_it_says_nothing_and_keeps_no_timer_before_it_is_spoken_to() -> No
     timers = (association._sctp._t1_handle, association._sctp._t2_handle, association._sctp._t3_handle)
     assert timers == (None, None, None)
     association.close()
+
+
+async def test_who_is_told_to_begin_says_init_once_and_not_to_an_association_that_is_there() -> None:
+    client = SctpClient(echo)
+    client.association.begin()
+    client.association.begin()
+    (packet,) = client.packets
+    assert isinstance(parse_packet(packet)[3][0], InitChunk)
+    timer = client.association._sctp._t1_handle
+    assert timer is not None and not timer.cancelled()
+    client.association.close()
+    assert timer.cancelled()
+    established = ready()
+    established.heard()
+    established.association.begin()
+    assert established.packets == []
+    established.association.close()
 
 
 async def test_closing_tells_the_far_end_once_and_then_nothing_is_said_or_taken() -> None:
