@@ -35,6 +35,22 @@ def test_a_thin_line_that_carries_a_call_has_no_cause(tmp_path: Path) -> None:
     assert all(called["evidence"][way]["carried_bits_per_s"] > 100_000 for way in ("to_far", "from_far"))
 
 
+@pytest.mark.skipif(not EVERY_SCENARIO, reason="ten seconds: only where CALLS_DOCTOR_LAB=all asks for every scenario")
+def test_what_a_shared_screen_takes_is_measured_each_way_by_itself_on_request(tmp_path: Path) -> None:
+    """1 Mbit/s from the caller and 4 to them, as DSL has."""
+    with network(draw_seed()) as net:
+        net.nat.shape("outside", "tbf rate 1mbit burst 1600 limit 30000")
+        net.router.shape("access", "tbf rate 4mbit burst 1600 limit 30000")
+        with serving(net, tmp_path, ["--host", net.addresses.public]) as stand:
+            link = stand.link_to(net.addresses.public)
+            (report,) = checking(tmp_path, [(net.caller, link, ("--only", "quality.bandwidth"))])
+    (found,) = [check for check in report["checks"] if check["id"] == "quality.bandwidth"]
+    carried = {way: found["evidence"][way]["carried_bits_per_s"] for way in ("to_far", "from_far")}
+    assert (found["status"], report["diagnosis"], report["verdict"]) == ("warn", [], "warnings")
+    assert 850_000 < carried["to_far"] < 1_000_000 and carried["from_far"] > 2_500_000
+    assert found["summary"].endswith("; a shared screen takes 2.5 Mbit/s") and report["duration_s"] < 12
+
+
 @pytest.mark.skipif(not EVERY_SCENARIO, reason="minutes: only where CALLS_DOCTOR_LAB=all asks for every scenario")
 @pytest.mark.parametrize(("rate", "queue_bytes"), [("64kbit", 4000), ("64kbit", 2000), ("48kbit", 2000)])
 def test_a_line_too_thin_for_a_call_is_said_to_be_thin_and_not_lossy(
