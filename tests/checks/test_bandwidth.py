@@ -55,16 +55,12 @@ def test_too_thin_is_only_what_was_asked_for_enough(found: Bandwidth, status: St
 
 async def test_a_healthy_path_passes_with_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "WINDOW_S", 0.3)
-    monkeypatch.setattr(bandwidth, "SCREEN_BITS_PER_S", 2_000_000)  # a third of a second is short on a busy machine
+    monkeypatch.setattr(bandwidth, "SCREEN_BITS_PER_S", 1_000_000)  # a third of a second is short on a busy machine
     async with media_host() as stand_in:
         given = context(paired(stand_in.ready), phase=Phase.PRE)
         finding = await bandwidth.bandwidth_probe(given)
     assert finding.status is Status.PASS and finding.target.endswith("/udp")
-    assert (
-        finding.evidence["to_far"]["carried_bits_per_s"]
-        > 2_000_000
-        < finding.evidence["from_far"]["offered_bits_per_s"]
-    )
+    assert all(finding.evidence[way]["carried_bits_per_s"] > 1_000_000 for way in ("to_far", "from_far"))
     assert len(given.near_books) == 2 + measuring.HEARERS
 
 

@@ -43,7 +43,7 @@ async def test_a_healthy_path_carries_all_both_ways() -> None:
     assert (found.failure, found.held_back) == (None, 0)
     for way in (found.to_far, found.from_far):
         assert way.sent == way.received and way.sent
-        assert all(90 <= share <= 130 for share in shares(way)), "on a machine that is not late itself"
+        assert all(40 <= share <= 200 for share in shares(way)), "105, on a machine that is not late itself"
     assert [len(books.streams) for books in found.near] == [0, 0, *[1] * bandwidth.HEARERS]
 
 
@@ -53,9 +53,10 @@ async def test_each_way_is_measured_by_itself(thin_way: middlebox.Way) -> None:
     async with behind(thin(1_000_000, 20_000, thin_way)) as host:
         found = await measured(host)
     ways = {middlebox.Way.OUT: found.to_far, middlebox.Way.BACK: found.from_far}
-    assert shares(ways.pop(thin_way))[1] < 60
+    narrow = ways.pop(thin_way)
     (other,) = ways.values()
-    assert shares(other)[1] > 80
+    assert narrow.sent and narrow.received and narrow.received < 0.8 * narrow.sent
+    assert other.sent and other.received == other.sent, "counts, since a busy machine is late with what it sends"
 
 
 async def test_what_the_far_end_holds_back_is_told_and_not_taken_for_the_paths(
@@ -66,7 +67,7 @@ async def test_what_the_far_end_holds_back_is_told_and_not_taken_for_the_paths(
     async with media_host() as stand_in:
         found = await measured(paired(stand_in.ready))
     assert found.held_back > 50
-    assert shares(found.to_far)[1] > 80, "what arrives is counted, passed on or not"
+    assert found.to_far.received == found.to_far.sent, "what arrives is counted, passed on or not"
     assert shares(found.from_far)[0] < 80, "so no more was asked of the way back"
 
 
