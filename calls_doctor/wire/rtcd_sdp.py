@@ -96,7 +96,6 @@ class Section:
     """What the server sends there."""
     has_sent: bool = False
     """By the last description it does: only a section where it does not can take up another track."""
-    sctp_port: int = 5000
 
     def payload_type(self, codec: str) -> int | None:
         """Of the codec, where the section has it."""
@@ -270,7 +269,6 @@ def _section(media: Media, old: Section | None) -> Section:
     """A section of an offer, as it is answered; what the server sends there stays."""
     direction = next((one for one in _DIRECTIONS if one in media.attributes), "sendrecv")
     codecs = _codecs(media)
-    ports = media.attributes.get("sctp-port", ("5000",))
     return Section(
         kind=media.kind,
         protocol=media.protocol,
@@ -284,7 +282,6 @@ def _section(media: Media, old: Section | None) -> Section:
         ssrcs=media.ssrcs,
         track=old.track if old and not media.refused else None,
         has_sent=old.has_sent if old and not media.refused else False,
-        sctp_port=int(ports[0]) if ports[0].isdigit() and int(ports[0]) <= 0xFFFF else 5000,
     )
 
 
@@ -359,7 +356,7 @@ def _direction(sends: bool, receives: bool) -> str:
 def _data_channel(section: Section, setup: str, credentials: list[str]) -> list[str]:
     return [
         f"m=application 9 {section.protocol} webrtc-datachannel", "c=IN IP4 0.0.0.0", f"a=setup:{setup}",
-        f"a=mid:{section.mid}", "a=sendrecv", f"a=sctp-port:{section.sctp_port}",
+        f"a=mid:{section.mid}", "a=sendrecv", "a=sctp-port:5000",
         f"a=max-message-size:{MESSAGE_MAX_BYTES}", *credentials,
     ]  # fmt: skip
 

@@ -13,7 +13,7 @@ from calls_doctor.wire.rtcd import Join
 from calls_doctor.wire.rtcd_channel import MediaMap, Ping, Pong, TextPing, TextPong
 from calls_doctor.wire.rtcd_session import RtcdSession
 from calls_doctor.wire.rtcd_session_events import Closed, Failed, MayOffer
-from calls_doctor.wire.rtcd_signal import Mute, SessionDescription, Unmute
+from calls_doctor.wire.rtcd_signal import Mute, ScreenOff, SessionDescription, Unmute
 from tests.servers.plain_sockets import eventually
 from tests.servers.rtcd_callers import Room
 from tests.servers.rtcd_or_stand_in import SERVERS, served
@@ -54,6 +54,30 @@ async def test_a_call_of_two(of: str, dc_signaling: bool) -> None:
             await caller.saw(Closed)
             assert caller.events[-1] == Closed("leave", told=True)
             assert not [event for event in caller.events if isinstance(event, Failed)]
+
+
+@both
+async def test_audio_in_the_first_offer(of: str) -> None:
+    async with room(of) as one:
+        first, second = await one.two(talks=True)
+        await eventually(lambda: min(first.frames, second.frames) > 5)
+        for caller in (first, second):
+            assert not [event for event in caller.events if isinstance(event, Failed | MayOffer)]
+
+
+@both
+async def test_a_screen_is_shared_seen_and_taken_back(of: str) -> None:
+    async with room(of) as one:
+        sharer, viewer = await one.two()
+        sharer.publish()
+        await eventually(lambda: viewer.frames > 0)
+        sharer.share()
+        await eventually(lambda: "screen" in viewer.last_types())
+        (receiver,) = [one.receiver for one in viewer.peer.getTransceivers() if one.kind == "video"]
+        await receiver._send_rtcp_pli(viewer.last_ssrc())  # the first picture was gone before it was offered
+        await eventually(lambda: viewer.pictures > 0)
+        sharer.signal(ScreenOff())
+        await eventually(lambda: viewer.last_types() == {"voice"})
 
 
 @both

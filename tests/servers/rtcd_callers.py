@@ -16,20 +16,25 @@ from aiortc import (
     RTCPeerConnection,
     RTCRtpReceiver,
     RTCSessionDescription,
+    VideoStreamTrack,
 )
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtpPacket
 from aiortc.sdp import candidate_from_sdp
+from av import VideoFrame
 from websockets.asyncio.client import ClientConnection, connect
 
 from calls_doctor.net.aiortc_peer import use_only
-from calls_doctor.wire import rtcd, rtcd_channel
+from calls_doctor.wire import rtcd, rtcd_channel, sdp
 from calls_doctor.wire.rtcd import Hello, Join
+from calls_doctor.wire.rtcd_channel import MediaMap
 from calls_doctor.wire.rtcd_session import RtcdSession
 from calls_doctor.wire.rtcd_session_events import Event, MayOffer
-from calls_doctor.wire.rtcd_signal import IceCandidate, Sender, SessionDescription, Signal
+from calls_doctor.wire.rtcd_signal import IceCandidate, ScreenOn, Sender, SessionDescription, Signal
 from tests.servers.plain_sockets import WAIT_S, eventually
 from tests.servers.rtcd_server import HOST, RtcdServer
+
+SCREEN = "the-screen"
 
 
 class Caller:
@@ -44,7 +49,8 @@ class Caller:
         self._channel.on("message", self._heard)
         self.peer.on("track", self._take)
         self.events: list[Event] = []
-        self.frames = 0
+        self.frames = self.pictures = 0
+        """Of audio and of video that came, decoded."""
         self.opened = asyncio.Event()
         """The data channel is open."""
         self.heard = asyncio.Event()
@@ -58,10 +64,12 @@ class Caller:
         """One thing after the other: what the session tells of it is done before the next."""
         self._work.put_nowait(step)
 
-    async def begin(self) -> None:
-        """Joins, and offers a data channel only, as the client in a browser does."""
+    async def begin(self, *, talks: bool = False) -> None:
+        """Joins, and offers a data channel only, as the client in a browser does, or audio with it."""
         assert self.peer.sctp is not None
         use_only(self.peer.sctp.transport, HOST)
+        if talks:
+            use_only(self.peer.addTrack(AudioStreamTrack()).transport, HOST)
         self.session.join()
         offer = await self._described("offer")
         self.do(lambda now: self.session.offer(offer, now))
@@ -69,6 +77,22 @@ class Caller:
     def publish(self) -> None:
         use_only(self.peer.addTrack(AudioStreamTrack()).transport, HOST)
         self.do(self.session.negotiate)
+
+    def share(self) -> None:
+        """Its screen: the stream is named before it begins."""
+        sender = self.peer.addTrack(_Screen())
+        sender._stream_id = SCREEN  # there is no public way to a stream of its own
+        self.signal(ScreenOn(SCREEN))
+        self.do(self.session.negotiate)
+
+    def last_ssrc(self) -> int:
+        """Of what was offered last."""
+        offers = [one for one in self.events if isinstance(one, SessionDescription) and one.type == "offer"]
+        return sdp.parse(offers[-1].sdp).media[-1].ssrcs[0]
+
+    def last_types(self) -> set[str]:
+        """What it is sent, by the server's last map."""
+        return {track.type for track in [one for one in self.events if isinstance(one, MediaMap)][-1].tracks}
 
     def tell(self, message: rtcd_channel.Message) -> None:
         self.do(lambda _now: self.session.tell(message))
@@ -108,10 +132,10 @@ class Caller:
 
     async def _follow(self, event: Event, now: float) -> None:
         match event:
-            case SessionDescription("answer", sdp):
-                await self.peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
-            case SessionDescription("offer", sdp):
-                await self.peer.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+            case SessionDescription("answer", text):
+                await self.peer.setRemoteDescription(RTCSessionDescription(text, "answer"))
+            case SessionDescription("offer", text):
+                await self.peer.setRemoteDescription(RTCSessionDescription(text, "offer"))
                 self.session.answer(await self._described("answer"), now)
             case IceCandidate():
                 candidate = candidate_from_sdp(event.candidate.removeprefix("candidate:"))
@@ -155,7 +179,19 @@ class Caller:
         with suppress(MediaStreamError):
             while True:
                 await track.recv()
-                self.frames += 1
+                if track.kind == "audio":
+                    self.frames += 1
+                else:
+                    self.pictures += 1
+
+
+class _Screen(VideoStreamTrack):
+    """A small one."""
+
+    async def recv(self) -> VideoFrame:
+        frame = VideoFrame(width=64, height=48)
+        frame.pts, frame.time_base = await self.next_timestamp()
+        return frame
 
 
 class Room:
@@ -190,24 +226,25 @@ class Room:
             for caller in self.callers:
                 caller.do(partial(caller.session.receive, message))
 
-    async def joins(self, session: RtcdSession) -> Caller:
+    async def joins(self, session: RtcdSession, *, talks: bool = False) -> Caller:
         assert self._socket is not None
         caller = Caller(self._socket, session)
         self.callers.append(caller)
-        await caller.begin()
+        await caller.begin(talks=talks)
         return caller
 
-    async def both_join(self, *, dc_signaling: bool = False) -> tuple[Caller, Caller]:
+    async def both_join(self, *, dc_signaling: bool = False, talks: bool = False) -> tuple[Caller, Caller]:
         """In one call; their data channels are still to open."""
         names = secrets.token_hex(13), secrets.token_hex(13)
         first, second = await asyncio.gather(*(
-            self.joins(RtcdSession(Join(self._call, name, name, dc_signaling=dc_signaling))) for name in names
+            self.joins(RtcdSession(Join(self._call, name, name, dc_signaling=dc_signaling)), talks=talks)
+            for name in names
         ))  # fmt: skip
         return first, second
 
-    async def two(self, *, dc_signaling: bool = False) -> tuple[Caller, Caller]:
+    async def two(self, *, dc_signaling: bool = False, talks: bool = False) -> tuple[Caller, Caller]:
         """In one call, with their data channels open."""
-        first, second = await self.both_join(dc_signaling=dc_signaling)
+        first, second = await self.both_join(dc_signaling=dc_signaling, talks=talks)
         for caller in (first, second):
             async with asyncio.timeout(WAIT_S):
                 await caller.opened.wait()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 from calls_doctor.sfu.rtcd_service import RtcdService
 from calls_doctor.sfu.session import Session
@@ -141,4 +143,29 @@ async def test_what_cannot_be_read_is_dropped_and_sessions_outlive_their_connect
     made.connect("c2", "client", lambda frame: said.append(rtcd.decode(frame, Sender.SERVER)))
     made.receive("c2", rtcd.encode(Leave("s1"), Sender.CLIENT))
     assert made.joined("client") == {} and said == [], "its close went to the connection that is gone"
+    made.close()
+
+
+ERRORS = Path(__file__).parents[1] / "data" / "rtcd" / "ws-errors.jsonl"
+CAPTURED = [
+    one
+    for one in map(
+        json.loads, (Path(__file__).parents[1] / "data" / "rtcd" / "ws-errors.jsonl").read_text().splitlines()
+    )
+    if one["kind"] == "ws" and one["type"] != "hello" and one["data"] != {"sessionID": "x2"}
+]
+"""Of the session x2 nothing is offered: its end is a matter of time."""
+
+
+async def test_what_was_captured_of_mistakes_is_answered_so_and_mostly_not_at_all() -> None:
+    made, said = service()
+    expected: list[Message] = []
+    for one in CAPTURED:
+        frame = bytes.fromhex(one["hex"])
+        if one["dir"] == "c2s":
+            assert said == expected, one
+            made.receive("c1", frame)
+        else:
+            expected.append(rtcd.decode(frame, Sender.SERVER))
+    assert said == expected == [Close("x9"), Close("x1")]
     made.close()
