@@ -21,7 +21,7 @@ from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
 PORT_FREE = "env.port-free"
 UDP_CALLS, TCP_CALL, RELAY_CALL = ("media.self", "media.call-udp"), "media.call-tcp", "media.call-relay"
-RELAY = "turn.relay-range"
+RELAY, RELAY_MTU = "turn.relay-range", "quality.relay-mtu"
 THROUGH_RELAY = (RELAY, RELAY_CALL)
 ADVERTISED = "nat.advertised-reachable"
 STREAM_LOST_RATIO = 0.3
@@ -35,6 +35,8 @@ CONVINCING = 4
 CHANCE = 0.01
 Z_95 = 1.645
 """One-sided 95 % quantile of the normal distribution."""
+PROVEN = 3
+"""Of 24 probes; two may go astray at a loss of 2 %."""
 QUEUE_S = 0.1
 """A round trip that grew by more was waited out in a queue."""
 ENOUGH_RATIO = 0.8
@@ -287,8 +289,25 @@ def echo_lost_way(result: CheckResult) -> Lost | None:
 def after_udp(evidence: Evidence, shown: list[CheckResult]) -> list[CheckResult]:
     """What else fails where UDP to the media port does. What came through a relay, and badly, came there over UDP."""
     where = vantages_of(shown)
-    relayed = [r for r in evidence.bad_at(where, *THROUGH_RELAY) if not came_through(r)]
+    well = vantages_of(lossy_relays(evidence))
+    relayed = [r for r in evidence.bad_at(where, *THROUGH_RELAY) if not came_through(r) and r.vantage not in well]
     return [*evidence.bad_at(where, *UDP_CALLS, ADVERTISED), *relayed, *inside_too(evidence, UDP_ECHO)]
+
+
+def lossy_relays(evidence: Evidence) -> list[CheckResult]:
+    """What tells of loss where UDP to the media port is shut: every port of a relay carried, not all that was sent, and
+    a call through it failed. A thin link, and a limit of sizes, are other faults."""
+    answered = answers(evidence, UDP_ECHO)
+    others = thin_links(evidence) | vantages_of(evidence.bad(RELAY_MTU))
+    ranges = [r for r in evidence.of(RELAY) if not answered(r.vantage) and r.vantage not in others]
+    return [r for r in ranges if _loses_some(r) and evidence.bad_at({r.vantage}, RELAY_CALL)]
+
+
+def _loses_some(relayed: CheckResult) -> bool:
+    sent, returned, carried, sampled = (
+        relayed.evidence.get(n) or 0 for n in ("sent", "returned", "carried", "sampled")
+    )
+    return 0 < carried == sampled and sent - returned >= PROVEN
 
 
 def came_through(relayed: CheckResult) -> bool:

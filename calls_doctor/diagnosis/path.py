@@ -10,7 +10,10 @@ from calls_doctor.diagnosis.media_evidence import (
     ADVERTISED,
     CHANCE,
     LOSSY_RATIO,
+    PROVEN,
+    RELAY,
     RELAY_CALL,
+    RELAY_MTU,
     TCP_CALL,
     THROUGH_RELAY,
     UDP_CALLS,
@@ -23,6 +26,7 @@ from calls_doctor.diagnosis.media_evidence import (
     is_full,
     is_lossy,
     loss_ratio,
+    lossy_relays,
     may_be_full,
     slowest_way_bits_per_s,
     stage,
@@ -39,12 +43,10 @@ from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 LATE = (TCP_ECHO, TCP_CALL, *THROUGH_RELAY)
 SUFFERING = (*UDP_CALLS, *LATE, ADVERTISED)
 """What a path that loses packets may break beside the probes themselves: TCP stalls, a handshake takes too long."""
-PROVEN = 3
-"""Of 24 probes; two may go astray at a loss of 2 %."""
 MUCH_RATIO = 0.1
 """Where more is lost than this, a connection may not come up, and a server may seem silent."""
 QUALITY, SCREEN = "quality.path", "quality.bandwidth"
-MTU, RELAY_MTU = "quality.mtu", "quality.relay-mtu"
+MTU = "quality.mtu"
 NEEDED_BYTES = 1200
 """As large as WebRTC's packets get: a limit from there on hits no call so far."""
 
@@ -79,7 +81,8 @@ def loss(evidence: Evidence) -> Prediction | None:
     measured = [r for r in evidence.bad(QUALITY) if _directions(r, "loss") and r.vantage not in full]
     echoes = [r for r in evidence.bad(UDP_ECHO) if _proves_loss(evidence, r)]
     calls = [r for r in bad(evidence, *UDP_CALLS, RELAY_CALL) if r.vantage not in thin and is_lossy(r)]
-    shown = [*measured, *echoes, *calls]
+    relays = lossy_relays(evidence)
+    shown = [*measured, *echoes, *calls, *relays]
     if not shown:
         return None
     rows = [outcome_of(r, row) for r in measured for row in r.evidence["faults"] if row["what"] == "loss"]
@@ -92,6 +95,7 @@ def loss(evidence: Evidence) -> Prediction | None:
     of_udp = (UDP_ECHO, *UDP_CALLS, ADVERTISED)
     later = [
         *kept_from(evidence, vantages_of(much)),
+        *evidence.bad_at(vantages_of(relays), RELAY_CALL),
         *(r for r in suffering if r.vantage not in shut or r.id not in of_udp),
     ]
     first = shown[0]
@@ -101,10 +105,10 @@ def loss(evidence: Evidence) -> Prediction | None:
         | frozenset(rows)
         | _unheard(evidence, much),
         flow=flow_of(evidence, echo, Role.MEDIA, "udp", MEDIA_PORT, _way(first)),
-        summary=f"{first.summary}, the others were lost" if first in echoes else first.summary,
+        summary=f"{first.summary}, the others were lost" if first in (*echoes, *relays) else first.summary,
         subject=echo.target,
         party=at_the_far_end(evidence).party,
-        confidence=Confidence.LIKELY if first in echoes else Confidence.CERTAIN,
+        confidence=Confidence.LIKELY if first in (*echoes, *relays) else Confidence.CERTAIN,
     )
 
 
@@ -112,7 +116,7 @@ def _way(shown: CheckResult) -> Lost | None:
     """On which way packets are lost, as far as this result tells."""
     if shown.id == QUALITY:
         return _lost(_directions(shown, "loss"))
-    if shown.id == UDP_ECHO:
+    if shown.id in (UDP_ECHO, RELAY):
         return echo_lost_way(shown)
     return _lost({way for way in ("to_far", "from_far") if loss_ratio(shown, way) > LOSSY_RATIO} or {""})
 

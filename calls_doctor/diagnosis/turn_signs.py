@@ -19,9 +19,10 @@ from calls_doctor.diagnosis.media_evidence import (
     RELAY_CALL,
     THROUGH_RELAY,
     is_lossy,
+    lossy_relays,
     stage,
 )
-from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port, own_machine
+from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port, own_machine, vantages_of
 from calls_doctor.model.certificate import OF_TIME
 from calls_doctor.model.check import NOT_SENT, CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
@@ -360,7 +361,8 @@ def not_allocating(evidence: Evidence) -> Prediction | None:
 
 def relay_blocked(evidence: Evidence) -> Prediction | None:
     """Allocation and permission work, and no data comes through."""
-    lost = [r for r in _lost(evidence) if stage(r) not in RELAY_STAGES]
+    lossy = vantages_of(lossy_relays(evidence))
+    lost = [r for r in _lost(evidence) if stage(r) not in RELAY_STAGES and r.vantage not in lossy]
     shown = [r for r in lost if not _codes(r) & set(QUOTA_CODES) and not _hardly_tried(evidence, r) and not is_lossy(r)]
     unrelayed = evidence.bad(RELAY_PORTS)
     if not shown and unrelayed:

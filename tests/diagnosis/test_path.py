@@ -264,3 +264,16 @@ def test_a_relayed_call_tells_of_a_thin_link_where_the_media_port_is_shut() -> N
     assert set(f.causes(*shut, turn, over_tcp)) == {"media.udp-rejected", "path.bandwidth"}
     lossy = {"media.udp-rejected", "path.loss", "path.latency"}
     assert set(f.causes(*shut, turn, *thin(0.9, 110_000))) == set(f.causes(*shut, turn, *thin(0.05, 62_000))) == lossy
+
+
+def test_a_relay_that_carries_not_all_and_a_call_that_fails_through_it_are_likely_loss_where_udp_is_shut() -> None:
+    def relayed(returned: int) -> list[CheckResult]:
+        through = replace(f.relay_range(8, 20), status=Status.PASS)
+        through.evidence.update(sent=24, returned=returned)
+        return [through, f.call("media.call-relay", "dtls", "silent")]
+
+    shut = [f.udp(trouble="silent", arrived=6), f.udp(trouble="silent", arrived=6, at="Oslo")]
+    alive = [f.tcp(24), f.tcp(24, at="Oslo")]
+    assert set(f.causes(*shut, *alive, *relayed(18))) == {"media.udp-blocked-return", "path.loss"}
+    assert f.causes(*shut, *alive, *relayed(24)) == ["media.udp-blocked-return"]
+    assert "path.loss" not in f.causes(*f.good_echoes(), *relayed(18)), "where UDP is open, the straight way tells"
