@@ -220,7 +220,7 @@ async def _entered(api: RtcdApi, client: RtcdClient) -> Row:
         return {"ok": True, "hello_s": round(greeting.took_s, 6)} | await _logged_in(api, client)
     if not greeting.client_id:
         said = "the key is the secret of rtcd's admin: it opens the WebSocket, and every join over it is refused"
-        return _fault("admin-secret", said)
+        return _fault("admin-secret", said) | {"calls": await _calls(api, pair)}
     return _fault("not-websocket", f"the WebSocket at {api.url} does not begin with rtcd's hello to this client")
 
 
@@ -236,7 +236,16 @@ async def _logged_in(api: RtcdApi, client: RtcdClient) -> Row:
         await rtcd_client.hello(api.url, rtcd_client.bearer(token), api.timeout_s, host=api.host)
     except CallsDoctorError as error:
         return {"login": "ok", "token": _word(error)}
-    return {"login": "ok", "token": "ok"}
+    return {"login": "ok", "token": "ok", "calls": await _calls(api, rtcd_client.bearer(token))}
+
+
+async def _calls(api: RtcdApi, authorization: Secret) -> str:
+    """What rtcd says to whoever asks who is in a call; its admin is no client, and is refused."""
+    try:
+        await api.sessions(NOBODY, authorization)
+    except CallsDoctorError as error:
+        return _word(error)
+    return "ok"
 
 
 async def _locked_out(api: RtcdApi, client: RtcdClient) -> Row:

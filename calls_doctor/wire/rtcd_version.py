@@ -16,8 +16,6 @@ VERSION_KEYS = ("buildDate", "buildVersion", "buildHash", "goVersion", "goOS", "
 MINIMUM = (0, 17, 0)
 """The oldest that today's Calls plugin takes (its manifest's min_rtcd_version); it starts with none of several that is
 older."""
-WITH_SESSIONS = (1, 0, 0)
-"""Since when /calls/… is there."""
 ALWAYS_TAKEN = re.compile(r"|master|dev.*")
 _RELEASE = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(-[0-9A-Za-z.-]+)?(\+.*)?")
 

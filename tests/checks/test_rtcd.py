@@ -160,6 +160,7 @@ async def test_the_right_pair_goes_in_by_key_and_by_token(an_rtcd: AnRtcd) -> No
     assert what.auth.status is Status.PASS and "a wrong key is refused" in what.auth.summary and what.causes == []
     evidence = what.auth.evidence
     assert (evidence["client"], evidence["login"], evidence["token"]) == ("given", "ok", "ok")
+    assert evidence["calls"] == "ok"
     assert evidence["refuses_wrong_key"] is True and 0 < evidence["hello_s"] < 2
     assert [row["cpu_load_ratio"] is not None for row in what.by_id["api.rtcd-version"].evidence["addresses"]] == [True]
 
@@ -188,7 +189,7 @@ async def test_the_admins_secret_as_a_key_opens_what_no_join_goes_through(an_rtc
     async with an_rtcd(admin=ADMIN, registers=False) as server:
         what = await found(server.url, given("anybody", ADMIN))
     assert what.words == (Status.FAIL, "websocket", "admin-secret") and what.causes == ["api.unauthorized"]
-    assert "rtcd's admin" in what.diagnosis[0].remedy.steps[0]
+    assert "rtcd's admin" in what.diagnosis[0].remedy.steps[0] and what.auth.evidence["calls"] == "wrong-credentials"
 
 
 @both
@@ -271,6 +272,7 @@ async def test_the_stand_in_greets_its_link_and_refuses_a_wrong_key() -> None:
     assert what.auth.status is Status.PASS and what.causes == []
     evidence = what.auth.evidence
     assert (evidence["client"], evidence["login"], evidence["token"]) == ("link", "ok", "ok")
+    assert evidence["calls"] == "ok"
     assert what.open.status is Status.PASS and "strangers are not registered" in what.open.summary
 
 

@@ -45,23 +45,26 @@ class RegisteringApi:
     def answer(self, path: str, authorization: str, said: dict[str, str]) -> bytes:
         """As rtcd v1.2.6 does."""
         client_id, key = said.get("clientID", ""), said.get("authKey", "")
-        if path == "/version":
-            return http_answer(200, self.version)
-        if path == "/system":
-            return http_answer(200, b'{"cpu_load":0.25}\n')
+        plain = {"/version": http_answer(200, self.version), "/system": http_answer(200, b'{"cpu_load":0.25}\n')}
+        if path in plain:
+            return plain[path]
         if path == "/login":
-            if client_id not in self.known:
-                return _refused(400, "login failed: authentication failed: error: not found")
-            if self.known[client_id] != key:
-                return _refused(400, "login failed: authentication failed")
-            return _json(200, {"bearerToken": TOKEN, "code": "200"})
+            return self._logged_in(client_id, key)
         if path == "/register":
             return self._registered(client_id, key)
-        if path != "/unregister":
-            return http_answer(404, b"404 page not found\n")
-        if not (self.unregisters and (self.registers or self.admin)):
-            return _refused(403, "unregister not enabled")
-        return self._unregistered(authorization, client_id)
+        if path == "/unregister":
+            return self._unregistered(authorization, client_id)
+        if path.startswith("/calls/"):
+            knows = b"failed to get session configs: group not found\n"
+            return http_answer(404, knows) if self.greets(authorization) else http_answer(401, b"unauthorized\n")
+        return http_answer(404, b"404 page not found\n")
+
+    def _logged_in(self, client_id: str, key: str) -> bytes:
+        if client_id not in self.known:
+            return _refused(400, "login failed: authentication failed: error: not found")
+        if self.known[client_id] != key:
+            return _refused(400, "login failed: authentication failed")
+        return _json(200, {"bearerToken": TOKEN, "code": "200"})
 
     def greets(self, authorization: str) -> str | None:
         """Whom /ws is opened to; None where it is not."""
@@ -85,6 +88,8 @@ class RegisteringApi:
         return _json(201, {"clientID": client_id, "code": "201"})
 
     def _unregistered(self, authorization: str, client_id: str) -> bytes:
+        if not (self.unregisters and (self.registers or self.admin)):
+            return _refused(403, "unregister not enabled")
         if not authorization:
             return _refused(401, NO_HEADER)
         name, key = _pair(authorization)
