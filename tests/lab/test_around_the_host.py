@@ -168,6 +168,12 @@ CASES = {
         (one("client.udp-blocked", UNDECIDED),), one("client.udp-blocked", CALLERS),
         callers_site=SITE + OVERRIDE + STUN,
     ),
+    "the caller's network lets nothing out but TCP 443": Around(
+        (("nat", "through", 'iifname "inside" tcp dport 443 accept'), ("nat", "through", 'iifname "inside" drop')),
+        (one("client.only-443", UNDECIDED),), one("client.only-443", CALLERS),
+        callers_site=SITE + OVERRIDE + STUN + '[turn]\nservers = ["turn:{public}:443?transport=tcp"]\n',
+        serve=("--as", "media", "--as", "turn", "--turn-port", "443"),
+    ),
 }  # fmt: skip
 AT_EVERY_STOP = ("the port is another, and both links are given",)
 
