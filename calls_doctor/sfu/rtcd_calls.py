@@ -64,6 +64,8 @@ class Member:
     """Name of another's track -> how it goes to this one, from when it is to be offered on."""
     muted: bool = False
     video_stream: str = ""
+    ufrag: str = ""
+    """Under which its media path is opened, or goes on."""
 
     @property
     def id(self) -> str:
@@ -90,6 +92,7 @@ class RtcdCalls:
         self._by_ufrag: dict[str, Member] = {}
         self._closes: list[tuple[str, Close]] = []
         self._ended: list[Member] = []
+        self._restarted: list[Member] = []
 
     def joined(self, group: str, /) -> Mapping[str, Mapping[str, Join]]:
         """Call id -> session id -> what it joined with, of one client id."""
@@ -198,6 +201,11 @@ class RtcdCalls:
             messages += [(member, one) for one in of]
         return messages
 
+    def restarted(self) -> list[Member]:
+        """Sessions whose media paths go on under another name, each once for each."""
+        restarted, self._restarted = self._restarted, []
+        return restarted
+
     def ended(self) -> list[Member]:
         """Sessions whose media paths are to be closed, each once."""
         ended, self._ended = self._ended, []
@@ -213,14 +221,16 @@ class RtcdCalls:
             or not offered.candidates
         ):
             return
-        local = LocalTransport(
-            ufrag=_text(self._random(_UFRAG_BYTES)), pwd=_text(self._random(_PWD_BYTES)),
-            fingerprint=self._fingerprint, candidates=offered.candidates,
-        )  # fmt: skip
+        ufrag, pwd = self._names()
+        local = LocalTransport(ufrag=ufrag, pwd=pwd, fingerprint=self._fingerprint, candidates=offered.candidates)
         origin = int.from_bytes(self._random(8), "big") >> 1
-        member = Member(group, ServerSession(join, local, offered.trickled, origin, now), conn_id, conn_id)
-        self._members[group, join.session_id] = self._by_ufrag[local.ufrag] = member
+        session = ServerSession(join, local, offered.trickled, origin, now, self._names)
+        member = Member(group, session, conn_id, conn_id, ufrag=ufrag)
+        self._members[group, join.session_id] = self._by_ufrag[ufrag] = member
         self._calls.setdefault((group, join.call_id), _Call()).members[join.session_id] = member
+
+    def _names(self) -> tuple[str, str]:
+        return _text(self._random(_UFRAG_BYTES)), _text(self._random(_PWD_BYTES))
 
     def _take_signal(self, member: Member, signal: Signal, now: float) -> None:
         """Candidates of a client are not needed: it comes to us."""
@@ -246,6 +256,11 @@ class RtcdCalls:
             if self._is_live(member):
                 self._end(member, now)
             return
+        if member.session.local.ufrag != member.ufrag and self._is_live(member):
+            del self._by_ufrag[member.ufrag]
+            member.ufrag = member.session.local.ufrag
+            self._by_ufrag[member.ufrag] = member
+            self._restarted.append(member)
         sending = {one.mid for one in member.session.descriptions.sections if one.client_sends and not one.refused}
         member.tracks = {ssrc: track for ssrc, track in member.tracks.items() if track.mid in sending}
         taken = dict(member.session.sent_tracks)
@@ -308,7 +323,7 @@ class RtcdCalls:
         """A session leaves, or is gone: its video is withdrawn, its voice just ceases."""
         call = self._call_of(member)
         del self._members[member.group, member.id]
-        del self._by_ufrag[member.session.local.ufrag]
+        del self._by_ufrag[member.ufrag]
         del call.members[member.id]
         if not call.members:
             del self._calls[member.group, member.session.join.call_id]

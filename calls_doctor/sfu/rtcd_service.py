@@ -38,6 +38,9 @@ class MediaPort(Protocol):
     def end(self, session: Session, /) -> None:
         """Ends a session."""
 
+    def restart(self, session: Session, fragment: str, /) -> None:
+        """Goes on with a session under the name that is granted now."""
+
     def send_rtcp(self, session: Session, packet: bytes, /) -> None:
         """Sends one compound RTCP packet."""
 
@@ -121,6 +124,10 @@ class RtcdService:
         for conn_id, frame in self._calls.frames_to_send():
             if conn_id in self._connections:
                 self._connections[conn_id][1](rtcd.encode(frame, Sender.SERVER))
+        for member in self._calls.restarted():
+            leg = self._legs.get((member.group, member.id))
+            if leg is not None and leg.session is not None and self.media is not None:
+                self.media.restart(leg.session, member.ufrag)
         for member in self._calls.ended():
             leg = self._legs.pop((member.group, member.id), None)
             if leg is not None and leg.session is not None and self.media is not None:

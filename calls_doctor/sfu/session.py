@@ -10,7 +10,7 @@ from calls_doctor.model.flow import Path
 from calls_doctor.wire.connection import Connection, SessionSettings
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.held_answers import HeldAnswers
-from calls_doctor.wire.ice import IceRole, Random
+from calls_doctor.wire.ice import IceCredentials, IceRole, Random
 from calls_doctor.wire.ice_lite import Desk
 from calls_doctor.wire.transactions import Transactions
 
@@ -129,6 +129,16 @@ class Session:
         """Under which it takes audio from others: what it sends itself, Chromium 111, aiortc 96."""
         self._published_ssrc = b""
         self._left_bytes, self._filled_at = float(FORWARDED_BURST_BYTES), now
+
+    def restart(self, grant: Grant, fragment: str) -> None:
+        """Goes on under another name; whoever keeps sessions by their names sees to that."""
+        self.grant = grant
+        credentials = IceCredentials(
+            local_fragment=fragment, local_password=grant.password, remote_fragment=grant.peer_fragment,
+            remote_password="",
+        )  # fmt: skip
+        self.connection.restart(credentials)
+        self.username = credentials.username_in
 
     def publishes(self, packet: bytes, now: float) -> bool:
         """True where an RTP packet of its own is to be forwarded: of its one stream, and within the limit.

@@ -134,6 +134,14 @@ class Sfu:
             self._forget(session, asyncio.get_running_loop().time())
             self._set_timer()
 
+    def restart(self, session: Session, fragment: str) -> None:
+        """Its peer begins ICE anew: from now on it is checked under what is granted to this fragment."""
+        grant = self._admit(fragment)
+        if grant is not None and self._sessions.get(session.username) is session:
+            del self._sessions[session.username]
+            session.restart(grant, fragment)
+            self._sessions[session.username] = session
+
     def send_rtcp(self, session: Session, packet: bytes) -> None:
         """Sends one compound RTCP packet by a session."""
         now = asyncio.get_running_loop().time()

@@ -29,7 +29,7 @@ from calls_doctor.wire.connection_events import (
 from calls_doctor.wire.connection_settings import SessionSettings
 from calls_doctor.wire.dtls import DtlsEndpoint, DtlsRole, DtlsState
 from calls_doctor.wire.framing import PacketKind, packet_kind
-from calls_doctor.wire.ice import IceRole, Random
+from calls_doctor.wire.ice import IceCredentials, IceRole, Random
 from calls_doctor.wire.ice_controlling import ControllingAgent
 from calls_doctor.wire.ice_lite import Desk, LiteAgent
 from calls_doctor.wire.path_books import PathTable
@@ -75,15 +75,9 @@ class Connection:
             )
         else:
             self._agent = LiteAgent(
-                settings.ice_credentials,
-                self._books,
-                self._paths,
-                now,
-                leg=settings.leg,
-                desk=desk,
-                transactions=transactions,
-                consent_expiry_s=settings.consent_expiry_s,
-            )
+                settings.ice_credentials, self._books, self._paths, now, leg=settings.leg, desk=desk,
+                transactions=transactions, consent_expiry_s=settings.consent_expiry_s,
+            )  # fmt: skip
         self._validated = self._agent.validated
         self._statistics = RtpStatistics(settings.ssrc, random)
         self._dtls: DtlsEndpoint | None = None
@@ -157,6 +151,11 @@ class Connection:
         """The path is gone: its TCP connection ended, or its socket."""
         self._agent.remove_path(path, now)
         self._take_from_agent(now)
+
+    def restart(self, credentials: IceCredentials) -> None:
+        """The far end of a lite one begins ICE anew: under other names, and with the same DTLS session."""
+        if isinstance(self._agent, LiteAgent):
+            self._agent.restart(credentials)
 
     def receive(self, data: bytes, path: Path, now: float) -> None:
         """Takes one datagram, or one frame of a TCP connection."""

@@ -93,6 +93,13 @@ class LiteAgent:
         self._send(path, self._answer(message, size, path, row, now), row)
         return True
 
+    def restart(self, credentials: IceCredentials) -> None:
+        """ICE begins anew (RFC 8445 section 9): a check under the old names is none any more. Media goes on by the
+        paths that there are, until one is validated under the new names."""
+        self._credentials = credentials
+        self._username, self._key = credentials.username_in, credentials.key_in
+        self._nominated = False
+
     def remove_path(self, path: Path, now: float) -> None:
         """The path is gone (its TCP connection ended): nothing is sent there any more."""
         self.validated.pop(path, None)

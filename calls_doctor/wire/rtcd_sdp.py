@@ -122,8 +122,14 @@ class ServerDescriptions:
 
     def __init__(self, local: LocalTransport, origin: int) -> None:
         self._local, self._origin, self._version = local, origin, 0
+        self._is_told = False
+        """Where it is reached under these names: the first answer leaves that to trickled candidates."""
         self.sections: tuple[Section, ...] = ()
         self._setup = "active"
+
+    def restart(self, local: LocalTransport) -> None:
+        """From now on under other names (RFC 8445 section 9)."""
+        self._local, self._is_told = local, False
 
     def take_offer(self, offer: Description) -> None:
         """Raises SdpError where it does not continue what was agreed on; then nothing is changed."""
@@ -182,7 +188,7 @@ class ServerDescriptions:
         for section in self.sections:
             sends = section.track is not None and section.client_receives
             lines.append((section, _direction(sends, section.client_sends), self._setup))
-        inline = self._version > 0
+        inline, self._is_told = self._is_told, True
         self.sections = tuple(
             replace(one, has_sent=one.track is not None and one.client_receives) for one in self.sections
         )

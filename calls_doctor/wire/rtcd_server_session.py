@@ -8,7 +8,8 @@ other, each once the lock is free, and dropped for good where that or the answer
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from calls_doctor.errors import SdpError
@@ -54,16 +55,23 @@ class _Action:
 
 
 class ServerSession:
-    """One session. What its client sends never raises."""
+    """One session. What its client sends never raises. `names` draws the user name fragment and the password under
+    which ICE goes on where the client begins it anew."""
 
     def __init__(
-        self, join: Join, local: LocalTransport, trickled: tuple[Candidate, ...], origin: int, now: float
+        self,
+        join: Join,
+        local: LocalTransport,
+        trickled: tuple[Candidate, ...],
+        origin: int,
+        now: float,
+        names: Callable[[], tuple[str, str]],
     ) -> None:
         self.join = join
         self.local = local
         self.descriptions = ServerDescriptions(local, origin)
         self.remote: Description | None = None
-        """The client's first offer, once it could be taken."""
+        """The offer of the client's that began ICE, once it could be taken."""
         self.failed = False
         """The session is to end: its first offer did not come, or cannot be taken, or its media did not come up."""
         self.is_open = False
@@ -72,7 +80,7 @@ class ServerSession:
         """For the WebSocket."""
         self.channel: list[rtcd_channel.Message] = []
         """For the data channel."""
-        self._trickled = trickled
+        self._trickled, self._names = trickled, names
         self._deadline: float | None = now + SIGNALING_S
         """Of the first offer, then of the media path."""
         self._locked_by: Literal["", "client", "server"] = ""
@@ -169,6 +177,9 @@ class ServerSession:
         self.remote = offer
         self._deadline = now + CONNECTED_S
         self._describe("answer", self.descriptions.answer(), way)
+        self._trickle()
+
+    def _trickle(self) -> None:
         mid = self.descriptions.sections[0].mid
         self.outgoing += [IceCandidate(f"candidate:{one} ufrag {self.local.ufrag}", mid, 0) for one in self._trickled]
 
@@ -177,10 +188,20 @@ class ServerSession:
         if self._is_offering:
             return
         try:
-            self.descriptions.take_offer(sdp.parse(text))
+            offer = sdp.parse(text)
+            self.descriptions.take_offer(offer)
         except SdpError:
             return
+        remote = self.remote
+        restarts = remote is not None and (offer.ice_ufrag, offer.ice_pwd) != (remote.ice_ufrag, remote.ice_pwd)
+        if restarts:
+            self.remote = offer
+            ufrag, pwd = self._names()
+            self.local = replace(self.local, ufrag=ufrag, pwd=pwd)
+            self.descriptions.restart(self.local)
         self._describe("answer", self.descriptions.answer(), way)
+        if restarts:
+            self._trickle()
 
     def _take_answer(self, text: str, now: float) -> None:
         if not self._is_offering:

@@ -338,3 +338,15 @@ def test_nothing_that_comes_after_the_end_is_heeded() -> None:
     assert world.calls.key_frame_wanted(member, 1, world.now) is None
     world.settle()
     assert world.closes() == [("c1", "a")]
+
+
+def test_a_session_goes_on_under_another_name_where_its_client_begins_ice_anew() -> None:
+    world = World()
+    world.joins("a")
+    member, before = world.member("a"), world.member("a").ufrag
+    world.publishes("a", AUDIO_OFFER.replace("a=ice-ufrag:", "a=ice-ufrag:anew"))
+    assert world.calls.restarted() == [member] and world.calls.restarted() == []
+    assert member.ufrag != before and world.calls.member_of(member.ufrag) is member
+    assert world.calls.member_of(before) is None
+    world.tell(Leave("a"))
+    assert world.calls.member_of(member.ufrag) is None

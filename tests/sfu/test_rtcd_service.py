@@ -42,6 +42,9 @@ class Port:
     def end(self, _session: Session, /) -> None:
         raise AssertionError("no session was opened")
 
+    def restart(self, _session: Session, _fragment: str, /) -> None:
+        raise AssertionError("no session was opened")
+
     def send_rtcp(self, _session: Session, _packet: bytes, /) -> None:
         raise AssertionError("no session was opened")
 

@@ -240,6 +240,20 @@ def test_a_check_after_expiry_validates_anew() -> None:
     assert lite.agent.selected == FIRST
 
 
+def test_a_client_that_begins_anew_is_checked_under_its_new_names_and_media_goes_on_meanwhile() -> None:
+    asked = Asked()
+    asked.check(FIRST, 0.0, NOMINATES)
+    old = asked.request(CONTROLLING)
+    asked.agent.restart(
+        IceCredentials(local_fragment="n" * 16, local_password="q" * 32, remote_fragment="anew", remote_password="")
+    )
+    assert asked.agent.selected == FIRST and asked.ask(FIRST, 1.0, old) is None
+    listed: list[tuple[AttributeType[Any], Any]] = [(stun.USERNAME, f"{'n' * 16}:anew"), CONTROLLING]
+    message = Message(Method.BINDING, MessageClass.REQUEST, bytes(12), listed)
+    assert asked.ask(SECOND, 1.0, stun.parse(message.encode(integrity_key=b"q" * 32, fingerprint=True))) is not None
+    assert asked.agent.selected == SECOND and set(asked.agent.validated) == {FIRST, SECOND}
+
+
 def test_a_removed_path_gives_way_to_the_latest_other() -> None:
     lite = Asked()
     third = path_from(3)
@@ -298,6 +312,13 @@ def page(
     answer = lite.ask(FIRST, 0.0, lite.request(CONTROLLING, request, transaction=transaction, pad_to=pad_to))
     assert answer is not None
     return answer.get(stun.BOOKS)
+
+
+def test_a_session_without_a_leg_tells_no_counters_and_no_document() -> None:
+    run = Run()
+    lite = Asked(desk=run)
+    lite.agent._leg = ""
+    assert page(lite, 0) is None and run.looks == 0
 
 
 def test_the_books_of_the_run_come_page_by_page_from_one_snapshot() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from calls_doctor.wire.rtcd import Join
@@ -26,10 +28,11 @@ LOCAL = LocalTransport(
 )
 TOLD = (host_candidate("udp", "10.0.0.1", 30443), host_candidate("tcp", "10.0.0.1", 30443))
 VOICE, OTHER = (SentTrack(f"voice_{name}_abcdefgh", name, OPUS, ssrc) for name, ssrc in (("b", 1), ("c", 2)))
+NEW_NAMES = "n" * 16, "q" * 32
 
 
 def new(*, dc_signaling: bool = False) -> ServerSession:
-    return ServerSession(Join("call", "user", "me", dc_signaling=dc_signaling), LOCAL, TOLD, 5, 0.0)
+    return ServerSession(Join("call", "user", "me", dc_signaling=dc_signaling), LOCAL, TOLD, 5, 0.0, lambda: NEW_NAMES)
 
 
 def offered(session: ServerSession, text: str = CHANNEL_OFFER, now: float = 1.0) -> list[SessionDescription]:
@@ -212,3 +215,18 @@ def test_an_answer_that_is_none_is_as_good_as_no_answer() -> None:
     for text in ("garbage", answer_to(CHANNEL_OFFER)):
         session.receive_description(SessionDescription("answer", text), "websocket", 3.1)
     assert session.sent_tracks == [] and session.next_timer() == 3.0 + SIGNALING_S
+
+
+def test_a_client_may_begin_ice_anew() -> None:
+    session = opened()
+    offered(session, AUDIO_OFFER)
+    anew = re.sub("a=ice-ufrag:.*", "a=ice-ufrag:anew\r", AUDIO_OFFER)
+    session.receive_description(SessionDescription("offer", anew), "websocket", 3.0)
+    answer, udp, tcp = session.outgoing
+    assert isinstance(answer, SessionDescription) and "a=candidate" not in answer.sdp
+    assert f"a=ice-ufrag:{NEW_NAMES[0]}\r\na=ice-pwd:{NEW_NAMES[1]}\r\n" in answer.sdp and LOCAL.ufrag not in answer.sdp
+    assert isinstance(udp, IceCandidate) and isinstance(tcp, IceCandidate) and NEW_NAMES[0] in udp.candidate
+    assert session.remote is not None and session.remote.ice_ufrag == "anew"
+    session.outgoing.clear()
+    (again,) = offered(session, anew)
+    assert "a=candidate" in again.sdp and session.outgoing == []
