@@ -115,12 +115,14 @@ async def auth_probe(context: Context) -> Finding:
     rows: list[Row] = list(refusals)
     why_nobody = ""
     if all(row["ok"] for row in rows):
-        visitors, why_nobody = await _visitors(context, url, list(versions))
+        registers = await _registering(context, url, list(versions))
+        visitors, why_nobody = await _visitors(context, url, list(versions), bool(registers))
         if visitors:
             known = {one.origin: one.client for one in reversed(visitors)}
             entering = (_enters(context, url, host, row, visitors) for host, row in zip(versions, rows, strict=True))
-            rows = list(await asyncio.gather(*entering))
-            if all(row["ok"] for row in rows):
+            entered = await asyncio.gather(*entering)
+            rows = [_not_yet_registered(row) if row["address"] in registers else row for row in entered]
+            if all("hello_s" in row for row in rows):
                 context.registration.let_in = known[rows[0]["client"]]
     return await _judged(context, url, rows, why_nobody)
 
@@ -135,6 +137,8 @@ async def _judged(context: Context, url: str, rows: Sequence[Row], why_nobody: s
         if why_nobody:
             summary = f"a wrong key is refused; nobody went in: {why_nobody}"
             return Finding(status=Status.SKIP, summary=summary, target=url, evidence=evidence)
+        if new := next((row for row in rows if "hello_s" not in row), None):
+            return Finding(status=Status.WARN, summary=new["detail"], target=url, evidence=evidence)
         several = f" at all {len(rows)} addresses" if len(rows) > 1 else ""
         summary = f"the WebSocket greets in {one['hello_s'] * 1000:.0f} ms{several}, a wrong key is refused"
         return Finding(status=Status.PASS, summary=summary, target=url, evidence=evidence)
@@ -167,7 +171,25 @@ async def _refuses_a_wrong_key(url: str, host: str) -> Row:
     return row if row["refuses_wrong_key"] else row | _fault("open", "the WebSocket accepts a key that nobody gave out")
 
 
-async def _visitors(context: Context, url: str, hosts: list[str]) -> tuple[list[_Visitor], str]:
+async def _registering(context: Context, url: str, hosts: list[str]) -> set[str]:
+    """The addresses at which rtcd registers strangers."""
+    if OPEN_REGISTRATION in context.results:
+        rows = context.results[OPEN_REGISTRATION].evidence["addresses"]
+    else:
+        rows = await asyncio.gather(*(_registers(url, host) for host in hosts))
+    return {row["address"] for row in rows if row["registers"]}
+
+
+def _not_yet_registered(row: Row) -> Row:
+    """Where strangers are registered, a client that rtcd does not know is no trouble: the plugin registers itself."""
+    if row["ok"] or row.get("login") != Refusal.UNKNOWN_CLIENT:
+        return row
+    told = {key: value for key, value in row.items() if key not in ("stage", "trouble")}
+    said = "rtcd does not know this client; it registers whoever asks, so it takes the plugin when that starts"
+    return told | {"ok": True, "detail": said}
+
+
+async def _visitors(context: Context, url: str, hosts: list[str], registers: bool) -> tuple[list[_Visitor], str]:
     """As whom to ask for entrance, and why as nobody where there is none. Behind one name each of several stand-ins
     knows its own run's key alone, so every link's is tried."""
     given = context.credentials
@@ -176,9 +198,7 @@ async def _visitors(context: Context, url: str, hosts: list[str]) -> tuple[list[
     if context.paired is not None and any(map(rtcd_version.is_stand_in, rtcd_versions(context.results).values())):
         pairs = [RtcdClient(one.api_client_id, one.api_auth_key) for one in (context.paired, *context.others)]
         return [_Visitor(one, "link") for one in pairs], ""
-    asked = context.results.get(OPEN_REGISTRATION)
-    rows: Sequence[Row] = asked.evidence.get("addresses", ()) if asked else ()
-    if not any(row["registers"] for row in rows):
+    if not registers:
         return (
             [],
             "no credentials were given (CALLS_DOCTOR_RTCD_CLIENT_ID and _AUTH_KEY), and rtcd registers no strangers",

@@ -177,11 +177,23 @@ async def test_the_right_pair_goes_in_by_key_and_by_token(an_rtcd: AnRtcd) -> No
 async def test_a_pair_that_is_wrong_is_named_for_what_is_wrong(
     an_rtcd: AnRtcd, client_id: str, key: str, login: str, word: str, step: str
 ) -> None:
-    async with an_rtcd() as server:
+    async with an_rtcd(admin=ADMIN, registers=False) as server:
         what = await found(server.url, given(client_id, key))
     assert what.words == (Status.FAIL, "websocket", "unauthorized") and what.causes == ["api.unauthorized"]
     assert what.auth.evidence["login"] == login and word in what.auth.summary
     assert what.diagnosis[0].remedy.steps[0].startswith(step)
+
+
+@both
+async def test_a_client_that_rtcd_does_not_know_is_no_trouble_where_it_registers_whoever_asks(
+    an_rtcd: AnRtcd,
+) -> None:
+    async with an_rtcd() as server:
+        new = await found(server.url, given("nobody", KEY))
+        known = await found(server.url, given(ID, OTHER_KEY))
+    assert new.auth.status is Status.WARN and "takes the plugin when that starts" in new.auth.summary
+    assert (new.auth.evidence["login"], new.causes) == ("unknown-client", [])
+    assert known.auth.status is Status.FAIL and known.causes == ["api.unauthorized"]
 
 
 @both
