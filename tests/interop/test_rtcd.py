@@ -3,20 +3,28 @@ the data channel is what rtcd expects, what comes is what rtcd says, and neither
 
 from __future__ import annotations
 
+import asyncio
+import json
 import secrets
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any  # JSON
 
 import pytest
+from websockets.asyncio.client import connect
 
-from calls_doctor.wire.rtcd import Join
+from calls_doctor.wire import rtcd
+from calls_doctor.wire.rtcd import Close, Hello, Join, Leave
 from calls_doctor.wire.rtcd_channel import MediaMap, Ping, Pong, TextPing, TextPong
 from calls_doctor.wire.rtcd_session import RtcdSession
 from calls_doctor.wire.rtcd_session_events import Closed, Failed, MayOffer
-from calls_doctor.wire.rtcd_signal import Mute, ScreenOff, SessionDescription, Unmute
-from tests.servers.plain_sockets import eventually
+from calls_doctor.wire.rtcd_signal import Mute, ScreenOff, Sender, SessionDescription, Unmute
+from tests.servers.plain_sockets import WAIT_S, eventually
 from tests.servers.rtcd_callers import Room
 from tests.servers.rtcd_or_stand_in import SERVERS, served
+from tests.servers.rtcd_server import RtcdServer
 
 REFUSED_S = 0.5
 both = pytest.mark.parametrize("of", SERVERS)
@@ -93,6 +101,59 @@ async def test_the_session_lives_on_over_a_new_websocket(of: str) -> None:
         listener.do(listener.session.leave)
         await listener.saw(Closed)
         assert listener.events[-1] == Closed("leave", told=False)
+
+
+ERRORS = Path(__file__).parents[1] / "data" / "rtcd" / "ws-errors.jsonl"
+MISTAKES = [
+    bytes.fromhex(one["hex"])
+    for one in map(json.loads, ERRORS.read_text().splitlines())
+    if one["kind"] == "ws" and one["dir"] == "c2s" and one["data"] != {"sessionID": "x2"}
+]
+"""As they were captured; among them two joins that are none, of which one is left and the other offers garbage."""
+
+
+@both
+async def test_mistakes_are_met_with_silence_and_what_ends_a_session_with_its_close(of: str) -> None:
+    async with served(of) as server:
+        header = server.authorization
+        async with connect(server.websocket_url, additional_headers=[header], compression=None) as socket:
+            await socket.send("a text")
+            for frame in (b"", b"\xff\x00", *MISTAKES, rtcd.encode(Join("call", "user", "last"), Sender.CLIENT)):
+                await socket.send(frame)
+            await socket.send(rtcd.encode(Leave("last"), Sender.CLIENT))
+            said: list[rtcd.Message] = []
+            async with asyncio.timeout(WAIT_S):
+                while Close("last") not in said:
+                    said.append(rtcd.decode(await socket.recv(decode=False), Sender.SERVER))
+    assert said[1:] == [Close("x9"), Close("x1"), Close("last")] and isinstance(said[0], Hello)
+
+
+def told(server: RtcdServer, path: str) -> Any:  # JSON
+    """What the HTTP API answers to who is known there."""
+    with urllib.request.urlopen(
+        urllib.request.Request(server.url + path, headers=dict([server.authorization]))
+    ) as answer:
+        return json.load(answer)
+
+
+@both
+async def test_the_http_api_knows_who_is_in_a_call(of: str) -> None:
+    async with served(of) as server:
+        one = Room(server)
+        try:
+            await one.open()
+            joins = [caller.session._join for caller in await one.two(dc_signaling=True)]
+            path = f"/calls/{joins[0].call_id}/sessions"
+            sessions = await asyncio.to_thread(told, server, path)
+            assert {each["SessionID"] for each in sessions} == {join.session_id for join in joins}
+            session = await asyncio.to_thread(told, server, f"{path}/{joins[0].session_id}")
+        finally:
+            await one.close()
+    assert session == {
+        "GroupID": server.client_id, "CallID": joins[0].call_id, "UserID": joins[0].user_id,
+        "SessionID": joins[0].session_id,
+        "Props": {"av1Support": False, "channelID": "", "dcSignaling": True},
+    }  # fmt: skip
 
 
 @both

@@ -35,7 +35,9 @@ from calls_doctor.wire.turn import rest_credentials
 from calls_doctor.wire.turn_auth import rest_password
 from tests.reports.samples import failing_report, healthy_report
 from tests.servers.middlebox import Middlebox, Tcp, drop, lose
-from tests.servers.plain_sockets import PlainUdp
+from tests.servers.plain_sockets import PlainUdp, eventually
+from tests.servers.rtcd_callers import Room
+from tests.servers.rtcd_server import RtcdServer
 
 HOST = "127.0.0.1"
 OTHER_LOOPBACK = "127.0.0.2"
@@ -270,3 +272,24 @@ async def test_without_a_secret_the_servers_are_told_and_without_servers_nothing
             facts = serving.facts()
         assert facts is not None
         assert (facts.turn_port, facts.turn_servers, facts.turn_username, facts.turn_credential) == (0, servers, "", "")
+
+
+async def test_a_call_of_rtcds_protocol_is_held_with_the_credentials_of_the_link() -> None:
+    async with standing() as serving:
+        (link,), facts = serving.links(), serving.facts()
+        assert facts is not None
+        server = RtcdServer(
+            0, facts.api_port, facts.media_port, link.keys.api_client_id, link.keys.api_auth_key.reveal()
+        )
+        room = Room(server)
+        try:
+            await room.open()
+            first, second = await room.two(talks=True)
+            await eventually(lambda: min(first.frames, second.frames) > 0)
+        finally:
+            await room.close()
+
+
+async def test_an_override_that_leads_nowhere_leaves_no_call_to_join() -> None:
+    async with standing(Site(host_override="nowhere.invalid")) as serving:
+        assert serving._offered(8443).candidates == ()
