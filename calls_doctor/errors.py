@@ -17,6 +17,7 @@
     └── NetworkError          the network between
         ├── Silence           nothing came back before the deadline
         ├── Refused           a port that is closed: RST, or ICMP port unreachable
+        │   └── RefusedOnTheWay  said by another host than was asked
         ├── Unreachable       another ICMP error
         ├── NotSent           this machine itself did not send it: a limit, an address that it lacks
         │   ├── NoRoute       its routing table has no way there

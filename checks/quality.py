@@ -105,6 +105,8 @@ async def path_probe(context: Context) -> Finding:
     echo, call = (context.results[one] for one in (UDP_ECHO, UDP_CALL))
     if call.status in MADE:
         return await _judged_by(context, call, echo.evidence)
+    if call.evidence.get("stage") == "media":
+        return _not_made(call)  # its stream was lost, which is more than a path that carries badly: the call tells
     relayed = context.results.get(RELAY_CALL)
     if relayed and relayed.evidence.get("stage") == "media" and relayed.evidence.get("relay_transport") == "udp":
         return await _judged_by(context, relayed, relayed.evidence)

@@ -183,6 +183,15 @@ async def test_what_loses_nothing_visibly_tells_nothing_of_loss(relayed: Evidenc
     assert (finding.status, finding.blocked_by) == (Status.SKIP, "port.rtc-udp-echo")
 
 
+async def test_where_the_call_over_udp_lost_its_stream_it_tells_and_no_other_call_does() -> None:
+    """Its probes pass: a limit on packets, say, is no path that loses some of all."""
+    lost = Finding(status=Status.FAIL, summary="", evidence={"stage": "media"})
+    before = shut(through())
+    before = replace(before, results={**before.results, "media.call-udp": result("media.call-udp", lost)})
+    finding = await quality.path_probe(before)
+    assert (finding.status, finding.blocked_by, finding.evidence) == (Status.SKIP, "media.call-udp", {})
+
+
 async def test_over_tcp_the_fastest_round_trip_tells_of_the_path() -> None:
     finding = await quality.path_probe(shut(fastest_s=0.3))
     assert finding.evidence["faults"] == [{"what": "latency", "direction": ""}]
