@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any  # rows of evidence are JSON
 
-from calls_doctor.errors import CallsDoctorError, FarEndError, NetworkError, ProtocolError
+from calls_doctor.errors import CallsDoctorError, NetworkError, ProtocolError
 from calls_doctor.model.check import API, Evidence, Finding, Status
-from calls_doctor.model.credentials import RtcdClient, Secret
+from calls_doctor.model.credentials import RtcdClient
 from calls_doctor.model.flow import address_class
 from calls_doctor.model.site import Phase
 from calls_doctor.net.key_pace import Pace
-from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import NETWORK_PHASES, UNAUTHORISED, CheckSpec, Context, no_rtcd_api, rtcd_versions
 from calls_doctor.wire import rtcd_version
-from calls_doctor.wire.rtcd_http import KEY_MAX_BYTES, KEY_MIN_BYTES, Refusal
+from calls_doctor.wire.rtcd_http import Refusal
 
 if TYPE_CHECKING:
-    from calls_doctor.net.rtcd_api import RtcdApi
+    pass
 
 OPEN_REGISTRATION = "api.rtcd-open-registration"
 TIMEOUT_S = 2.6
-NOBODY = "calls-doctor-wrong"
-"""A client that no rtcd knows, so that it hashes nothing for it."""
 Row = dict[str, Any]
 
 
@@ -110,8 +106,10 @@ class _Visitor:
 
 async def auth_probe(context: Context) -> Finding:
     """Every address by itself: a wrong key is refused, the right one opens the WebSocket and gives a token."""
+    from calls_doctor.net import rtcd_entrance
+
     url, versions = context.site.rtcd_url, rtcd_versions(context.results)
-    refusals = await asyncio.gather(*(_refuses_a_wrong_key(url, host) for host in versions))
+    refusals = await asyncio.gather(*(rtcd_entrance.refuses_a_wrong_key(url, host, TIMEOUT_S) for host in versions))
     rows: list[Row] = list(refusals)
     why_nobody = ""
     if all(row["ok"] for row in rows):
@@ -159,18 +157,6 @@ async def _is_another_runs(context: Context, row: Row) -> bool:
     return await context.told() is None
 
 
-async def _refuses_a_wrong_key(url: str, host: str) -> Row:
-    from calls_doctor.net import rtcd_client
-
-    row: Row = {"address": host, "ok": True}
-    wrong = rtcd_client.basic(NOBODY, Secret(secrets.token_hex(20)))
-    try:
-        row["refuses_wrong_key"] = await rtcd_client.refuses(url, wrong, TIMEOUT_S, host=host)
-    except CallsDoctorError as error:
-        return row | _no_websocket(error)
-    return row if row["refuses_wrong_key"] else row | _fault("open", "the WebSocket accepts a key that nobody gave out")
-
-
 async def _registering(context: Context, url: str, hosts: list[str]) -> set[str]:
     """The addresses at which rtcd registers strangers."""
     if OPEN_REGISTRATION in context.results:
@@ -210,101 +196,17 @@ async def _visitors(context: Context, url: str, hosts: list[str], registers: boo
 
 async def _enters(context: Context, url: str, host: str, row: Row, visitors: Sequence[_Visitor]) -> Row:
     """Asks as one after the other, until one is let in or something else than his key is wrong."""
+    from calls_doctor.net import rtcd_entrance
     from calls_doctor.net.rtcd_api import RtcdApi
 
     is_stand_in = rtcd_version.is_stand_in(rtcd_versions(context.results)[host])
     api = RtcdApi(url, TIMEOUT_S, host, Pace(0.0) if is_stand_in else context.registration.pace(host))
     tried = row
     for one in visitors:
-        tried = {**row, "client": one.origin} | await _entered(api, one.client)
+        tried = {**row, "client": one.origin} | await rtcd_entrance.enter(api, one.client)
         if tried["ok"] or tried["trouble"] != "unauthorized":
             break
     return tried
-
-
-async def _entered(api: RtcdApi, client: RtcdClient) -> Row:
-    """The plugin's way (Basic on the WebSocket), then a login and the WebSocket with its token."""
-    from calls_doctor.net import rtcd_client
-
-    pair = rtcd_client.basic(client.client_id, client.auth_key)
-    await api.pace.turn()
-    try:
-        greeting = await rtcd_client.hello(api.url, pair, api.timeout_s, host=api.host)
-    except FarEndError as error:
-        if error.code != rtcd_client.WRONG_CREDENTIALS:
-            return _no_websocket(error)
-        return await _locked_out(api, client)
-    except CallsDoctorError as error:
-        return _no_websocket(error)
-    if greeting.client_id == client.client_id:
-        return {"ok": True, "hello_s": round(greeting.took_s, 6)} | await _logged_in(api, client)
-    if not greeting.client_id:
-        said = "the key is the secret of rtcd's admin: it opens the WebSocket, and every join over it is refused"
-        return _fault("admin-secret", said) | {"calls": await _calls(api, pair)}
-    return _fault("not-websocket", f"the WebSocket at {api.url} does not begin with rtcd's hello to this client")
-
-
-async def _logged_in(api: RtcdApi, client: RtcdClient) -> Row:
-    """What the plugin does without: words for the reader, no fault."""
-    from calls_doctor.net import rtcd_client
-
-    try:
-        token = await api.login(client.client_id, client.auth_key)
-    except CallsDoctorError as error:
-        return {"login": _word(error)}
-    try:
-        await rtcd_client.hello(api.url, rtcd_client.bearer(token), api.timeout_s, host=api.host)
-    except CallsDoctorError as error:
-        return {"login": "ok", "token": _word(error)}
-    return {"login": "ok", "token": "ok", "calls": await _calls(api, rtcd_client.bearer(token))}
-
-
-async def _calls(api: RtcdApi, authorization: Secret) -> str:
-    """What rtcd says to whoever asks who is in a call; its admin is no client, and is refused."""
-    try:
-        await api.sessions(NOBODY, authorization)
-    except CallsDoctorError as error:
-        return _word(error)
-    return "ok"
-
-
-async def _locked_out(api: RtcdApi, client: RtcdClient) -> Row:
-    """rtcd says 200 instead of 101 where the credentials are wrong, and nothing more (rtcd-protocol, "Trap"); to a
-    login it says what is wrong with them."""
-    try:
-        await api.login(client.client_id, client.auth_key)
-    except CallsDoctorError as error:
-        word = _word(error)
-    else:
-        said = "/login takes the credentials and the WebSocket does not: something on the way takes their header away"
-        return _fault("header-lost", said) | {"login": "ok"}
-    if word == Refusal.UNKNOWN_CLIENT:
-        said = "rtcd knows no client of this id: it was never registered there, or rtcd's store was lost"
-    elif word == Refusal.WRONG_KEY:
-        said = "rtcd knows this client id by another key, and whoever registers it again is told `already registered`"
-    else:
-        said = "/version answers, the WebSocket does not accept the credentials"
-    if not KEY_MIN_BYTES <= len(client.auth_key.reveal().encode()) <= KEY_MAX_BYTES:
-        said += f"; keys have {KEY_MIN_BYTES} to {KEY_MAX_BYTES} bytes, and this one does not"
-    return _fault("unauthorized", said) | {"login": word}
-
-
-def _word(error: CallsDoctorError) -> str:
-    if isinstance(error, FarEndError):
-        return error.reason if error.reason in set(Refusal) else f"status-{error.code}"
-    return trouble_word(error) if isinstance(error, NetworkError) else "not-http"
-
-
-def _no_websocket(error: CallsDoctorError) -> Row:
-    """HTTP works, and the upgrade does not."""
-    if isinstance(error, FarEndError):
-        return _fault(f"status-{error.code}", f"/version answers, {error}")
-    word = trouble_word(error) if isinstance(error, NetworkError) else "not-websocket"
-    return _fault(word, f"/version answers, the WebSocket does not: {error}")
-
-
-def _fault(trouble: str, detail: str) -> Row:
-    return {"ok": False, "stage": "websocket", "trouble": trouble, "detail": detail}
 
 
 CHECKS = (
@@ -323,7 +225,7 @@ CHECKS = (
     ),
     CheckSpec(
         id=OPEN_REGISTRATION,
-        title="rtcd registers no strangers who can reach it",
+        title="No stranger from the internet can register at rtcd",
         probe=open_registration_probe,
         needs=(API,),
         phases=NETWORK_PHASES,

@@ -15,14 +15,13 @@ from calls_doctor.diagnosis.cause import Evidence
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.cover import diagnose
 from calls_doctor.model.check import CheckResult, Finding, Status
-from calls_doctor.model.credentials import Credentials, RtcdClient, Secret
+from calls_doctor.model.credentials import Credentials, Secret
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.report import Diagnosis
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net import resolver, rtcd_registration
 from calls_doctor.net.key_pace import Pace
 from calls_doctor.net.paired import PairedHost
-from calls_doctor.net.rtcd_api import RtcdApi
 from calls_doctor.net.rtcd_registration import RtcdRegistration
 from calls_doctor.saved.registrations import RegistrationFiles
 from calls_doctor.spec import no_registration
@@ -329,17 +328,6 @@ async def test_http_works_and_the_upgrade_does_not_whoever_asks(
         what = await found(server.url(""), host=host)
     assert what.words == (Status.FAIL, "websocket", word) and what.causes == ["api.websocket-blocked"]
     assert what.auth.summary.startswith("/version answers, ")
-
-
-@pytest.mark.usefixtures("quick")
-async def test_a_first_message_that_is_none_or_no_hello(host: PairedHost) -> None:
-    own = rtcd.encode(rtcd.Hello("somebody-else", "c"), Sender.SERVER)
-    for says, word in ((b"welcome", "not-websocket"), (None, "silent"), (own, "not-websocket")):
-        async with accepting_api(says, version=STAND_IN_VERSION) as server:
-            row = await checks_rtcd._entered(
-                RtcdApi(server.url(""), checks_rtcd.TIMEOUT_S), RtcdClient(host.api_client_id, host.api_auth_key)
-            )
-        assert (row["ok"], row["stage"], row["trouble"]) == (False, "websocket", word)
 
 
 async def test_an_api_that_takes_any_key_is_not_rtcd(host: PairedHost) -> None:
