@@ -169,14 +169,17 @@ def has_expired(evidence: Evidence, vantage: str, row: Row) -> bool | None:
 
 
 def expired_by_a_clock(evidence: Evidence, vantage: str, row: Row) -> bool:
-    """Whether a TURN user name is valid by the clock that made it, and over by the one that judges it: the TURN
-    server's own where that is known, else the right one, else any other."""
+    """Whether a TURN user name is valid by the clock that made it (by the right one, where the TURN server's is known
+    and that is not), and over by the one that judges it: the TURN server's own where that is known, else the right one,
+    else any other."""
     left_s, known = row.get("expires_in_s"), others(evidence, vantage)
     issuer = _ISSUERS.get(str(row.get("issued_by")))
+    server_s = known.of("turn", host_and_port(str(row.get("uri", "")))[0])
     made_by_s = known.of(issuer) if issuer else 0.0
+    if made_by_s is None and server_s is not None:
+        made_by_s = known.truth_s or 0.0
     if left_s is None or made_by_s is None:
         return False
-    server_s = known.of("turn", host_and_port(str(row.get("uri", "")))[0])
     judge_s = known.truth_s if server_s is None else server_s
     judges = [0.0, *known.offsets_s.values()] if judge_s is None else [judge_s]
     return bool(left_s > made_by_s) and any(left_s <= offset_s for offset_s in judges)

@@ -138,10 +138,12 @@ def _collected(
 
 
 def _is_another(evidence: Evidence, one: Seen) -> bool:
-    """What was asked in more than one way has shown itself as no TURN server."""
+    """What was asked in more than one way has shown itself as no TURN server, or as one that speaks TLS at the other
+    end only."""
     result = evidence.at(LISTENER, one.result.vantage)
     rows = result.evidence.get("servers", ()) if result else ()
-    return any(row["uri"] == one.row["uri"] and not_a_turn_server(row) for row in rows)
+    its = (row for row in rows if row["uri"] == one.row["uri"])
+    return any(row["trouble"] == "tls" or not_a_turn_server(row) for row in its)
 
 
 def _was_chance(evidence: Evidence, one: Seen) -> bool:
@@ -240,8 +242,14 @@ def wrong_service(evidence: Evidence) -> Prediction | None:
     shown = _seen(evidence.bad(LISTENER), not_a_turn_server)
     if not shown:
         return None
-    also = [one.outcome for one in _seen(evidence.bad(*LISTENERS)) if _is_another(evidence, one)]
-    return _found(evidence, shown, at_the_far_end(evidence), str(shown[0].row["detail"]), also=also)
+    said = str(shown[0].row["detail"])
+    return _found(evidence, shown, at_the_far_end(evidence), said, also=_asked_otherwise(evidence, shown))
+
+
+def _asked_otherwise(evidence: Evidence, shown: Iterable[Seen]) -> list[Outcome]:
+    """What the same ports made of being asked in the other way, from the same place."""
+    where = {(one.result.vantage, one.row["uri"]) for one in shown}
+    return [one.outcome for one in _seen(evidence.bad(*LISTENERS)) if (one.result.vantage, one.row["uri"]) in where]
 
 
 def credentials_expired(evidence: Evidence) -> Prediction | None:
@@ -300,7 +308,10 @@ def tls_invalid(evidence: Evidence) -> Prediction | None:
     }
     seen = _seen(evidence.bad(LISTENER, "port.turn-listener", TURN_TLS), lambda row: row["trouble"] == "tls")
     shown = [one for one in seen if (one.result.vantage, one.row["uri"]) not in well_elsewhen]
-    return _found(evidence, shown, at_the_far_end(evidence), str(shown[0].row["detail"])) if shown else None
+    if not shown:
+        return None
+    said = str(shown[0].row["detail"])
+    return _found(evidence, shown, at_the_far_end(evidence), said, also=_asked_otherwise(evidence, shown))
 
 
 def quota(evidence: Evidence) -> Prediction | None:

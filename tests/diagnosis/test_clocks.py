@@ -159,6 +159,8 @@ def test_a_turn_server_whose_own_clock_is_ahead() -> None:
     """Only whoever has the secret can tell, by which credentials it takes."""
     ahead = f.clocks(site=0.1, turn=12 * HOUR_S)
     assert whose(f.refused(HOUR_S, "here"), ahead) == (Party.TURN_HOST, Confidence.CERTAIN)
+    node = f.clocks(turn=12 * HOUR_S, stand_in=0.1)
+    assert f.causes(f.refused(HOUR_S, "given"), node) == ["clock.skewed"], "no site is there whose clock made it"
     elsewhere = f.refused(HOUR_S, "here", uri="turn:other.example.com:3478?transport=udp")
     assert sorted(f.causes(elsewhere, ahead)) == ["clock.skewed", "turn.secret-mismatch"], "that is another server"
 

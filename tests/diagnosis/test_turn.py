@@ -181,6 +181,14 @@ def test_what_has_shown_itself_as_no_turn_server_is_not_blocked_where_it_is_sile
     assert (found.cause, found.because) == ("turn.wrong-service", ["port.turn-listener", "turn.challenge"])
 
 
+def test_tls_that_is_asked_for_where_there_is_none_is_one_fault_where_the_port_is_silent_too() -> None:
+    """As coturn is without TLS: it waits for the rest of a long message."""
+    asked = f.turn("turn.challenge", f.turn_row(f.TURNS, "tls"))
+    bound = f.turn("port.turn-listener", f.turn_row(f.TURNS, "silent"))
+    (found,) = f.diagnosed(asked, bound)
+    assert (found.cause, found.because) == ("turn.tls-invalid", ["port.turn-listener", "turn.challenge"])
+
+
 def test_a_server_that_hangs_up_is_no_turn_server_and_one_that_names_another_is() -> None:
     assert f.causes(f.turn("turn.challenge", f.turn_row(f.TURN_TCP, "cut"))) == ["turn.wrong-service"]
     redirected = f.turn_row(f.TURN_UDP, "refused-request", 300)
