@@ -1,6 +1,7 @@
 """Does a healthy network stay without a cause? Many checks behind every kind of NAT, three at once against one `serve`.
 
-python -m benchmarks.healthy [RUNS [KIND...]]     KIND as tests/lab/network.py names it, or `none`: a public address
+python -m benchmarks.healthy [RUNS [KIND...]]     KIND as tests/lab/network.py names it, `none`: a public address,
+or `one_percent_lost`: each way, before an ordinary NAT
 
 Needs root, ip and nft; where one is missing it says so and exits 0. Addresses, name and port are drawn from a seed.
 """
@@ -15,27 +16,31 @@ from pathlib import Path
 
 from benchmarks.quality import Figure, record
 from tests.lab.namespaces import why_not
-from tests.lab.network import Nat, draw_seed, network
+from tests.lab.network import Nat, draw_seed, lose_one_percent, network
 from tests.lab.two_hosts import checking, diagnosed, serving
 
 RUNS, AT_ONCE = 20, 3
-MEDIA_TIME = "0.5s"
-NO_NAT = "none"
-KINDS = (*(nat.name.lower() for nat in Nat), NO_NAT)
+MEDIA_TIME, WHOLE_WINDOW = "0.5s", "3s"
+"""Where something is lost, the thresholds want a whole window."""
+NO_NAT, LOSSY = "none", "one_percent_lost"
+KINDS = (*(nat.name.lower() for nat in Nat), NO_NAT, LOSSY)
 
 
 def causes(kind: str, runs: int, seed: int) -> list[frozenset[str]]:
     """What each check behind this NAT named."""
     found: list[frozenset[str]] = []
-    nat = Nat.PORT_RESTRICTED if kind == NO_NAT else Nat[kind.upper()]
+    nat = Nat.PORT_RESTRICTED if kind in (NO_NAT, LOSSY) else Nat[kind.upper()]
+    media_time = WHOLE_WINDOW if kind == LOSSY else MEDIA_TIME
     with tempfile.TemporaryDirectory() as directory, network(seed, nat) as net:
         caller, at = net.outside if kind == NO_NAT else net.caller, net.addresses
+        if kind == LOSSY:
+            lose_one_percent(net)
         with serving(net, Path(directory), ["--host", at.public, "--media-port", str(at.port)]) as stand:
             link = stand.link_to(at.public)
             while len(found) < runs:
                 names = [f"{kind}-{len(found) + n}" for n in range(min(AT_ONCE, runs - len(found)))]
                 vantages = [(caller.known_as(name), link, ()) for name in names]
-                reports = checking(Path(directory), vantages, media_time=MEDIA_TIME)
+                reports = checking(Path(directory), vantages, media_time=media_time)
                 found += [frozenset(cause for cause, _ in diagnosed(report)) for report in reports]
     return found
 

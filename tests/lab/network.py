@@ -46,6 +46,10 @@ class Nat(StrEnum):
     FULL_CONE = "a static map of one address"
     ADDRESS_RESTRICTED = "a static map of one address, for those it has sent to"
     DOUBLE = "a home router behind a carrier's NAT"
+    SYMMETRIC_TWICE = "the same, and both are symmetric"
+
+
+TWO_NATS = (Nat.DOUBLE, Nat.SYMMETRIC_TWICE)
 
 
 class Behind(StrEnum):
@@ -222,10 +226,16 @@ def network(seed: int, nat: Nat = Nat.PORT_RESTRICTED, behind: Behind = Behind.R
             machine.remove()
 
 
+def lose_one_percent(net: Network) -> None:
+    """Of all packets on the caller's access line, each way, at random."""
+    for way in ("iifname", "oifname"):
+        net.router.rule("through", f'{way} "access" numgen random mod 100 == 0 drop')
+
+
 def _wire(net: Network, nat: Nat) -> None:
     at = net.addresses
     _cable(net.caller, f"{at.caller}/24", net.nat, f"{at.home}/24", "inside")
-    if nat is Nat.DOUBLE:
+    if nat in TWO_NATS:
         _cable(net.nat, f"{at.home_outside}/24", net.carrier, f"{at.carrier_inside}/24", "inside", near="outside")
         _cable(net.carrier, f"{at.nat}/27", net.router, f"{at.nat_gateway}/27", "access", near="outside")
         net.nat.ip(f"route add default via {at.carrier_inside}\n")
@@ -267,9 +277,10 @@ def _translate(net: Network, nat: Nat, behind: Behind) -> None:
         net.nat.rule("after", f'oifname "outside" snat to {at.nat}')
         net.nat.rule("before", f'iifname "outside" {known}dnat to {at.caller}')
     else:
-        masquerade = Nat.SYMMETRIC.value if nat is Nat.SYMMETRIC else "masquerade"
+        is_symmetric = nat in (Nat.SYMMETRIC, Nat.SYMMETRIC_TWICE)
+        masquerade = Nat.SYMMETRIC.value if is_symmetric else Nat.PORT_RESTRICTED.value
         net.nat.rule("after", f'oifname "outside" {masquerade}')
-    if nat is Nat.DOUBLE:
+    if nat in TWO_NATS:
         net.carrier.rule("after", 'oifname "outside" masquerade fully-random')
     # As the guide asks: rtcd's API is for Mattermost nodes, which sit inside.
     net.firewall.rule("through", 'iifname "outside" tcp dport 8045 drop')

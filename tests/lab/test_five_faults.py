@@ -13,8 +13,8 @@ from tests.lab import two_hosts
 from tests.lab.coturn import coturn
 from tests.lab.namespaces import why_not
 from tests.lab.network import Behind, Network, draw_seed, network
+from tests.lab.resolvers import names
 from tests.lab.standing import HTTP_PORT, standing_site
-from tests.lab.test_names import names
 from tests.lab.test_turn import TURN_SETTINGS
 from tests.lab.test_two_hosts import SERVERS, Said, said
 from tests.lab.two_hosts import EVERY_SCENARIO, checking, diagnosed, merging, serving

@@ -3,61 +3,28 @@ resolver that alone does not know the name. Every network has a resolver of its 
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any  # a report is JSON
 
 import pytest
 
 from tests.lab.namespaces import why_not
-from tests.lab.network import ETC, Behind, Machine, Network, draw_seed, network
-from tests.lab.two_hosts import HERE, checking, diagnosed, merging, serving
+from tests.lab.network import Behind, Machine, Network, draw_seed, network
+from tests.lab.resolvers import names, resolves
+from tests.lab.two_hosts import checking, diagnosed, merging, serving
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=f"no lab here: {why_not()}")
 
 SEED = draw_seed()
 IPV6 = "2001:db8::20"
 ZONE, RESOLVER, UNDECIDED = "dns-zone", "dns-resolver", "undecided"
-Says = Mapping[str, Sequence[str] | str]
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     print(f"CALLS_DOCTOR_LAB_SEED={SEED}")  # noqa: T201 -- shown where a test fails: the lab can be drawn again
-
-
-@contextlib.contextmanager
-def resolver(at: Machine, says: Says, address: str, *of: Machine) -> Iterator[None]:
-    """A resolver on this machine, at this address of its, for these machines: they have no line for the name in their
-    hosts files."""
-    words = [sys.executable, "-m", "tests.servers.dns_servers", json.dumps(says)]
-    process = subprocess.Popen(at.command(words), stdout=subprocess.PIPE, env=HERE)
-    try:
-        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        for machine in of:
-            (ETC / machine.namespace / "hosts").write_text("127.0.0.1 localhost\n")
-            (ETC / machine.namespace / "resolv.conf").write_text(f"nameserver {address}\n")
-        yield
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
-
-
-@contextlib.contextmanager
-def names(net: Network, caller: Says, outside: Says, inside: Says | None = None) -> Iterator[None]:
-    """The resolvers of the caller behind NAT, of the one outside, and of the servers' network."""
-    at = net.addresses
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(resolver(net.nat, caller, at.home, net.caller))
-        stack.enter_context(resolver(net.router, outside, at.outside_gateway, net.outside))
-        if inside is not None:
-            stack.enter_context(resolver(net.firewall, inside, at.inside_gateway, net.inside))
-        yield
 
 
 def site(net: Network) -> str:
@@ -66,9 +33,9 @@ def site(net: Network) -> str:
     return f'mode = "rtcd"\nusers = "hybrid"\n[media]\nhosts = ["{at.name}"]\nhost_override = "{at.public}"\n{nat}'
 
 
-def checked(net: Network, directory: Path, *machines: Machine) -> list[dict[str, Any]]:
-    """Their reports, and that of all of them merged."""
-    with serving(net, directory, ["--host", net.addresses.public], site(net)) as stand:
+def checked(net: Network, directory: Path, *machines: Machine, text: str = "") -> list[dict[str, Any]]:
+    """Their reports, and that of all of them merged; `text` is another site file."""
+    with serving(net, directory, ["--host", net.addresses.public], text or site(net)) as stand:
         options = ("--site", str(directory / "site.toml"))
         link = stand.link_to(net.addresses.public)
         reports = checking(directory, [(machine, link, options) for machine in machines])
@@ -90,6 +57,52 @@ def split_dns_is_well_on_both_sides(tmp_path: Path) -> None:
     assert not {cause for cause, _ in diagnosed(merged) if cause.startswith("dns.")}
     (names_seen,) = [check for check in inside["checks"] if check["id"] == "dns.media-names"]
     assert [one["private"] for one in names_seen["evidence"]["names"][0]["addresses"]] == [True]
+
+
+def split_dns_and_a_firewall_that_reflects_are_well(tmp_path: Path) -> None:
+    with network(SEED, behind=Behind.MAPPED) as net:
+        at = net.addresses
+        public, private = {at.name: [at.public]}, {at.name: [at.server]}
+        with names(net, public, public, private):
+            reports = checked(net, tmp_path, net.caller, net.outside, net.inside)
+    assert [diagnosed(report) for report in reports] == [frozenset()] * 4
+
+
+def names_that_are_long_or_short_or_in_capitals_are_well(tmp_path: Path) -> None:
+    """An alias of an alias; a search domain; what was typed in capitals."""
+    with network(SEED) as net:
+        at = net.addresses
+        host, _, domain = at.name.partition(".")
+        says = {at.name: [f"-> media.{domain}", f"-> edge.{domain}", at.public]}
+        with names(net, says, says):
+            resolves(net.caller, at.home, search=domain)
+            shortened = site(net).replace(f'"{at.name}"', f'"{host}"')
+            alone, _, merged = checked(net, tmp_path, net.caller, net.outside, text=site(net).replace("rtc-", "RTC-"))
+            (short,) = checked(net, tmp_path, net.caller, text=shortened)[:1]
+    assert found(merged) == ["pass"] * 2 and found(short) == ["pass"]
+    assert [diagnosed(report) for report in (alone, short, merged)] == [frozenset()] * 3
+
+
+def a_second_resolver_that_is_silent_is_asked_by_nobody(tmp_path: Path) -> None:
+    with network(SEED) as net:
+        at = net.addresses
+        says = {at.name: [at.public]}
+        with names(net, says, says):
+            resolves(net.caller, at.home, at.other)
+            alone, _, merged = checked(net, tmp_path, net.caller, net.outside)
+    assert diagnosed(alone) == diagnosed(merged) == set()
+
+
+def a_first_resolver_that_is_silent_keeps_the_caller_waiting(tmp_path: Path) -> None:
+    with network(SEED) as net:
+        at = net.addresses
+        says = {at.name: [at.public]}
+        with names(net, says, says):
+            net.nat.rule("through", f"ip daddr {at.other} drop")
+            resolves(net.caller, at.other, at.home)
+            alone, _, merged = checked(net, tmp_path, net.caller, net.outside)
+    assert {cause for cause, _ in diagnosed(alone)} == {"dns.timeout"}
+    assert diagnosed(merged) == {("dns.timeout", RESOLVER)}
 
 
 def a_second_address_that_is_dead_is_the_zones_where_all_have_it(tmp_path: Path) -> None:
@@ -142,9 +155,17 @@ def a_resolver_that_is_silent(tmp_path: Path) -> None:
 
 AT_EVERY_STOP = (split_dns_is_well_on_both_sides, a_second_address_that_is_dead_is_the_zones_where_all_have_it)
 EVERY = (
-    *AT_EVERY_STOP, a_second_address_that_one_resolver_has_kept_is_that_resolvers, ipv6_that_is_dead_where_ipv4_works,
-    a_name_that_one_resolver_does_not_know, a_name_on_which_one_resolver_fails, a_resolver_that_is_silent,
-)  # fmt: skip
+    *AT_EVERY_STOP,
+    split_dns_and_a_firewall_that_reflects_are_well,
+    names_that_are_long_or_short_or_in_capitals_are_well,
+    a_second_resolver_that_is_silent_is_asked_by_nobody,
+    a_first_resolver_that_is_silent_keeps_the_caller_waiting,
+    a_second_address_that_one_resolver_has_kept_is_that_resolvers,
+    ipv6_that_is_dead_where_ipv4_works,
+    a_name_that_one_resolver_does_not_know,
+    a_name_on_which_one_resolver_fails,
+    a_resolver_that_is_silent,
+)
 """They take most of a minute: see test_two_hosts.py."""
 
 
