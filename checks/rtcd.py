@@ -116,12 +116,11 @@ async def auth_probe(context: Context) -> Finding:
         registers = await _registering(context, url, list(versions))
         visitors, why_nobody = await _visitors(context, url, list(versions), bool(registers))
         if visitors:
-            known = {one.origin: one.client for one in reversed(visitors)}
             entering = (_enters(context, url, host, row, visitors) for host, row in zip(versions, rows, strict=True))
             entered = await asyncio.gather(*entering)
-            rows = [_not_yet_registered(row) if row["address"] in registers else row for row in entered]
-            if all("hello_s" in row for row in rows):
-                context.registration.let_in = known[rows[0]["client"]]
+            rows = [_not_yet_registered(row) if row["address"] in registers else row for row, _ in entered]
+            if all("hello_s" in row for row in rows) and len({id(client) for _, client in entered}) == 1:
+                context.registration.let_in = entered[0][1]
     return await _judged(context, url, rows, why_nobody)
 
 
@@ -152,7 +151,10 @@ async def _judged(context: Context, url: str, rows: Sequence[Row], why_nobody: s
 
 async def _is_another_runs(context: Context, row: Row) -> bool:
     """The media port tells whether the link is this run's: where it does not know it either, no key could be right."""
-    if row["trouble"] != "unauthorized" or row["client"] != "link" or context.site.phase is Phase.SELF_TEST:
+    is_stand_in = rtcd_version.is_stand_in(rtcd_versions(context.results)[row["address"]])
+    if row["trouble"] != "unauthorized" or context.paired is None or not is_stand_in:
+        return False
+    if context.site.phase is Phase.SELF_TEST:
         return False
     return await context.told() is None
 
@@ -176,14 +178,16 @@ def _not_yet_registered(row: Row) -> Row:
 
 
 async def _visitors(context: Context, url: str, hosts: list[str], registers: bool) -> tuple[list[_Visitor], str]:
-    """As whom to ask for entrance, and why as nobody where there is none. Behind one name each of several stand-ins
-    knows its own run's key alone, so every link's is tried."""
-    given = context.credentials
-    if given.rtcd_client_id is not None and given.rtcd_auth_key is not None:
-        return [_Visitor(RtcdClient(given.rtcd_client_id, given.rtcd_auth_key), "given")], ""
+    """As whom to ask for entrance, and why as nobody where there is none. A stand-in knows its link whatever rtcd is
+    told; behind one name each of several knows its own run's key alone, so every link's is tried."""
+    given, visitors = context.credentials, list[_Visitor]()
     if context.paired is not None and any(map(rtcd_version.is_stand_in, rtcd_versions(context.results).values())):
-        pairs = [RtcdClient(one.api_client_id, one.api_auth_key) for one in (context.paired, *context.others)]
-        return [_Visitor(one, "link") for one in pairs], ""
+        pairs = (RtcdClient(one.api_client_id, one.api_auth_key) for one in (context.paired, *context.others))
+        visitors += [_Visitor(one, "link") for one in pairs]
+    if given.rtcd_client_id is not None and given.rtcd_auth_key is not None:
+        visitors.append(_Visitor(RtcdClient(given.rtcd_client_id, given.rtcd_auth_key), "given"))
+    if visitors:
+        return visitors, ""
     if not registers:
         return (
             [],
@@ -194,19 +198,22 @@ async def _visitors(context: Context, url: str, hosts: list[str], registers: boo
     return ([], why_not) if client is None else ([_Visitor(client, "registered")], "")
 
 
-async def _enters(context: Context, url: str, host: str, row: Row, visitors: Sequence[_Visitor]) -> Row:
-    """Asks as one after the other, until one is let in or something else than his key is wrong."""
+async def _enters(
+    context: Context, url: str, host: str, row: Row, visitors: Sequence[_Visitor]
+) -> tuple[Row, RtcdClient]:
+    """Asks as one after the other, until one is let in or something else than his key is wrong; as whom it ended."""
     from calls_doctor.net import rtcd_entrance
     from calls_doctor.net.rtcd_api import RtcdApi
 
     is_stand_in = rtcd_version.is_stand_in(rtcd_versions(context.results)[host])
     api = RtcdApi(url, TIMEOUT_S, host, Pace(0.0) if is_stand_in else context.registration.pace(host))
-    tried = row
+    tried, client = row, visitors[0].client
     for one in visitors:
-        tried = {**row, "client": one.origin} | await rtcd_entrance.enter(api, one.client)
+        client = one.client
+        tried = {**row, "client": one.origin} | await rtcd_entrance.enter(api, client)
         if tried["ok"] or tried["trouble"] != "unauthorized":
             break
-    return tried
+    return tried, client
 
 
 CHECKS = (

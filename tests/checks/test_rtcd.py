@@ -15,7 +15,7 @@ from calls_doctor.diagnosis.cause import Evidence
 from calls_doctor.diagnosis.causes import CAUSES
 from calls_doctor.diagnosis.cover import diagnose
 from calls_doctor.model.check import CheckResult, Finding, Status
-from calls_doctor.model.credentials import Credentials, Secret
+from calls_doctor.model.credentials import Credentials, RtcdClient, Secret
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.report import Diagnosis
 from calls_doctor.model.site import Phase, Site
@@ -55,6 +55,7 @@ class Found:
 
     by_id: dict[str, Finding]
     diagnosis: list[Diagnosis]
+    let_in: RtcdClient | None
 
     @property
     def auth(self) -> Finding:
@@ -103,7 +104,8 @@ async def found(
         made = media_host.result(check, findings[check])
         results[check] = structs.replace(made, target=findings[check].target, vantage="mattermost")
     assert KEY not in repr(findings) and OTHER_KEY not in repr(findings) and ADMIN not in repr(findings)
-    return Found(findings, diagnose(Evidence(Phase.PRE, list(results.values())), CAUSES))
+    diagnosis = diagnose(Evidence(Phase.PRE, list(results.values())), CAUSES)
+    return Found(findings, diagnosis, registration.let_in)
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ async def test_the_right_pair_goes_in_by_key_and_by_token(an_rtcd: AnRtcd) -> No
     assert what.auth.status is Status.PASS and "a wrong key is refused" in what.auth.summary and what.causes == []
     evidence = what.auth.evidence
     assert (evidence["client"], evidence["login"], evidence["token"]) == ("given", "ok", "ok")
+    assert what.let_in is not None and what.let_in.client_id == ID
     assert evidence["calls"] == "ok"
     assert evidence["refuses_wrong_key"] is True and 0 < evidence["hello_s"] < 2
     assert [row["cpu_load_ratio"] is not None for row in what.by_id["api.rtcd-version"].evidence["addresses"]] == [True]
@@ -287,6 +290,13 @@ async def test_the_stand_in_greets_its_link_and_refuses_a_wrong_key() -> None:
     assert what.open.status is Status.PASS and "strangers are not registered" in what.open.summary
 
 
+async def test_a_stand_in_knows_its_link_whatever_credentials_are_given_for_rtcd() -> None:
+    async with StandIn(API_ONLY) as stand_in:
+        assert stand_in.ready is not None
+        what = await found(f"http://{HOST}:{stand_in.ready.api_port}", given(), paired(stand_in.ready))
+    assert what.auth.status is Status.PASS and what.auth.evidence["client"] == "link" and what.causes == []
+
+
 async def test_another_key_is_unauthorized_where_the_link_is_known_to_be_of_a_stand_in_that_runs(
     host: PairedHost,
 ) -> None:
@@ -300,7 +310,7 @@ async def test_another_key_is_unauthorized_where_the_link_is_known_to_be_of_a_st
 async def test_a_link_that_nothing_knows_is_another_runs_and_no_fault_of_any_key(host: PairedHost) -> None:
     async with StandIn(API_ONLY) as other:
         assert other.ready is not None
-        what = await found(f"http://{HOST}:{other.ready.api_port}", host=host)
+        what = await found(f"http://{HOST}:{other.ready.api_port}", given(), host)
     assert what.words == (Status.UNKNOWN, "websocket", "unauthorised") and what.causes == []
     assert "does not know this link" in what.auth.summary
 
