@@ -77,27 +77,42 @@ class NameSeen:
 async def look_at(name: str, service: NameService) -> NameSeen:
     """Asks the system and each of its resolvers, side by side; it takes no longer than the system's own look-up may."""
     servers = service.servers if service.asks_dns and not name.rstrip(".").endswith(".local") else ()
-    asking = [asyncio.create_task(_asked(server, service.questions(name))) for server in servers]
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    roots = [asyncio.create_task(_answers_root((server, DNS_PORT))) for server in servers]
+    asking = [
+        asyncio.create_task(_asked(server, service.questions(name), root))
+        for server, root in zip(servers, roots, strict=True)
+    ]
     try:
         system = await resolver.look_up(name)
         if asking:
             await asyncio.wait(asking, timeout=BESIDE_S if system.addresses else None)
+        waited_s = loop.time() - began_s
         found = [
-            task.result() if task.done() else Resolver(server, Outcome.SILENT, system.took_s + BESIDE_S)
-            for server, task in zip(servers, asking, strict=True)
+            task.result() if task.done() else _unheard(server, root, system.took_s + BESIDE_S, waited_s)
+            for server, task, root in zip(servers, asking, roots, strict=True)
         ]
     finally:
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        for one in (*asking, *roots):
+            one.cancel()
+        await asyncio.gather(*asking, *roots, return_exceptions=True)
     return NameSeen(name, system, tuple(found), service.hosts.get(name.rstrip(".").lower(), ()))
 
 
-async def _asked(server: str, questions: Sequence[str]) -> Resolver:
+def _unheard(server: str, root: asyncio.Task[bool], took_s: float, waited_s: float) -> Resolver:
+    return Resolver(server, Outcome.SILENT, took_s, answers_root=_known_of_root(root, waited_s))
+
+
+def _known_of_root(root: asyncio.Task[bool], waited_s: float) -> bool | None:
+    """What `Resolver.answers_root` says after so long."""
+    return root.done() and root.result() if waited_s > ROOT_AFTER_S + ROOT_S else None
+
+
+async def _asked(server: str, questions: Sequence[str], root: asyncio.Task[bool]) -> Resolver:
     """One resolver, until it knows one of the names; where it knows none, what it said of the one as it stands."""
     loop = asyncio.get_running_loop()
     began_s = loop.time()
-    root = asyncio.create_task(_answers_root((server, DNS_PORT)))
     said: dict[str, Resolver] = {}
     try:
         for question in questions:
@@ -107,11 +122,9 @@ async def _asked(server: str, questions: Sequence[str]) -> Resolver:
                 break
         last = found if found.outcome is Outcome.FOUND else said[min(said, key=len)]
         took_s = loop.time() - began_s
-        answers_root = root.done() and root.result() if took_s > ROOT_AFTER_S + ROOT_S else None
-        return replace(last, took_s=took_s, answers_root=answers_root)
+        return replace(last, took_s=took_s, answers_root=_known_of_root(root, took_s))
     finally:
         root.cancel()
-        await asyncio.gather(root, return_exceptions=True)
 
 
 async def _both(server: Address, question: str, limit_s: float) -> list[DnsAnswer]:

@@ -125,6 +125,20 @@ async def test_a_resolver_that_is_silent_on_every_question_is_told_from_one_that
     assert (one.outcome, one.answers_root) == (Outcome.SILENT, answers)
 
 
+async def test_of_a_resolver_that_is_silent_still_when_the_system_has_its_answer_the_root_tells(
+    system: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system has asked before, for another check, and the second resolver after that."""
+    system.update(addresses=[ADDRESS], after_s=0.3)
+    monkeypatch.setattr(name_look_up, "BESIDE_S", 0.05)
+    for root, answers in (("silent", False), ([], True)):
+        monkeypatch.setattr(name_look_up, "ROOT_AFTER_S", 0.1)
+        monkeypatch.setattr(name_look_up, "ROOT_S", 0.1)
+        silent = DnsServer({NAME: "silent", "": root, "@": root, ".": root})
+        first, _second = (await seen(monkeypatch, silent, DnsServer(WELL))).resolvers
+        assert (first.outcome, first.answers_root) == (Outcome.SILENT, answers)
+
+
 async def test_a_search_domain_is_tried_behind_a_short_name(system: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     system["addresses"] = [ADDRESS]
     server = DnsServer({"rtc.example.com": [ADDRESS]})
