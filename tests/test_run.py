@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, NoReturn  # Any: keyword arguments of a Request
 
 import msgspec
@@ -17,6 +18,8 @@ from calls_doctor.errors import UsageError
 from calls_doctor.model.check import CheckResult, Finding, Status
 from calls_doctor.model.report import Report, Verdict
 from calls_doctor.model.site import Mode, Phase, Site
+from calls_doctor.net import rtcd_registration
+from calls_doctor.net.key_pace import Pace
 from calls_doctor.run import Interrupted, Request
 from calls_doctor.site.gather import gather
 from calls_doctor.spec import CheckSpec, Context
@@ -24,6 +27,7 @@ from calls_doctor.standin.launch import Options, StandInProcess
 from calls_doctor.standin.serving import Served, Serving
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
 from checks import CHECKS
+from tests.servers.registering_api import RegisteringApi, registering_api
 
 IDS = [spec.id for spec in CHECKS if Phase.SELF_TEST in spec.phases]
 QUICK_S = 0.1
@@ -351,3 +355,48 @@ async def test_each_of_several_stand_ins_is_tested_with_its_own_turn_server() ->
     hosts = {host for _, host in statuses}
     assert len(hosts) == 2 and statuses == {(name, host): Status.PASS for name in RELAYED for host in hosts}
     assert len([one for one in report.not_tested if one.what == "turn.challenge" and "127.0.0.3" in one.why]) == 1
+
+
+@pytest.fixture
+async def an_rtcd(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RegisteringApi]:
+    """It registers whoever asks; keys may be used as often as a test likes."""
+    monkeypatch.setattr(rtcd_registration, "Pace", lambda: Pace(0.0))
+    async with registering_api() as api:
+        yield api
+
+
+async def test_rtcd_itself_is_phase_post_and_keeps_nothing_of_a_run(an_rtcd: RegisteringApi, tmp_path: Path) -> None:
+    heard = Heard()
+    report = await run.check(Request(rtcd_url=an_rtcd.url), {"XDG_STATE_HOME": str(tmp_path)}, heard)
+    auth = next(one for one in report.checks if one.id == "api.rtcd-auth")
+    assert (report.phase, auth.status, auth.evidence["client"]) == (Phase.POST, Status.PASS, "registered")
+    assert an_rtcd.known == {} and "/unregister" in an_rtcd.asked
+    (said,) = heard.notes
+    assert f"calls-doctor-{report.run_id}" in said
+
+
+async def test_a_run_that_must_not_register_does_not(an_rtcd: RegisteringApi, tmp_path: Path) -> None:
+    request = Request(rtcd_url=an_rtcd.url, no_register=True)
+    report = await run.check(request, {"XDG_STATE_HOME": str(tmp_path)}, Heard())
+    auth = next(one for one in report.checks if one.id == "api.rtcd-auth")
+    assert (auth.status, an_rtcd.known) == (Status.SKIP, {}) and "--no-register" in auth.summary
+    assert an_rtcd.asked.count("/register") == 1, "with nothing that could be registered"
+
+
+async def test_the_key_of_a_client_of_its_own_is_in_no_report(
+    an_rtcd: RegisteringApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: list[str] = []
+
+    async def quotes(context: Context) -> Finding:
+        await context.registration.register(an_rtcd.url, ["127.0.0.1"])
+        assert context.registration.client is not None
+        keys.append(context.registration.client.auth_key.reveal())
+        return Finding(status=Status.PASS, summary=f"says {keys[0]}")
+
+    spec = next(spec for spec in CHECKS if spec.id == "api.rtcd-auth")
+    monkeypatch.setattr(
+        run, "CHECKS", tuple(dataclasses.replace(one, probe=quotes) if one is spec else one for one in CHECKS)
+    )
+    report = await run.check(Request(rtcd_url=an_rtcd.url), {"XDG_STATE_HOME": str(tmp_path)}, Heard())
+    assert keys and keys[0] not in repr(report)
