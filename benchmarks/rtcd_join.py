@@ -21,8 +21,7 @@ from benchmarks.quality import Figure, record
 from calls_doctor.model.credentials import Secret
 from calls_doctor.model.flow import Transport
 from calls_doctor.net import rtcd_call
-from calls_doctor.net.rtcd_call import RtcdAccess
-from calls_doctor.net.rtcd_member import straight
+from calls_doctor.net.rtcd_access import RtcdAccess, straight
 from tests.servers.rtcd_callers import Room
 from tests.servers.rtcd_server import BINARY, RtcdServer, rtcd_server
 

@@ -26,6 +26,7 @@ from calls_doctor.model.credentials import Credentials
 from calls_doctor.model.report import NotTested, Report, Tool, Vantage
 from calls_doctor.model.site import Mode, Phase, Site
 from calls_doctor.net import resolver
+from calls_doctor.net.path_lock import PathLock
 from calls_doctor.net.relay import Relays
 from calls_doctor.net.rtcd_registration import RtcdRegistration
 from calls_doctor.net.told import Told
@@ -167,7 +168,7 @@ class _Run:
         self._began = time.monotonic()
         self._started = datetime.now(UTC)
         self._site = planned.site
-        self._registration = self._own_client(notes_at)
+        self._registration, self._rtcd_path = self._own_client(notes_at), PathLock()
         self._plan = planned
         self._runners: list[Runner] = []
         """One for each media host, one after the other: they must not disturb each other."""
@@ -255,6 +256,7 @@ class _Run:
                 others=others,
                 told=told.facts,
                 relays=relays,
+                rtcd_path=self._rtcd_path,
                 registration=self._registration,
                 told_between_s=lambda: told.between_s,
                 media_time_s=media_time_s(self._request, self._site.phase),

@@ -15,6 +15,7 @@ from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Phase, ServerUri, Site
+from calls_doctor.net.path_lock import PathLock
 from calls_doctor.net.relay import Relays
 from calls_doctor.net.rtcd_registration import RtcdRegistration
 
@@ -79,6 +80,8 @@ class Context:
     """Asks the stand-in what it tells of its machine, once for the whole run; None where it cannot be asked."""
     relays: Relays = field(default_factory=Relays)
     """What the run has open at TURN servers; whoever made it closes it."""
+    rtcd_path: PathLock = field(default_factory=PathLock)
+    """Held by a call through rtcd: it is given no more than one of ours at a time."""
     registration: RtcdRegistration = field(default_factory=no_registration)
     """The client that this run is at an rtcd which registers whoever asks; whoever made it undoes it."""
     told_between_s: Callable[[], tuple[float, float] | None] = lambda: None
@@ -145,6 +148,16 @@ Weighed = Callable[[Site, Finding, Mapping[str, CheckResult]], Finding]
 
 
 @dataclass(frozen=True, kw_only=True)
+class AtRtcd:
+    """The same check where rtcd's API was named and no stand-in's link given: from wherever that is to be asked."""
+
+    probe: Probe
+    nothing_to_do: Callable[[Site], str]
+    needs: Sequence[str]
+    uses: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckSpec:
     """One check, declared."""
 
@@ -173,6 +186,8 @@ class CheckSpec:
     """True: made once for each media host that is tested; False: once for the run."""
     about_host_where: Callable[[Site], bool] = lambda _site: False
     """The same for some sites alone."""
+    at_rtcd: AtRtcd | None = None
+    """What the check is where rtcd itself was named; None: no other than everywhere."""
     thorough_only: bool = False
     """It takes longer than anybody who looks on waits: `--thorough` runs it."""
     on_request: bool = False
@@ -193,6 +208,16 @@ class CheckSpec:
     """The probe is cancelled then, which is our own fault: probes keep shorter deadlines of their own."""
     fails_when: str = ""
     """For `explain`: what is seen when it does not pass, and what that means."""
+
+    def of(self, site: Site) -> CheckSpec:
+        """The check as this site has it."""
+        there = self.at_rtcd
+        if there is None or site.paired or not site.rtcd_url or site.phase is Phase.SELF_TEST:
+            return self
+        return replace(
+            self, probe=there.probe, needs=there.needs, uses=there.uses, nothing_to_do=there.nothing_to_do,
+            about_host=False, vantages=frozenset(Role), phases=NETWORK_PHASES, targets=lambda site: [site.rtcd_url],
+        )  # fmt: skip
 
     @property
     def category(self) -> str:
@@ -217,6 +242,11 @@ def heard_nothing(result: CheckResult) -> bool:
 def no_link(site: Site) -> str:
     """Why a site without a stand-in gives a call nothing to do."""
     return "" if site.paired else "no stand-in to test against: give its link with --peer"
+
+
+def no_far_end(site: Site) -> str:
+    """The same where there is no rtcd either."""
+    return "" if site.paired else f"{no_link(site)}, or rtcd's API with --rtcd-url"
 
 
 def over_loopback(site: Site) -> str:

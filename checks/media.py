@@ -1,7 +1,8 @@
 """media.*: a real call. ICE, DTLS and SRTP, RTP at voice rate both ways, counted at both ends.
 
 `media.call-*` holds two sessions of the doctor's own in one call, so what one sends the far end forwards to the
-other; the far end's books tell in which direction something was lost.
+other. A stand-in's books tell in which direction something was lost. rtcd keeps none: a call through it is counted by
+its two sessions alone.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
-from calls_doctor.model.check import NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
-from calls_doctor.model.flow import CALLERS, Transport
+from calls_doctor.model.check import API, NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.model.flow import CALLERS, Lost, Role, Transport, shown
 from calls_doctor.model.site import Phase
 from calls_doctor.net import relay
+from calls_doctor.net.rtcd_access import MediaWay, RtcdAccess, straight, through
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import (
     CALL_RTP,
@@ -24,23 +26,34 @@ from calls_doctor.spec import (
     ROOM_TRIES,
     ROOM_WAIT_S,
     WAYS,
+    AtRtcd,
     CheckSpec,
     Context,
     heard_nothing,
+    no_far_end,
     no_link,
+    no_rtcd_api,
     no_tcp,
+    no_turn,
     nothing_behind,
+    rtcd_versions,
     turn_targets,
 )
+from calls_doctor.wire import rtcd_version
 from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
 if TYPE_CHECKING:
     from calls_doctor.net.call import CallOutcome
     from calls_doctor.net.paired import ChannelOpener, PairedHost
+    from calls_doctor.net.peer import CallFailed
+    from calls_doctor.net.rtcd_call import RtcdOutcome
+    from calls_doctor.net.turn_client import Allocation
 
 SINGLE_PROBES = ("quality.mtu",)
 """They come before any stream over UDP, with the echo that they follow: on a thin link it would disturb large ones. A
 call over TCP follows its own echo, and waits for no silence of UDP's; what is lost beside it is tried again alone."""
+IN = (API, "api.rtcd-auth")
+"""rtcd's API is there, and has let this run in."""
 SESSIONS = 2
 ENOUGH_RATIO = 0.95
 """A call passes where this share of the packets arrives in each direction (catalogue, media.call-udp)."""
@@ -82,20 +95,100 @@ async def call_tcp_probe(context: Context) -> Finding:
 
 async def call_relay_probe(context: Context) -> Finding:
     """The same with every packet going through the TURN relay."""
+    paired = _paired(context)
+
+    async def call(allocations: Sequence[Allocation]) -> Finding:
+        return await _call(context, [paired.through(one) for one in allocations], "R")
+
+    finding = await _relayed(context, call)
+    return finding if context.site.phase is Phase.SELF_TEST else _as_fallback(finding)
+
+
+async def _relayed(context: Context, call: Callable[[Sequence[Allocation]], Awaitable[Finding]]) -> Finding:
+    """What the call comes to through as many allocations as it has sessions, or why there are none."""
     servers, given = await context.turn(), await context.turn_credentials()
     uri = relay.usable(servers.uris, context.results)
-    paired = _paired(context)
     try:
-        async with context.relays.openers(uri, given, paired, SESSIONS) as openers:
-            finding = await _call(context, openers, "R")
+        async with context.relays.several(uri, given, SESSIONS) as allocations:
+            finding = await call(allocations)
     except (NetworkError, FarEndError, ProtocolError) as error:
         evidence: Evidence = {"stage": "allocate", "detail": str(error)}
         if isinstance(error, FarEndError):
             evidence["code"] = error.code
         finding = Finding(status=Status.FAIL, summary=f"fails at allocate: {error}", target=str(uri), evidence=evidence)
     how: Evidence = {"relay_transport": uri.transport} | ({"stands_in": True} if servers.stands_in else {})
-    finding = msgspec.structs.replace(finding, evidence=finding.evidence | how)
-    return finding if context.site.phase is Phase.SELF_TEST else _as_fallback(finding)
+    return msgspec.structs.replace(finding, evidence=finding.evidence | how)
+
+
+async def rtcd_udp_probe(context: Context) -> Finding:
+    """Two sessions in one call of rtcd itself, over UDP."""
+    return await _through_rtcd(context, [straight(Transport.UDP)] * SESSIONS)
+
+
+async def rtcd_tcp_probe(context: Context) -> Finding:
+    """The same over its TCP candidates alone."""
+    return _as_fallback(await _through_rtcd(context, [straight(Transport.TCP)] * SESSIONS))
+
+
+async def rtcd_relay_probe(context: Context) -> Finding:
+    """The same with every packet going through the TURN relay."""
+
+    async def call(allocations: Sequence[Allocation]) -> Finding:
+        return await _through_rtcd(context, [through(one) for one in allocations])
+
+    return _as_fallback(await _relayed(context, call))
+
+
+async def _through_rtcd(context: Context, ways: Sequence[MediaWay]) -> Finding:
+    """As the client that api.rtcd-auth was let in as, at the first address. One call at a time: a service that lives is
+    given no more than two sessions of ours."""
+    from calls_doctor.net import call, rtcd_client
+
+    # In a thread: the probes that go on meanwhile would stand still for a third of a second.
+    hold = await asyncio.to_thread(_hold_through_rtcd)
+    client = context.registration.let_in
+    assert client is not None, "api.rtcd-auth has passed"
+    url = context.site.rtcd_url
+    host, version = next(iter(rtcd_versions(context.results).items()))
+    authorization = rtcd_client.basic(client.client_id, client.auth_key)
+    access = RtcdAccess(url=url, authorization=authorization, host=host, locks=rtcd_version.has_lock(version))
+    async with context.rtcd_path.alone():
+        await context.registration.pace(host).turn()
+        made = await hold(access, ways, context.media_time_s)
+    outcome = made.call
+    context.near_books.extend(outcome.near)
+    evidence = call.evidence(outcome) | {"signalling": made.signalling}
+    target = _selected(outcome, made.signalling, ways[0].transport) or url
+    if outcome.failure is None:
+        return _judged(outcome, evidence | {"stage": "media"}, target)
+    return _of_rtcd(context.site.vantage, outcome, evidence | _failure(outcome.failure), target)
+
+
+def _of_rtcd(vantage: Role, outcome: CallOutcome, evidence: Evidence, target: str) -> Finding:
+    """A call through rtcd that failed. What a machine that is no caller does not reach of the media port, callers may;
+    but where rtcd's own checks come and ours are not answered, it is requests that are lost."""
+    failure = outcome.failure
+    assert failure is not None
+    summary = f"fails at {failure.stage}: {failure.reason}"
+    checks_in = evidence["near"]["stun_in"]
+    if failure.stage == "ice" and failure.trouble is None:
+        evidence["lost"] = str(Lost.REQUEST) if checks_in else None
+        if not checks_in and vantage not in CALLERS:
+            summary += f"; callers do not come from here ({vantage}): from one of their networks it is decided"
+            return Finding(status=Status.UNKNOWN, summary=summary, target=target, evidence=evidence)
+        if checks_in:
+            summary += "; rtcd's own checks arrive here, so it is what is sent to it that is lost"
+    return Finding(status=Status.FAIL, summary=summary, target=target, evidence=evidence)
+
+
+def _selected(outcome: CallOutcome, signalling: Evidence, transport: Transport) -> str:
+    """rtcd's address by which the media went, or was to go; "" where it told of none."""
+    rows = sorted((row for books in outcome.near for row in books.paths), key=lambda row: -row.rtp_in)
+    protocol = "tcp" if transport is Transport.TCP else "udp"
+    if rows:
+        return f"{shown(rows[0].remote)}/{protocol}"
+    told = [one for one in signalling.get("advertised", ()) if one.endswith(f"/{protocol}")]
+    return told[-1] if told else ""
 
 
 def _paired(context: Context) -> PairedHost:
@@ -127,11 +220,7 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
         evidence["stage"] = "media"
         return _judged(outcome, evidence, target)
     failure = outcome.failure
-    evidence |= {"stage": failure.stage, "detail": failure.reason}
-    if failure.trouble is not None:
-        evidence["trouble"] = trouble_word(failure.trouble)
-    if failure.code is not None:
-        evidence["code"] = failure.code
+    evidence |= _failure(failure)
     summary = f"fails at {failure.stage}: {failure.reason}"
     if failure.reason.startswith(MISMATCH) and context.site.phase is not Phase.SELF_TEST:
         evidence["trouble"] = OTHER_CERTIFICATE
@@ -143,6 +232,16 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
     # A stand-in that has no room for one more has said nothing about the network.
     status = Status.UNKNOWN if failure.code == NO_ROOM else Status.FAIL
     return Finding(status=status, summary=summary, target=target, evidence=evidence)
+
+
+def _failure(failure: CallFailed) -> Evidence:
+    """At which stage, and what was seen there."""
+    evidence: Evidence = {"stage": failure.stage, "detail": failure.reason}
+    if failure.trouble is not None:
+        evidence["trouble"] = trouble_word(failure.trouble)
+    if failure.code is not None:
+        evidence["code"] = failure.code
+    return evidence
 
 
 async def _held(context: Context, openers: Sequence[ChannelOpener], leg: str) -> tuple[CallOutcome, bool]:
@@ -203,6 +302,12 @@ async def _second_stack(context: Context, paired: PairedHost, first: Finding) ->
     return Finding(status=status, summary=said, target=first.target, evidence=evidence)
 
 
+def _hold_through_rtcd() -> Callable[[RtcdAccess, Sequence[MediaWay], float], Awaitable[RtcdOutcome]]:
+    from calls_doctor.net import rtcd_call
+
+    return rtcd_call.hold
+
+
 def _aiortc_call() -> Callable[[PairedHost, float], Awaitable[Evidence]]:
     from calls_doctor.net import aiortc_peer
 
@@ -232,16 +337,19 @@ CHECKS = (
         needs=(UDP_ECHO,),
         uses=SINGLE_PROBES,
         vantages=CALLERS,
-        nothing_to_do=no_link,
+        nothing_to_do=no_far_end,
         targets=lambda site: [m.target(Transport.UDP) for m in site.media],
         required=True,
         guide_steps=("2A.3.1", "2A.3.2", "2B.5.1", "2B.5.2"),
         packets_max=80,
         rtp=CALL_RTP,
         timeout_s=45.0,
+        at_rtcd=AtRtcd(probe=rtcd_udp_probe, nothing_to_do=no_rtcd_api, needs=IN),
         fails_when="The stage is named: ice (no connectivity check is answered), dtls (checks pass, the handshake does "
         "not: inspection, or a path that drops large packets), media (connected, and packets are lost in a named "
-        "direction, or the far end is gone).",
+        "direction, or the far end is gone). Through rtcd itself hello and join (its API) come before, and candidates "
+        "(it names no address for media that can be tried); channel, lock and offer after dtls. From a machine that is "
+        "no caller silence at ice decides nothing, unless rtcd's own checks arrive there.",
     ),
     CheckSpec(
         id="media.call-tcp",
@@ -250,11 +358,12 @@ CHECKS = (
         about_host=True,
         needs=(TCP_ECHO,),
         vantages=CALLERS,
-        nothing_to_do=lambda site: no_link(site) or no_tcp(site),
+        nothing_to_do=lambda site: no_far_end(site) or no_tcp(site),
         targets=lambda site: [m.target(Transport.TCP) for m in site.media if m.tcp_port],
         packets_max=80,
         rtp=CALL_RTP,
         timeout_s=45.0,
+        at_rtcd=AtRtcd(probe=rtcd_tcp_probe, nothing_to_do=no_rtcd_api, needs=IN),
         fails_when="The fallback for callers whose network blocks UDP does not work; the stage is named as for UDP.",
     ),
     CheckSpec(
@@ -265,11 +374,17 @@ CHECKS = (
         needs=("turn.allocate", "turn.relay-range"),
         vantages=CALLERS,
         uses=("turn.permission", *SINGLE_PROBES),
-        nothing_to_do=no_link,
+        nothing_to_do=no_far_end,
         targets=lambda site: turn_targets(site)[:1],
         packets_max=120,
         rtp=CALL_RTP,
         timeout_s=45.0,
+        at_rtcd=AtRtcd(
+            probe=rtcd_relay_probe,
+            needs=(*IN, "turn.allocate"),
+            uses=("turn.permission",),
+            nothing_to_do=lambda site: no_rtcd_api(site) or no_turn(site),
+        ),
         fails_when="The way for callers who reach neither UDP nor TCP 8443 does not work; the stage is named as for "
         "UDP, and before it allocate and permit, which are the relay's.",
     ),

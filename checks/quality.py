@@ -231,7 +231,8 @@ async def _longer_relayed(context: Context) -> CallOutcome | None:
     servers, given = await context.turn(), await context.turn_credentials()
     uri = relay.usable(servers.uris, context.results)
     try:
-        async with context.relays.openers(uri, given, paired, SESSIONS) as openers:
+        async with context.relays.several(uri, given, SESSIONS) as allocations:
+            openers = [paired.through(one) for one in allocations]
             return await call.hold_alone(paired, openers, "R", LONGER_S, ALONE_WAIT_S)
     except (NetworkError, FarEndError, ProtocolError):
         return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from calls_doctor.diagnosis import rtcd_calls
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, Row, outcomes
 from calls_doctor.diagnosis.media_evidence import announced_in_vain
 from calls_doctor.diagnosis.place import flow_of, host_and_port
+from calls_doctor.diagnosis.rtcd_calls import or_else
 from calls_doctor.model.check import UDP_ECHO, CheckResult
 from calls_doctor.model.flow import Party, Role, bracketed
 from calls_doctor.model.report import Impact, Remedy
@@ -77,7 +79,10 @@ CAUSES = (
         party=Party.RTCD_SETTINGS,
         impact=Impact.NO_CALLS,
         meaning="Callers are handed a private address, which leads nowhere from where they are.",
-        predicts=_handed(_all_private, "callers are handed {named}: private, and they are not in that network"),
+        predicts=or_else(
+            _handed(_all_private, "callers are handed {named}: private, and they are not in that network"),
+            rtcd_calls.private_address,
+        ),
         remedy=Remedy(
             summary=_OVERRIDE,
             steps=[
@@ -94,7 +99,7 @@ CAUSES = (
         party=Party.RTCD_SETTINGS,
         impact=Impact.NO_CALLS,
         meaning="Callers are handed an address that is not the media host's.",
-        predicts=wrong_address,
+        predicts=or_else(wrong_address, rtcd_calls.wrong_address),
         remedy=Remedy(
             summary=_OVERRIDE,
             steps=[
@@ -111,7 +116,10 @@ CAUSES = (
         party=Party.RTCD_SETTINGS,
         impact=Impact.NO_CALLS,
         meaning="Callers are handed no address at all.",
-        predicts=_handed(lambda candidates: not candidates, "callers are handed no address at all"),
+        predicts=or_else(
+            _handed(lambda candidates: not candidates, "callers are handed no address at all"),
+            rtcd_calls.nothing_advertised,
+        ),
         remedy=Remedy(
             summary=_OVERRIDE,
             steps=[

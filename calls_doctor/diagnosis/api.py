@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from calls_doctor.diagnosis import rtcd_calls
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, outcomes
 from calls_doctor.diagnosis.media_evidence import listens, nothing_runs, stage, trouble
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, on_the_path, role_of
+from calls_doctor.diagnosis.rtcd_calls import or_else
 from calls_doctor.model.check import API, ECHOES, CheckResult, Status
 from calls_doctor.model.flow import Lost, Party, Role
 from calls_doctor.model.report import Impact, Remedy
@@ -140,7 +142,7 @@ CAUSES = (
         party=Party.MEDIA_HOST,
         impact=Impact.NO_CALLS,
         meaning="TCP to rtcd's API is refused.",
-        predicts=refused,
+        predicts=or_else(refused, rtcd_calls.gone),
         remedy=Remedy(
             summary="Start rtcd, or correct the port",
             steps=["On the rtcd host: `systemctl status rtcd` says whether it runs", _LISTENING, _LOOK],
@@ -153,11 +155,14 @@ CAUSES = (
         party=Party.MEDIA_HOST,
         impact=Impact.NO_CALLS,
         meaning="rtcd's API accepts connections and sends no HTTP answer.",
-        predicts=_when(
-            lambda r: _failed(r, "http", "silent", "cut", "unreachable", "refused"),
-            "accepts connections and does not answer",
-            Lost.REPLY,
-            answered=True,
+        predicts=or_else(
+            _when(
+                lambda r: _failed(r, "http", "silent", "cut", "unreachable", "refused"),
+                "accepts connections and does not answer",
+                Lost.REPLY,
+                answered=True,
+            ),
+            rtcd_calls.hangs,
         ),
         remedy=Remedy(
             summary="Restart what hangs behind 8045",
@@ -207,11 +212,14 @@ CAUSES = (
         party=Party.SERVER_NETWORK,
         impact=Impact.NO_CALLS,
         meaning="HTTP to rtcd works, the WebSocket upgrade does not.",
-        predicts=_when(
-            lambda r: stage(r) == "websocket" and not _failed(r, "websocket", *NOT_LET_IN, "open"),
-            "answers HTTP and does not upgrade to a WebSocket",
-            Lost.BOTH,
-            answered=True,
+        predicts=or_else(
+            _when(
+                lambda r: stage(r) == "websocket" and not _failed(r, "websocket", *NOT_LET_IN, "open"),
+                "answers HTTP and does not upgrade to a WebSocket",
+                Lost.BOTH,
+                answered=True,
+            ),
+            rtcd_calls.websocket_cut,
         ),
         remedy=Remedy(
             summary="Pass the Upgrade and Connection headers to rtcd",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from calls_doctor.diagnosis import media_signs as signs
+from calls_doctor.diagnosis import rtcd_calls
 from calls_doctor.diagnosis.cause import Cause
+from calls_doctor.diagnosis.rtcd_calls import or_else
 from calls_doctor.model.flow import Party
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT
@@ -37,7 +39,7 @@ CAUSES = (
         party=Party.SERVER_NETWORK,
         impact=Impact.NO_CALLS,
         meaning="No caller's datagrams reach the media host.",
-        predicts=signs.udp_blocked_inbound,
+        predicts=or_else(signs.udp_blocked_inbound, rtcd_calls.udp_blocked_inbound),
         remedy=_open(
             "udp",
             UDP_ROWS,
@@ -89,7 +91,7 @@ CAUSES = (
         party=Party.SERVER_NETWORK,
         impact=Impact.NO_CALLS,
         meaning="UDP to the media port is answered with an ICMP error although the service listens.",
-        predicts=signs.udp_rejected,
+        predicts=or_else(signs.udp_rejected, rtcd_calls.udp_rejected),
         remedy=_open(
             "udp", UDP_ROWS, "Find the rule that rejects UDP 8443 (reject, not drop) and allow it instead", OWN_RULES
         ),
@@ -133,7 +135,7 @@ CAUSES = (
         party=Party.SERVER_NETWORK,
         impact=Impact.SOME_CALLERS,
         meaning="A TCP connection to the media port is reset although the service answers over UDP.",
-        predicts=signs.tcp_rejected,
+        predicts=or_else(signs.tcp_rejected, rtcd_calls.tcp_rejected),
         remedy=_open(
             "tcp",
             ["FW-13"],
@@ -214,7 +216,7 @@ CAUSES = (
         party=Party.SERVER_NETWORK,
         impact=Impact.NO_CALLS,
         meaning="ICE succeeds, DTLS never completes.",
-        predicts=signs.dtls_blocked,
+        predicts=or_else(signs.dtls_blocked, rtcd_calls.dtls_blocked),
         remedy=Remedy(
             summary="Let DTLS through on 8443",
             steps=[

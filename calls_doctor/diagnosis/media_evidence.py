@@ -84,9 +84,15 @@ def _recognised(evidence: Evidence) -> bool:
 
 
 def bad(evidence: Evidence, *checks: str) -> list[CheckResult]:
-    """Failures and warnings, but for those of a far end that had no room for one session more, and of a machine that
-    sent nothing."""
-    return [r for r in evidence.bad(*checks) if r.evidence.get("code") != NO_ROOM and trouble(r) not in NOT_SENT]
+    """Failures and warnings, but for those of a far end that had no room for one session more, of a machine that sent
+    nothing, and of rtcd itself, whose calls have more stages (rtcd_calls.py)."""
+    shown = (r for r in evidence.bad(*checks) if not is_of_rtcd(r))
+    return [r for r in shown if r.evidence.get("code") != NO_ROOM and trouble(r) not in NOT_SENT]
+
+
+def is_of_rtcd(call: CheckResult) -> bool:
+    """A call through rtcd itself that came to no end: one that lost media says the same of its path as any other."""
+    return "signalling" in call.evidence and "detail" in call.evidence
 
 
 def trouble(result: CheckResult | None) -> str:
@@ -236,7 +242,7 @@ def full_fallbacks(evidence: Evidence) -> list[CheckResult]:
     """Calls through a relay or over TCP that say the same of a link on which nothing comes back over UDP: their media
     came at less than a call needs, and ever later than the first that a TURN server said."""
     answered = answers(evidence, UDP_ECHO)
-    calls = [r for r in evidence.bad(RELAY_CALL, TCP_CALL) if stage(r) == "media" and not answered(r.vantage)]
+    calls = [r for r in bad(evidence, RELAY_CALL, TCP_CALL) if stage(r) == "media" and not answered(r.vantage)]
     return [r for r in calls if _carries_too_little(r) and _came_later(evidence, r)]
 
 

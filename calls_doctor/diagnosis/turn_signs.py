@@ -18,7 +18,9 @@ from calls_doctor.diagnosis.media_evidence import (
     RELAY,
     RELAY_CALL,
     THROUGH_RELAY,
+    UDP_CALLS,
     is_lossy,
+    is_of_rtcd,
     lossy_relays,
     stage,
 )
@@ -333,8 +335,14 @@ def _refused(evidence: Evidence, shown: Sequence[Seen], later: Sequence[CheckRes
 
 def _lost(evidence: Evidence) -> list[CheckResult]:
     """What went wrong through a relay. Not one that the stand-in serves: between it and the media port nothing could
-    block, and nobody has settings for it."""
-    return [r for r in evidence.bad(*THROUGH_RELAY) if not r.evidence.get("stands_in")]
+    block, and nobody has settings for it. Nor what no call through rtcd comes to either."""
+    bad = (r for r in evidence.bad(*THROUGH_RELAY) if not r.evidence.get("stands_in"))
+    return [r for r in bad if not is_of_rtcd(r) or stage(r) in RELAY_STAGES or _is_relayed_alone(evidence, r)]
+
+
+def _is_relayed_alone(evidence: Evidence, call: CheckResult) -> bool:
+    """Only through the relay rtcd's media is not reached."""
+    return stage(call) == "ice" and any(evidence.passed(check, call.vantage) for check in UDP_CALLS)
 
 
 def _codes(result: CheckResult) -> set[int]:

@@ -51,6 +51,7 @@ def select(
     Raises UsageError for a word that is neither.
     """
     skip = skip or {}
+    specs = [spec.of(site) for spec in specs]
     known = {spec.id for spec in specs} | {spec.category for spec in specs}
     for word in (*only, *skip):
         if word not in known:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any  # rows of evidence are JSON; nothing is sent to a coroutine
+from typing import Any  # rows of evidence are JSON; nothing is sent to a coroutine
 
 from calls_doctor.errors import Cut, FarEndError
 from calls_doctor.model.check import CheckResult
@@ -17,10 +17,6 @@ from calls_doctor.net import resolver, turn_client
 from calls_doctor.net.turn_client import Allocation, Challenge, Conversation
 from calls_doctor.wire.turn import ALLOCATION_MISMATCH, rest_credentials
 from calls_doctor.wire.turn_auth import expiry_unix_s
-
-if TYPE_CHECKING:
-    from calls_doctor.net.paired import PairedHost
-    from calls_doctor.net.sockets import ChannelOpener
 
 TIMEOUT_S = 2.6
 """For one conversation with a server; the silence schedule of the STUN codec ends just before."""
@@ -115,18 +111,16 @@ class Relays:
                 self._end(allocation.close())
 
     @asynccontextmanager
-    async def openers(
-        self, uri: ServerUri, given: Credentials, paired: PairedHost, count: int
-    ) -> AsyncIterator[list[ChannelOpener]]:
-        """Ways to the media port through so many allocations of one server: two sessions through one would reach the
-        far end from one address. Raises what `turn_client.allocate` raises."""
+    async def several(self, uri: ServerUri, given: Credentials, count: int) -> AsyncIterator[list[Allocation]]:
+        """So many allocations of one server: two sessions through one would reach the far end from one address. Raises
+        what `turn_client.allocate` raises."""
         async with AsyncExitStack() as stack:
             opening = (stack.enter_async_context(self.lent(uri, given)) for _ in range(count))
             # All are waited for, so that each that was opened is given back.
             opened = await asyncio.gather(*opening, return_exceptions=True)
             if failed := next((one for one in opened if isinstance(one, BaseException)), None):
                 raise failed
-            yield [paired.through(one) for one in opened if not isinstance(one, BaseException)]
+            yield [one for one in opened if not isinstance(one, BaseException)]
 
     def open_ahead(self, uri: ServerUri, given: Credentials) -> None:
         """Opens one more beside what goes on, for who comes next; what comes of it is theirs to hear."""

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, RtcdError, Silence
 from calls_doctor.model.check import Evidence
-from calls_doctor.model.credentials import Secret
 from calls_doctor.model.flow import address_class
 from calls_doctor.net import http, pace
 from calls_doctor.net.call import PACKET_BYTES, PACKETS_PER_S, CallOutcome, drain, together
 from calls_doctor.net.local_ports import local_addresses
 from calls_doctor.net.peer import CallFailed, Peer
-from calls_doctor.net.rtcd_member import MediaWay, Member
+from calls_doctor.net.rtcd_access import MediaWay, RtcdAccess
+from calls_doctor.net.rtcd_member import Member
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.net.websocket import WebSocket, open_websocket
 from calls_doctor.wire import rtcd
@@ -44,25 +44,14 @@ NAME = "calls-doctor-"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RtcdAccess:
-    """How rtcd's API is reached."""
-
-    url: str
-    """http(s)://HOST:PORT."""
-    authorization: Secret
-    """The header's whole value."""
-    host: str = ""
-    """This address of several; "": the first."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class RtcdOutcome:
     """What came of a call, and what rtcd said in it."""
 
     call: CallOutcome
     signalling: Evidence
     """When what was reached, in seconds after the WebSocket opened; what rtcd advertised; how many sessions it said
-    were over. "asked": what its API answered after a silence; "websocket": what ended that; each where it was so."""
+    were over. "asked": what its API answered of a session after a silence; "api": whether it answers after a failure;
+    "websocket": what ended that; each where it was so."""
 
 
 async def hold(access: RtcdAccess, ways: Sequence[MediaWay], media_time_s: float) -> RtcdOutcome:
@@ -101,14 +90,16 @@ class _Call:
         certificate = Certificate.generate()
         names = [NAME + secrets.token_hex(10) for _ in ways]
         self._members = {
-            name: Member(Join(self._call, name, name), way, certificate, socket.send, loopback=loopback)
+            name: Member(
+                Join(self._call, name, name), way, certificate, socket.send, loopback=loopback, locks=access.locks
+            )
             for name, way in zip(names, ways, strict=True)
         }
         self._greeted = asyncio.Event()
         self._lost: CallFailed | None = None
         self._in_at: dict[Member, float] = {}
         """When each was ready to talk."""
-        self._asked = ""
+        self._asked = self._api = ""
 
     async def held(self, media_time_s: float) -> RtcdOutcome:
         """All of it, to the last session's end."""
@@ -156,7 +147,8 @@ class _Call:
             await drain(peers)
         except CallFailed as error:
             if error.stage == "join" and error.trouble is None:
-                return CallFailed("join", f"{error.reason}; {await self._ask()}")
+                error = CallFailed("join", f"{error.reason}; {await self._ask()}")
+            self._api = await self._answers()
             return error
         return None
 
@@ -205,6 +197,20 @@ class _Call:
                 return f"it says itself that it has no such session (status {answer.status}): it refused the join"
         return "it says itself that it has the session: it is the offer that it does not answer"
 
+    async def _answers(self) -> str:
+        """Whether rtcd's API still does: "answers", or the word for why not. A call may fail because rtcd does."""
+        try:
+            await http.get_over(
+                await http.connect(self._access.url, ASK_S, host=self._access.host),
+                f"{self._access.url}/version",
+                ASK_S,
+            )
+        except NetworkError as error:
+            return trouble_word(error)
+        except ProtocolError:
+            return "not-http"
+        return "answers"
+
     async def _left(self, close_s: float) -> list[bool]:
         """All leave; whether rtcd said that their sessions are over."""
         try:
@@ -244,6 +250,8 @@ class _Call:
             evidence["first_rtp_s"] = round(min(heard) - self._opened_at, 4)
         if self._asked:
             evidence["asked"] = self._asked
+        if self._api:
+            evidence["api"] = self._api
         if self._lost is not None:
             evidence["websocket"] = trouble_word(self._lost.trouble) if self._lost.trouble else "not-websocket"
         advertised = {f"{c.address}:{c.port}/{c.transport}": None for m in members for c in m.advertised}

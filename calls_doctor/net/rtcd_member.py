@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError, RtcdError, SdpError
 from calls_doctor.model.flow import Address, Transport, address_class, is_literal
 from calls_doctor.net.peer import CallFailed, Peer
+from calls_doctor.net.rtcd_access import MediaWay
 from calls_doctor.net.sctp import Association
-from calls_doctor.net.sockets import Channel, Receiver, open_tcp, open_udp
-from calls_doctor.net.turn_client import Allocation
-from calls_doctor.wire import rtcd, rtcd_channel, sdp, stun
+from calls_doctor.wire import rtcd, rtcd_channel, sdp
 from calls_doctor.wire.connection import SessionSettings
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceRole
@@ -46,44 +44,24 @@ LABEL = "calls-dc"
 RELAY_PRIORITY = 16777215
 """RFC 8445 section 5.1.2.1: type preference 0."""
 
-MediaOpener = Callable[[Address, Receiver], Awaitable[Channel]]
-"""Opens a channel to this candidate. Raises NetworkError; a relay's FarEndError and ProtocolError too."""
-
-
-@dataclass(frozen=True)
-class MediaWay:
-    """By which way alone a session's media goes."""
-
-    transport: Transport
-    open: MediaOpener
-
-
-def straight(transport: Transport) -> MediaWay:
-    """To rtcd's candidates themselves, over UDP or TCP."""
-
-    async def open_channel(remote: Address, receiver: Receiver) -> Channel:
-        if transport is Transport.TCP:
-            return await open_tcp(remote, receiver, stun.PROBE_DECIDED_S)
-        return await open_udp(remote, receiver)
-
-    return MediaWay(transport, open_channel)
-
-
-def through(allocation: Allocation) -> MediaWay:
-    """Through a relay."""
-    return MediaWay(Transport.RELAY, allocation.channel)
-
 
 class Member:
     """`send` takes what is to go over the WebSocket. With `loopback` rtcd's candidates there are tried too: it tells
-    everybody of them, and they lead to it on its own machine alone."""
+    everybody of them, and they lead to it on its own machine alone. `locks` False: it has no lock for offers."""
 
     def __init__(
-        self, join: Join, way: MediaWay, certificate: Certificate, send: Callable[[bytes], None], *, loopback: bool
+        self,
+        join: Join,
+        way: MediaWay,
+        certificate: Certificate,
+        send: Callable[[bytes], None],
+        *,
+        loopback: bool,
+        locks: bool = True,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._join, self._way, self._certificate, self._send, self._loopback = join, way, certificate, send, loopback
-        self._session = RtcdSession(join, answer_decided_s=ANSWER_S)
+        self._session = RtcdSession(join, locks=locks, answer_decided_s=ANSWER_S)
         self._own = OwnEnd(
             fragment=secrets.token_hex(4),
             password=secrets.token_hex(12),

@@ -16,6 +16,8 @@ VERSION_KEYS = ("buildDate", "buildVersion", "buildHash", "goVersion", "goOS", "
 MINIMUM = (0, 17, 0)
 """The oldest that today's Calls plugin takes (its manifest's min_rtcd_version); it starts with none of several that is
 older."""
+WITH_LOCK = (1, 1, 0)
+"""Since when clients take a lock before they offer."""
 ALWAYS_TAKEN = re.compile(r"|master|dev.*")
 _RELEASE = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(-[0-9A-Za-z.-]+)?(\+.*)?")
 
@@ -45,6 +47,11 @@ def fitness(version: str, minimum: tuple[int, int, int] = MINIMUM) -> Fitness:
     release = (int(found[1]), int(found[2]), int(found[3]))
     is_older = release < minimum or (release == minimum and found[4] is not None)
     return Fitness.TOO_OLD if is_older else Fitness.NEW_ENOUGH
+
+
+def has_lock(version: str) -> bool:
+    """Whether a client is given a lock; of a build of one's own it is thought to be a new one."""
+    return fitness(version, WITH_LOCK) is not Fitness.TOO_OLD
 
 
 def shown(release: tuple[int, int, int]) -> str:

@@ -13,10 +13,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from calls_doctor.model.check import Evidence, Finding, Status
-from calls_doctor.model.credentials import Credentials, Secret, TurnCredentials
-from calls_doctor.model.site import MediaAddress, Phase, ServerUri
-from calls_doctor.net import aiortc_peer, call, documents_client
+from calls_doctor.model.credentials import Credentials, RtcdClient, Secret, TurnCredentials
+from calls_doctor.model.flow import Role
+from calls_doctor.model.site import MediaAddress, Phase, ServerUri, Site
+from calls_doctor.net import aiortc_peer, call, documents_client, rtcd_member
 from calls_doctor.net.paired import PairedHost
+from calls_doctor.net.peer import CallFailed
 from calls_doctor.net.relay import Relays
 from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options, Ready, StandInProcess
@@ -27,6 +29,8 @@ from calls_doctor.wire.framing import PacketKind, packet_kind
 from checks import media
 from tests.servers.media_host import MEDIA_ONLY, behind, context, media_host, paired, result
 from tests.servers.middlebox import HOST, Middlebox, Rule, Tcp, Way, dead_after, delay, drop, lose, reorder
+from tests.servers.plain_sockets import PlainUdp
+from tests.servers.scripted_rtcd import Script, scripted_rtcd
 
 Probe = Callable[[Context], Awaitable[Finding]]
 CALLS: dict[str, Probe] = {"self": media.self_probe, "udp": media.call_udp_probe, "tcp": media.call_tcp_probe}
@@ -413,3 +417,60 @@ async def test_a_call_over_tcp_waits_out_no_silence_that_the_echo_has_waited_out
         given = context(paired(stand_in.ready), results={echo.id: echo})
         finding = await media.call_tcp_probe(given)
     assert (finding.status, finding.blocked_by) == (Status.SKIP, "port.rtc-tcp-echo")
+
+
+def at_rtcd(url: str, vantage: Role) -> Context:
+    """What a check is given where rtcd's API at this URL has let the run in."""
+    evidence: Evidence = {"address": HOST, "version": ""}
+    api = result("port.api-tcp", Finding(status=Status.PASS, summary="it answers", evidence=evidence))
+    site = Site(phase=Phase.UNDETERMINED, vantage=vantage, rtcd_url=url)
+    given = context(None, results={api.id: api}, site=site)
+    given.registration.let_in = RtcdClient("x", Secret("y"))
+    return given
+
+
+@pytest.mark.parametrize(
+    ("vantage", "status"), [(Role.MATTERMOST, Status.UNKNOWN), (Role.CLIENT, Status.FAIL)], ids=str
+)
+async def test_a_media_port_of_rtcds_that_is_silent_is_undecided_where_no_caller_is(
+    vantage: Role, status: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CONNECT_S", "MORE_CANDIDATES_S"):
+        monkeypatch.setattr(rtcd_member, name, 0.1)
+    async with PlainUdp() as mute:
+        port = mute.address[1]
+        candidate = f"candidate:1 1 udp 2130706431 {HOST} {port} typ host"
+        async with scripted_rtcd(Script(candidates=(candidate,))) as server:
+            finding = await media.rtcd_udp_probe(at_rtcd(server.access.url, vantage))
+    evidence = finding.evidence
+    assert (finding.status, evidence["stage"], evidence["lost"]) == (status, "ice", None)
+    assert finding.target == f"{HOST}:{port}/udp" and evidence["signalling"]["api"] == "answers"
+    assert ("callers do not come from here" in finding.summary) is (status is Status.UNKNOWN)
+
+
+def test_where_rtcds_own_checks_arrive_what_is_sent_to_it_is_lost() -> None:
+    outcome = call.CallOutcome(
+        near=[], far=None, failure=CallFailed("ice", "no check was answered"), rtts_s=[], warning=None
+    )
+    finding = media._of_rtcd(Role.MATTERMOST, outcome, {"near": {"stun_in": 2}}, "target")
+    assert (finding.status, finding.evidence["lost"]) == (Status.FAIL, "request")
+    assert "rtcd's own checks arrive here" in finding.summary
+
+
+async def test_a_call_through_rtcd_over_tcp_is_a_fallback(free_port: Callable[[], int]) -> None:
+    candidate = f"candidate:1 1 tcp 1671430143 {HOST} {free_port()} typ host tcptype passive"
+    async with scripted_rtcd(Script(candidates=(candidate,))) as server:
+        finding = await media.rtcd_tcp_probe(at_rtcd(server.access.url, Role.CLIENT))
+    assert (finding.status, finding.evidence["trouble"]) == (Status.WARN, "refused")
+    assert finding.target == candidate.split()[4] + ":" + candidate.split()[5] + "/tcp"
+
+
+async def test_calls_through_rtcd_come_one_after_the_other() -> None:
+    async with scripted_rtcd(Script(candidates=())) as server:
+        given = at_rtcd(server.access.url, Role.CLIENT)
+        async with given.rtcd_path.shared():
+            probing = asyncio.create_task(media.rtcd_udp_probe(given))
+            await asyncio.sleep(0.1)
+            assert server.joined == []
+        finding = await probing
+    assert finding.evidence["stage"] == "candidates" and len(server.joined) == 2

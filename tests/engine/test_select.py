@@ -9,7 +9,7 @@ from calls_doctor.errors import UsageError
 from calls_doctor.model.check import Finding, Status
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Phase, Site
-from calls_doctor.spec import CheckSpec, Context
+from calls_doctor.spec import AtRtcd, CheckSpec, Context
 
 SITE = Site(vantage=Role.CLIENT, phase=Phase.PRE)
 
@@ -123,3 +123,22 @@ def test_an_unknown_word_is_told_the_nearest(how: str) -> None:
 def test_needs_are_followed_through_others_and_unknown_ones_are_not() -> None:
     assert with_needs(["port.c"], SPECS) == {"port.c", "port.b", "env.a"}
     assert with_needs(["x.y"], [spec("x.y", "not.built")]) == {"x.y"}
+
+
+def test_where_rtcd_was_named_and_no_link_given_a_check_may_be_another() -> None:
+    async def other(_context: Context) -> Finding:
+        return Finding(status=Status.PASS, summary="another")
+
+    there = AtRtcd(probe=other, nothing_to_do=lambda site: "no API" * (not site.rtcd_url), needs=("turn.d",))
+    call = spec("media.e", "port.b", about_host=True, vantages=frozenset({Role.CLIENT}), at_rtcd=there)
+    node = Site(vantage=Role.MATTERMOST, phase=Phase.UNDETERMINED, rtcd_url="http://rtcd:8045")
+    plan = select(node, (*SPECS, call), only=["media"])
+    assert ids(plan) == ["env.a", "turn.d", "media.e"]
+    made = plan.planned[-1]
+    assert (made.probe, made.about_host, list(made.targets(node))) == (other, False, ["http://rtcd:8045"])
+    for site in (
+        Site(vantage=Role.CLIENT, phase=Phase.PRE, rtcd_url="http://rtcd:8045", paired=True),
+        Site(vantage=Role.CLIENT, phase=Phase.SELF_TEST, rtcd_url="http://rtcd:8045"),
+        Site(vantage=Role.CLIENT, phase=Phase.PRE),
+    ):
+        assert select(site, (*SPECS, call), only=["media"]).planned[-1].probe is probe

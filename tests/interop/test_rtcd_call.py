@@ -18,8 +18,8 @@ from calls_doctor.model.credentials import Secret, TurnCredentials
 from calls_doctor.model.flow import Transport
 from calls_doctor.net import http, rtcd_call, turn_client
 from calls_doctor.net.call import there_and_back
-from calls_doctor.net.rtcd_call import RtcdAccess, RtcdOutcome
-from calls_doctor.net.rtcd_member import MediaWay, straight, through
+from calls_doctor.net.rtcd_access import MediaWay, RtcdAccess, straight, through
+from calls_doctor.net.rtcd_call import RtcdOutcome
 from calls_doctor.net.sockets import open_tcp, open_udp
 from calls_doctor.wire.framing import PacketKind
 from tests.servers import turn_servers

@@ -15,8 +15,8 @@ from calls_doctor.model.credentials import Secret
 from calls_doctor.model.flow import Transport
 from calls_doctor.net import rtcd_call, rtcd_member
 from calls_doctor.net.call import there_and_back
-from calls_doctor.net.rtcd_call import NAME, RtcdAccess, RtcdOutcome
-from calls_doctor.net.rtcd_member import straight
+from calls_doctor.net.rtcd_access import RtcdAccess, straight
+from calls_doctor.net.rtcd_call import NAME, RtcdOutcome
 from calls_doctor.wire.dtls import DtlsRole
 from tests.servers.plain_sockets import PlainUdp, eventually
 from tests.servers.scripted_rtcd import ANSWER, HOST, OWN_PORT, Script, ScriptedRtcd, scripted_rtcd
@@ -81,6 +81,7 @@ async def test_a_join_without_an_answer_is_asked_after(status: int | None, asked
     stage, reason = at(outcome)
     assert stage == "join" and said in reason
     assert outcome.signalling["asked"] == asked
+    assert outcome.signalling["api"] == ("silent" if status is None else "answers")
     assert sorted(server.left) == sorted(join.session_id for join in server.joined)
 
 

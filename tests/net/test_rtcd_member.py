@@ -12,7 +12,8 @@ import pytest
 from calls_doctor.errors import Cut, FarEndError, NetworkError, ProtocolError, Silence, TlsError
 from calls_doctor.model.flow import Address, Path, Transport
 from calls_doctor.net.peer import CallFailed
-from calls_doctor.net.rtcd_member import MediaWay, Member
+from calls_doctor.net.rtcd_access import MediaWay
+from calls_doctor.net.rtcd_member import Member
 from calls_doctor.net.sockets import Channel, Receiver
 from calls_doctor.wire import rtcd
 from calls_doctor.wire.dtls import Certificate

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from calls_doctor.model.credentials import Secret
-from calls_doctor.net.rtcd_call import RtcdAccess
+from calls_doctor.net.rtcd_access import RtcdAccess
 from calls_doctor.wire import rtcd, sdp
 from calls_doctor.wire.connection import SessionSettings
 from calls_doctor.wire.dtls import Certificate, DtlsRole

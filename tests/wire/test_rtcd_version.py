@@ -34,3 +34,8 @@ def test_which_versions_the_plugin_takes(version: str, fitness: Fitness) -> None
 
 def test_the_minimum_is_shown_as_rtcd_writes_it() -> None:
     assert rtcd_version.shown(rtcd_version.MINIMUM) == "v0.17.0"
+
+
+@pytest.mark.parametrize(("version", "there"), [("v1.1.0", True), ("v1.0.9", False), ("", True), ("dev-x", True)])
+def test_since_when_there_is_a_lock(version: str, there: bool) -> None:
+    assert rtcd_version.has_lock(version) is there
