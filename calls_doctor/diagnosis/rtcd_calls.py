@@ -62,6 +62,13 @@ def _found(
     )
 
 
+def spares_the_relay(evidence: Evidence, call: CheckResult) -> bool:
+    """A relayed call through rtcd that says nothing of the relay: it fails later than the relay could make it, or no
+    direct one shows that rtcd's media is there to be reached."""
+    alone = stage(call) == "ice" and any(evidence.passed(check, call.vantage) for check in UDP_CALLS)
+    return is_of_rtcd(call) and not alone
+
+
 def gone(evidence: Evidence) -> Prediction | None:
     """rtcd's API refuses connections after the call: it ended in the middle."""
     shown = _calls(evidence, lambda r: _told(r, "api") == REFUSED)

@@ -18,13 +18,12 @@ from calls_doctor.diagnosis.media_evidence import (
     RELAY,
     RELAY_CALL,
     THROUGH_RELAY,
-    UDP_CALLS,
     is_lossy,
-    is_of_rtcd,
     lossy_relays,
     stage,
 )
 from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port, own_machine, vantages_of
+from calls_doctor.diagnosis.rtcd_calls import spares_the_relay
 from calls_doctor.model.certificate import OF_TIME
 from calls_doctor.model.check import NOT_SENT, CheckResult, Status
 from calls_doctor.model.flow import Endpoint, Flow, Lost, Party, Role
@@ -337,12 +336,7 @@ def _lost(evidence: Evidence) -> list[CheckResult]:
     """What went wrong through a relay. Not one that the stand-in serves: between it and the media port nothing could
     block, and nobody has settings for it. Nor what no call through rtcd comes to either."""
     bad = (r for r in evidence.bad(*THROUGH_RELAY) if not r.evidence.get("stands_in"))
-    return [r for r in bad if not is_of_rtcd(r) or stage(r) in RELAY_STAGES or _is_relayed_alone(evidence, r)]
-
-
-def _is_relayed_alone(evidence: Evidence, call: CheckResult) -> bool:
-    """Only through the relay rtcd's media is not reached."""
-    return stage(call) == "ice" and any(evidence.passed(check, call.vantage) for check in UDP_CALLS)
+    return [r for r in bad if stage(r) in RELAY_STAGES or not spares_the_relay(evidence, r)]
 
 
 def _codes(result: CheckResult) -> set[int]:

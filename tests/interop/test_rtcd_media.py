@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from aiortc import RTCInboundRtpStreamStats
 
 from calls_doctor import run
 from calls_doctor.model.check import CheckResult, Status
@@ -19,6 +20,7 @@ from calls_doctor.model.report import Report
 from calls_doctor.run import Request
 from tests.servers import turn_servers
 from tests.servers.plain_sockets import eventually
+from tests.servers.rtcd_callers import Room
 from tests.servers.rtcd_or_stand_in import SERVERS, served
 from tests.servers.rtcd_server import RtcdServer, rtcd_server, why_not
 from tests.servers.turn_servers import PASSWORD, USER, coturn
@@ -53,9 +55,10 @@ async def checked(
     more: Mapping[str, str] | None = None,
     media_time_s: float = MEDIA_TIME_S,
     skip: Mapping[str, str] | None = None,
+    vantage: str = "mattermost",
 ) -> Report:
     request = Request(
-        vantage="mattermost", rtcd_url=server.url, turn=turn, only=("media",), media_time_s=media_time_s,
+        vantage=vantage, rtcd_url=server.url, turn=turn, only=("media",), media_time_s=media_time_s,
         no_register=True, skip=skip or {},
     )  # fmt: skip
     environment = {
@@ -91,6 +94,25 @@ async def test_every_call_passes(of: str, tmp_path: Path, free_port: Callable[[]
     assert found["media.call-tcp"].target.endswith(f":{server.media_port}/tcp")
     assert found["media.call-relay"].evidence["relay_transport"] == "udp"
     assert report.phase == ("post" if of == "rtcd" else "pre")
+
+
+@needs_rtcd
+@pytest.mark.parametrize("vantage", ["mattermost", "client"])
+async def test_a_call_of_others_loses_nothing_beside_it(vantage: str) -> None:
+    async with rtcd_server() as server:
+        others = Room(server)
+        try:
+            await others.open()
+            speaker, listener = await others.two()
+            speaker.publish()
+            await eventually(lambda: listener.frames > 5)
+            report = await checked(server, vantage=vantage)
+            assert report.verdict == "ok" and len(calls_of(report)) == 2
+            (receiver,) = listener.peer.getReceivers()
+            heard = [one for one in (await receiver.getStats()).values() if isinstance(one, RTCInboundRtpStreamStats)]
+            assert [one.packetsLost for one in heard] == [0] and heard[0].packetsReceived > 50
+        finally:
+            await others.close()
 
 
 @needs_rtcd
