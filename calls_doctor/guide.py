@@ -37,6 +37,7 @@ STEPS: tuple[Step, ...] = (
     Step("2A.3.1", Role.CLIENT, Role.MEDIA, "a second person joins a call"),
     Step("2A.3.2", Role.CLIENT, Role.MEDIA, "both hear each other"),
     Step("2B.2.1", Role.MATTERMOST, Role.MEDIA, "rtcd's port 8045 is open"),
+    Step("2B.2.2", Role.MATTERMOST, Role.MEDIA, "rtcd answers with its version"),
     Step("2B.3.4", Role.MATTERMOST, Role.MEDIA, "the RTCD service URL with the client id and key", True),
     Step("2B.5.1", Role.CLIENT, Role.MEDIA, "a second person joins a call through rtcd"),
     Step("2B.5.2", Role.CLIENT, Role.MEDIA, "both hear each other through rtcd"),

@@ -265,7 +265,7 @@ CAUSES = (
                 "Disable and enable the Calls plugin (System Console, Plugins, Calls): it asks for the version when it "
                 "starts",
             ],
-            guide_steps=["2B.2.1"],
+            guide_steps=["2B.2.2"],
         ),
     ),
     Cause(
