@@ -105,19 +105,22 @@ class RtcdRegistration:
             reason = reason_of(error, "it cannot be written")
             return f"where to note what must be undone cannot be written ({reason}), so nothing was registered"
         self._say(f"registering {client.client_id} at {url} for this run, and no longer (--no-register forbids it)")
-        why: list[CallsDoctorError] = []
-        for host in hosts:
-            try:
-                await self._api(url, host).register(client.client_id, client.auth_key)
-            except FarEndError as error:
-                if error.reason != Refusal.ALREADY_REGISTERED:  # several addresses of one rtcd
-                    why.append(error)
-            except CallsDoctorError as error:
-                why.append(error)
-        if len(why) == len(hosts):
-            return str(why[0])
+        troubles = await asyncio.gather(*(self._made(url, host, client) for host in hosts))
+        if None not in troubles:
+            return str(troubles[0])
         self.client = client
         return ""
+
+    async def _made(self, url: str, host: str, client: RtcdClient) -> CallsDoctorError | None:
+        """Registers it there; else why not."""
+        try:
+            await self._api(url, host).register(client.client_id, client.auth_key)
+        except FarEndError as error:
+            # Of several addresses of one rtcd the first has made it known to all.
+            return None if error.reason == Refusal.ALREADY_REGISTERED else error
+        except CallsDoctorError as error:
+            return error
+        return None
 
     async def _end(self) -> None:
         if self._clearing is not None:
