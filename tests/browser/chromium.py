@@ -13,7 +13,9 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any  # what a server gives its handlers
 from urllib.parse import quote
 
 PAGE = Path(__file__).with_name("page.html")
@@ -33,7 +35,7 @@ def said_by_the_pages(links: Sequence[str]) -> Iterator[str]:
     from playwright.sync_api import sync_playwright
 
     with (
-        _served() as address,
+        served(PAGE) as address,
         sync_playwright() as playwright,
         playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"], timeout=STEP_LIMIT_MS
@@ -49,9 +51,9 @@ def said_by_the_pages(links: Sequence[str]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _served() -> Iterator[str]:
+def served(page: Path) -> Iterator[str]:
     """The page's address."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pages) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Pages, page.read_bytes())) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -64,13 +66,16 @@ def _served() -> Iterator[str]:
 class _Pages(http.server.BaseHTTPRequestHandler):
     """The one page, under whatever path."""
 
+    def __init__(self, page: bytes, *of_the_server: Any) -> None:  # as the server makes it
+        self._page = page
+        super().__init__(*of_the_server)
+
     def do_GET(self) -> None:
-        page = PAGE.read_bytes()
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(page)))
+        self.send_header("Content-Length", str(len(self._page)))
         self.end_headers()
-        self.wfile.write(page)
+        self.wfile.write(self._page)
 
     def log_message(self, *_: object) -> None:
         """Says nothing: what this program prints is what the page said."""
