@@ -8,7 +8,7 @@ each other, though their calls be named alike.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from calls_doctor.sfu import rtcd_tracks
@@ -153,20 +153,37 @@ class RtcdCalls:
             track = self._begin(member, packet, now)
         if track is None or not track.receivers or (track.type == "voice" and member.muted):
             return
-        plain = packet if track.type in ("voice", "screen-audio") else rtcd_tracks.without_extension(packet)
+        plain = packet
+        if track.is_video:
+            plain = rtcd_tracks.without_extension(packet)
+            track.remember(plain)
         for receiver in track.receivers:
             yield receiver.session_id, rewritten(plain, receiver.payload_type, receiver.ssrc)
+
+    def again(self, member: Member, ssrc: int, sequences: Sequence[int]) -> list[bytes]:
+        """Packets of a video that a session is sent and that it lacks, as far as they are still there."""
+        for receiver, _, track in self._sent_to(member):
+            if receiver.ssrc == ssrc:
+                kept = [track.recent[number] for number in sequences if number in track.recent]
+                return [rewritten(packet, receiver.payload_type, receiver.ssrc) for packet in kept]
+        return []
 
     def key_frame_wanted(self, member: Member, ssrc: int, now: float) -> tuple[str, int] | None:
         """A session lacks a key frame of a stream that it is sent: whom to ask, and for which stream of his; None where
         he was asked just now, or there is no such stream."""
-        name = next((one.name for one in member.sends.values() if one.ssrc == ssrc), "")
-        for other in self._call_of(member).members.values() if name and self._is_live(member) else ():
-            for track in other.tracks.values():
-                if track.name == name and now - track.asked_at >= KEY_FRAME_S:
-                    track.asked_at = now
-                    return other.id, track.ssrc
+        for receiver, publisher, track in self._sent_to(member):
+            if receiver.ssrc == ssrc and now - track.asked_at >= KEY_FRAME_S:
+                track.asked_at = now
+                return publisher.id, track.ssrc
         return None
+
+    def _sent_to(self, member: Member) -> Iterator[tuple[Receiver, Member, Track]]:
+        """What a session is sent now: as what, of whom and which."""
+        for other in self._call_of(member).members.values() if self._is_live(member) else ():
+            for track in other.tracks.values():
+                for receiver in track.receivers:
+                    if receiver.session_id == member.id:
+                        yield receiver, other, track
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is to be called."""

@@ -41,6 +41,9 @@ class MediaPort(Protocol):
     def restart(self, session: Session, fragment: str, /) -> None:
         """Goes on with a session under the name that is granted now."""
 
+    def send_rtp(self, session: Session, packet: bytes, /) -> None:
+        """Sends one RTP packet."""
+
     def send_rtcp(self, session: Session, packet: bytes, /) -> None:
         """Sends one compound RTCP packet."""
 
@@ -58,7 +61,7 @@ class RtcdService:
         self._connections: dict[str, tuple[str, Callable[[bytes], None]]] = {}
         """Connection id -> client id, and what takes its messages."""
         self._legs: dict[tuple[str, str], _Leg] = {}
-        self._is_due = False
+        self._is_due = self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
 
     def joined(self, group: str, /) -> Mapping[str, Mapping[str, Join]]:
@@ -96,7 +99,8 @@ class RtcdService:
         )  # fmt: skip
 
     def close(self) -> None:
-        """No timer is left."""
+        """No timer is left, and none begins any more."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
 
@@ -138,7 +142,7 @@ class RtcdService:
         at = self._calls.next_timer()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if at is None else asyncio.get_running_loop().call_at(at, self._on_timer)
+        self._timer = None if at is None or self._is_closed else asyncio.get_running_loop().call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._calls.handle_timer(_now())
@@ -182,11 +186,17 @@ class _Leg:
             self._service.wake()
 
     def heard_rtcp(self, packet: bytes, now: float, /) -> None:
-        """Who lacks a key frame has it asked for at the publisher's."""
+        """Who lacks packets of video has them again; who lacks a key frame has it asked for at the publisher's."""
+        if self.session is None or self._service.media is None:
+            return
+        for ssrc, sequences in rtp_feedback.packets_wanted(packet).items():
+            for copy in self._service.calls.again(self._member, ssrc, sequences):
+                if self.session.affords(len(copy), now):
+                    self._service.media.send_rtp(self.session, copy)
         for ssrc in rtp_feedback.key_frames_wanted(packet):
             asked = self._service.calls.key_frame_wanted(self._member, ssrc, now)
             leg = self._service.leg(self._member.group, asked[0]) if asked else None
-            if asked and leg is not None and leg.session is not None and self._service.media is not None:
+            if asked and leg is not None and leg.session is not None:
                 self._service.media.send_rtcp(leg.session, rtp_feedback.key_frame_request(leg.ssrc, asked[1]))
 
     def associate(self, send: Callable[[bytes], None], /) -> Association | None:

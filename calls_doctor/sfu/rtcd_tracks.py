@@ -13,6 +13,8 @@ from calls_doctor.wire.rtcd_sdp import MID_EXTENSION, OPUS, Section
 
 TRACKS_MAX = 8
 """Streams of one session that are forwarded; a client of Mattermost has two of audio and two of video at most."""
+RECENT_PACKETS = 256
+"""Of video, which a receiver may have again; so many rtcd keeps."""
 _ONE_BYTE_PROFILE = 0xBEDE
 
 
@@ -39,6 +41,19 @@ class Track:
     receivers: tuple[Receiver, ...] = ()
     asked_at: float = field(default=float("-inf"))
     """When a key frame was asked for last."""
+    recent: dict[int, bytes] = field(default_factory=dict, repr=False)
+    """Its last RECENT_PACKETS, by their sequence numbers, in the order in which they came."""
+
+    @property
+    def is_video(self) -> bool:
+        """Its packets go on without header extensions, and may be had again."""
+        return self.codec != OPUS
+
+    def remember(self, packet: bytes) -> None:
+        """Keeps a packet of video as it goes on."""
+        self.recent[int.from_bytes(packet[2:4], "big")] = packet
+        if len(self.recent) > RECENT_PACKETS:
+            del self.recent[next(iter(self.recent))]
 
 
 def section_of(packet: bytes, sections: Sequence[Section]) -> Section | None:

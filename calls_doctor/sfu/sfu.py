@@ -142,6 +142,12 @@ class Sfu:
             session.restart(grant, fragment)
             self._sessions[session.username] = session
 
+    def send_rtp(self, session: Session, packet: bytes) -> None:
+        """Sends one RTP packet by a session."""
+        now = asyncio.get_running_loop().time()
+        session.connection.send_rtp(packet, now)
+        self._send(session, now)
+
     def send_rtcp(self, session: Session, packet: bytes) -> None:
         """Sends one compound RTCP packet by a session."""
         now = asyncio.get_running_loop().time()

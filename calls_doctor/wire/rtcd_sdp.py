@@ -3,7 +3,7 @@ which every track that is forwarded has a section of its own.
 
 A section belongs to the transport of the first (BUNDLE). The answerer's numbers are the offerer's: payload types and
 header extensions of an offer are kept. Of feedback only what the stand-in heeds is agreed on: key frames are asked for,
-nothing is sent again and nobody's rate is steered. Text in, text out; `random` gives what is drawn.
+video is sent again and nobody's rate is steered. Text in, text out; `random` gives what is drawn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RTPMAP = re.compile(r"([0-9]{1,3}) ([A-Za-z0-9/.-]{1,64})", re.ASCII)
 _EXTMAP = re.compile(r"([0-9]{1,2})(?:/[a-z]+)? ([!-~]{1,255})", re.ASCII)
 _AUDIO_LEVEL, MID_EXTENSION = "urn:ietf:params:rtp-hdrext:ssrc-audio-level", "urn:ietf:params:rtp-hdrext:sdes:mid"
 _EXTENSIONS = {"audio": ((1, _AUDIO_LEVEL),), "video": ((1, MID_EXTENSION),)}
-_FEEDBACK = ("nack pli", "ccm fir")
+_FEEDBACK = ("nack", "nack pli", "ccm fir")
 _SENDS, _RECEIVES = ("sendrecv", "sendonly"), ("sendrecv", "recvonly")
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _STREAM_CHARS_MAX = 255

@@ -27,6 +27,8 @@ from tests.servers.rtcd_or_stand_in import SERVERS, served
 from tests.servers.rtcd_server import RtcdServer
 
 REFUSED_S = 0.5
+VP8_NUMBER = 96
+"""In offers of a server's to whom has said nothing else."""
 both = pytest.mark.parametrize("of", SERVERS)
 
 
@@ -84,6 +86,9 @@ async def test_a_screen_is_shared_seen_and_taken_back(of: str) -> None:
         (receiver,) = [one.receiver for one in viewer.peer.getTransceivers() if one.kind == "video"]
         await receiver._send_rtcp_pli(viewer.last_ssrc())  # the first picture was gone before it was offered
         await eventually(lambda: viewer.pictures > 0)
+        if of == "stand-in":  # rtcd offers it, and was not seen to do it
+            viewer.lose(VP8_NUMBER)
+            await eventually(lambda: viewer.regained)
         sharer.signal(ScreenOff())
         await eventually(lambda: viewer.last_types() == {"voice"})
 

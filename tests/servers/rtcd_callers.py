@@ -51,6 +51,8 @@ class Caller:
         self.events: list[Event] = []
         self.frames = self.pictures = 0
         """Of audio and of video that came, decoded."""
+        self.regained = False
+        """A packet that was lost has come again."""
         self.opened = asyncio.Event()
         """The data channel is open."""
         self.heard = asyncio.Event()
@@ -84,6 +86,25 @@ class Caller:
         sender._stream_id = SCREEN  # there is no public way to a stream of its own
         self.signal(ScreenOn(SCREEN))
         self.do(self.session.negotiate)
+
+    def lose(self, payload_type: int) -> None:
+        """The next packet under this payload type, before the peer sees anything of it; `regained` once it is here."""
+        assert self.peer.sctp is not None
+        ice = self.peer.sctp.transport.transport
+        receive = ice._recv
+        lost: list[bytes] = []
+
+        async def lossy() -> bytes:
+            while True:
+                packet = await receive()
+                if packet[0] >> 6 != 2 or packet[1] & 0x7F != payload_type:
+                    return packet
+                if lost:
+                    self.regained |= packet[2:4] == lost[0]
+                    return packet
+                lost.append(packet[2:4])
+
+        setattr(ice, "_recv", lossy)  # noqa: B010 - of this one transport; the class stays as it is
 
     def last_ssrc(self) -> int:
         """Of what was offered last."""

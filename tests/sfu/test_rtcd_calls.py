@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from calls_doctor.sfu.rtcd_calls import ID_MAX_CHARS, KEY_FRAME_S, SESSIONS_MAX, Member, Offered, RtcdCalls
-from calls_doctor.sfu.rtcd_tracks import TRACKS_MAX
+from calls_doctor.sfu.rtcd_tracks import RECENT_PACKETS, TRACKS_MAX
 from calls_doctor.wire.rtcd import Close, Hello, Join, Leave, Message, Reconnect, Rtc
 from calls_doctor.wire.rtcd_channel import Lock, LockReply
 from calls_doctor.wire.rtcd_sdp import host_candidate
@@ -85,9 +85,11 @@ class World:
     def publishes(self, session: str, offer: str = AUDIO_OFFER, group: str = "client") -> None:
         self.tell(Rtc(session, SessionDescription("offer", offer)), group=group)
 
-    def sends(self, session: str, ssrc: int = AUDIO_SSRC, number: int = 111, group: str = "client") -> dict[str, bytes]:
+    def sends(
+        self, session: str, ssrc: int = AUDIO_SSRC, number: int = 111, group: str = "client", sequence: int = 1
+    ) -> dict[str, bytes]:
         """One packet; who gets it."""
-        packet = bytes(RtpPacket(number, 1, 2, ssrc, b"payload"))
+        packet = bytes(RtpPacket(number, sequence, 2, ssrc, b"payload"))
         got = dict(self.calls.forward(self.member(session, group), packet, self.now))
         self.settle(group)
         return got
@@ -350,3 +352,16 @@ def test_a_session_goes_on_under_another_name_where_its_client_begins_ice_anew()
     assert world.calls.member_of(before) is None
     world.tell(Leave("a"))
     assert world.calls.member_of(member.ufrag) is None
+
+
+def test_video_that_a_receiver_lacks_comes_again_as_it_came() -> None:
+    world = sharing()
+    sent = [world.sends("a", VIDEO_SSRC, 96, sequence=number % 0x10000)["b"] for number in range(65500, 65900)]
+    ssrc = parse_rtp(sent[0]).ssrc
+    b, c = world.member("b"), world.member("c")
+    lost = [parse_rtp(one).sequence for one in (sent[-RECENT_PACKETS], sent[-1])]
+    assert world.calls.again(b, ssrc, lost) == [sent[-RECENT_PACKETS], sent[-1]]
+    assert world.calls.again(b, ssrc, [65500, 9]) == [], "older ones are there no more"
+    assert world.calls.again(c, ssrc, lost) == [] and world.calls.again(b, 1, lost) == []
+    voice = parse_rtp(world.sends("a")["b"])
+    assert world.calls.again(b, voice.ssrc, [voice.sequence]) == []

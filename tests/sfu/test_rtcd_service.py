@@ -45,6 +45,9 @@ class Port:
     def restart(self, _session: Session, _fragment: str, /) -> None:
         raise AssertionError("no session was opened")
 
+    def send_rtp(self, _session: Session, _packet: bytes, /) -> None:
+        raise AssertionError("no session was opened")
+
     def send_rtcp(self, _session: Session, _packet: bytes, /) -> None:
         raise AssertionError("no session was opened")
 
