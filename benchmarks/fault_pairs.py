@@ -193,9 +193,10 @@ def main(arguments: Sequence[str]) -> int:
     named = words.count("both") / seen if seen else 1.0
     measured = ", ".join(f"{words.count(what)} {what}" for what in ("both", "one", "none", "wrong", "hidden"))
     return record(
-        Figure(f"two faults of different families at once, {len(words)} pairs",
+        Figure("two faults of different families at once",
                f"both named in {NAMED_RATIO:.0%} of those of which both can be seen",
-               f"{named:.0%}: {measured} (seed {seed})", named >= NAMED_RATIO, "python -m benchmarks.fault_pairs")
+               f"{named:.0%}: {measured} of {len(words)} pairs (seed {seed})", named >= NAMED_RATIO,
+               "python -m benchmarks.fault_pairs")
     )  # fmt: skip
 
 
