@@ -154,6 +154,7 @@ class AtRtcd:
     probe: Probe
     nothing_to_do: Callable[[Site], str]
     needs: Sequence[str]
+    packets_max: int
     uses: Sequence[str] = ()
 
 
@@ -215,9 +216,17 @@ class CheckSpec:
         if there is None or site.paired or not site.rtcd_url or site.phase is Phase.SELF_TEST:
             return self
         return replace(
-            self, probe=there.probe, needs=there.needs, uses=there.uses, nothing_to_do=there.nothing_to_do,
-            about_host=False, vantages=frozenset(Role), phases=NETWORK_PHASES, targets=lambda site: [site.rtcd_url],
-        )  # fmt: skip
+            self,
+            probe=there.probe,
+            needs=there.needs,
+            uses=there.uses,
+            nothing_to_do=there.nothing_to_do,
+            packets_max=there.packets_max,
+            about_host=False,
+            vantages=frozenset(Role),
+            phases=NETWORK_PHASES,
+            targets=lambda site: [site.rtcd_url],
+        )
 
     @property
     def category(self) -> str:

@@ -169,6 +169,11 @@ class Peer:
             self._go_on()
         self._raise_failure()
 
+    def watch(self, *, closely: bool) -> None:
+        """Whether a far end that is gone is to be found out as soon as while a handshake runs."""
+        self._connection.watch(self._loop.time(), closely=closely)
+        self._go_on()
+
     def send_data(self, data: bytes) -> None:
         """Sends what is no media over DTLS, where that is up."""
         self._connection.send_data(data, self._loop.time())

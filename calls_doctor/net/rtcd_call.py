@@ -30,8 +30,9 @@ from calls_doctor.wire.rtcd_signal import Sender
 
 HELLO_S = 2.6
 """For the WebSocket, and for the hello on it, each; rtcd's look at a key takes 0.1 s."""
-HEARD_S = 2.5
-"""For the first packet of each to be heard by the others, once all are in."""
+HEARD_S = 4.5
+"""For the first packet of each to be heard by the others, once all are in: rtcd itself waits 5 s for its turn to offer
+a voice (each message that is lost costs a second and more), and gives that up for good."""
 SILENT_S = 2.0
 """A session that hears nothing for so long has lost its call."""
 WATCH_S = 0.25
@@ -172,6 +173,7 @@ class _Call:
                 raise CallFailed("media", f"no RTP came through rtcd in {HEARD_S:g} s, over sessions that are up")
             await peer.talk(1 / PACKETS_PER_S, PACKETS_PER_S)
             await asyncio.sleep(1 / PACKETS_PER_S)
+        peer.watch(closely=False)  # from now on media tells
 
     async def _watch(self, time_s: float) -> None:
         """While all talk, none may hear nothing for long."""

@@ -34,12 +34,11 @@ CANDIDATES_S = 1.0
 """For the first candidate after the answer."""
 MORE_CANDIDATES_S = 0.3
 """As long after the answer others may follow: rtcd says nothing when there are no more."""
-CONNECT_S, SLOW_CONNECT_S = 2.9, 10.0
-"""As a call with a stand-in has them (net/call.py)."""
-CHANNEL_S = 2.5
-"""For SCTP and the channel once DTLS is up: three round trips."""
-VOICE_S = 4.0
-"""For the lock and the answer to the offer of our voice. rtcd may hold the lock for an offer of its own."""
+CONNECT_S, SLOW_CONNECT_S = 4.0, 10.0
+"""For a handshake, which is rtcd's to begin (it tries again after one second, and two), and for one that has begun."""
+CHANNEL_S, VOICE_S = 10.0, 14.0
+"""After DTLS, for SCTP and the channel, and for these with the lock and the answer to the offer of our voice: six round
+trips where nothing is lost, a second and more for each loss. A path that is dead is found out long before."""
 LABEL = "calls-dc"
 RELAY_PRIORITY = 16777215
 """RFC 8445 section 5.1.2.1: type preference 0."""
@@ -109,10 +108,14 @@ class Member:
         await self.peer.come_up(CONNECT_S, SLOW_CONNECT_S)
         assert self._association is not None, "as the peer is"
         self._association.begin()
+        self.peer.watch(closely=True)
+        up_at = self._loop.time()
         await self._until("channel", CHANNEL_S, f"DTLS is up, and its data channel did not open in {CHANNEL_S:g} s")
         self._session.negotiate(self._loop.time())
         self._go_on()
-        await self._until("voice", VOICE_S, f"rtcd took no offer of a voice in {VOICE_S:g} s")
+        await self._until(
+            "voice", up_at + VOICE_S - self._loop.time(), f"rtcd took no offer of a voice in {VOICE_S:g} s"
+        )
         return self.peer
 
     def receive(self, message: rtcd.Message) -> None:

@@ -24,6 +24,8 @@ PORT = 5000
 """Both ends', as our answers announce it (a=sctp-port)."""
 WINDOW_BYTES = 2 * MESSAGE_MAX_BYTES
 """What may come of messages that are not whole yet."""
+RTO_INITIAL_S = 1.0
+"""RFC 9260 section 16; aiortc has the 3 s of the RFC before it."""
 UNFINISHED_CHUNKS_MAX = 128
 MISORDERED_MAX = 256
 STREAMS_MAX = 16
@@ -64,6 +66,7 @@ class _Sctp(RTCSctpTransport):
     def __init__(self, dtls: _Dtls) -> None:
         super().__init__(cast(RTCDtlsTransport, dtls), PORT)  # it has all that is used of one
         self._advertised_rwnd = WINDOW_BYTES
+        self._rto = RTO_INITIAL_S
 
     @property
     def pending_bytes(self) -> int:

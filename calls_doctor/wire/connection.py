@@ -147,6 +147,11 @@ class Connection:
         self._controlling.nominate(path, now)
         self._take_from_agent(now)
 
+    def watch(self, now: float, *, closely: bool) -> None:
+        """Asks for consent as often as while a handshake runs, or no longer so (controlling end only)."""
+        if self._controlling is not None:
+            self._controlling.watch_handshake(now, runs=closely)
+
     def remove_path(self, path: Path, now: float) -> None:
         """The path is gone: its TCP connection ended, or its socket."""
         self._agent.remove_path(path, now)
@@ -256,11 +261,7 @@ class Connection:
         """When `handle_timer` wants to be called; None where nothing is to come."""
         if self._closed:
             return None
-        timers = (
-            self._agent.next_timer(),
-            self._dtls.next_timer() if self._dtls else None,
-            self._statistics.next_timer(),
-        )
+        timers = [part.next_timer() for part in (self._agent, self._dtls, self._statistics) if part is not None]
         return min((timer for timer in timers if timer is not None), default=None)
 
     def handle_timer(self, now: float) -> None:

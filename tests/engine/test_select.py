@@ -129,7 +129,9 @@ def test_where_rtcd_was_named_and_no_link_given_a_check_may_be_another() -> None
     async def other(_context: Context) -> Finding:
         return Finding(status=Status.PASS, summary="another")
 
-    there = AtRtcd(probe=other, nothing_to_do=lambda site: "no API" * (not site.rtcd_url), needs=("turn.d",))
+    there = AtRtcd(
+        probe=other, nothing_to_do=lambda site: "no API" * (not site.rtcd_url), needs=("turn.d",), packets_max=9
+    )
     call = spec("media.e", "port.b", about_host=True, vantages=frozenset({Role.CLIENT}), at_rtcd=there)
     node = Site(vantage=Role.MATTERMOST, phase=Phase.UNDETERMINED, rtcd_url="http://rtcd:8045")
     plan = select(node, (*SPECS, call), only=["media"])

@@ -23,7 +23,7 @@ from calls_doctor.net.rtcd_call import RtcdOutcome
 from calls_doctor.net.sockets import open_tcp, open_udp
 from calls_doctor.wire.framing import PacketKind
 from tests.servers import turn_servers
-from tests.servers.middlebox import HOST, Middlebox, Rule, drop
+from tests.servers.middlebox import HOST, Middlebox, Rule, drop, lose
 from tests.servers.rtcd_or_stand_in import SERVERS, served
 from tests.servers.rtcd_server import RtcdServer, rtcd_server, why_not
 from tests.servers.turn_servers import PASSWORD, USER, coturn
@@ -31,7 +31,8 @@ from tests.servers.turn_servers import PASSWORD, USER, coturn
 needs_rtcd = pytest.mark.skipif(why_not() != "", reason=f"no rtcd here: {why_not()}")
 NAMED_S = 5.0
 """In which every failure is to be named."""
-MEDIA_TIME_S, LONG_S, MIDST_S = 0.5, 8.0, 0.4
+MEDIA_TIME_S, LONG_S, MIDST_S = 0.5, 8.0, 0.2
+OUT_TRACKS = "rtcd_rtc_rtp_tracks_total"
 UDP = [straight(Transport.UDP)] * 2
 
 
@@ -101,17 +102,30 @@ async def test_another_key_is_refused_and_an_override_that_leads_nowhere_is_a_jo
         assert outcome.signalling["asked"] == "404" and time.monotonic() - began_s < NAMED_S
 
 
+async def metrics(server: RtcdServer) -> str:
+    return (await http.get(f"{server.url}/metrics", timeout_s=2.0)).body.decode()
+
+
+async def in_the_middle(server: RtcdServer) -> None:
+    """Waits until each session is sent what the other says, and a moment more."""
+    for _ in range(200):
+        if f'{OUT_TRACKS}{{direction="out",groupID="load",type="audio/opus"}} 2' in await metrics(server):
+            await asyncio.sleep(MIDST_S)
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the call does not come up")
+
+
 @needs_rtcd
 async def test_an_interrupted_call_leaves_nothing_behind() -> None:
     async with rtcd_server() as server:
         calling = asyncio.create_task(rtcd_call.hold(access(server), UDP, LONG_S))
-        await asyncio.sleep(MIDST_S)
-        metrics = f"{server.url}/metrics"
-        assert 'rtcd_rtc_sessions_total{groupID="load"} 2' in (await http.get(metrics, timeout_s=2.0)).body.decode()
+        await in_the_middle(server)
+        assert 'rtcd_rtc_sessions_total{groupID="load"} 2' in await metrics(server)
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await calling
-        assert 'rtcd_rtc_sessions_total{groupID="load"} 0' in (await http.get(metrics, timeout_s=2.0)).body.decode()
+        assert 'rtcd_rtc_sessions_total{groupID="load"} 0' in await metrics(server)
 
 
 async def broken(
@@ -119,7 +133,7 @@ async def broken(
 ) -> tuple[RtcdOutcome, float]:
     """What came of a call in whose midst something breaks, and how long after that it was named."""
     calling = asyncio.create_task(rtcd_call.hold(access(server, port), ways, LONG_S))
-    await asyncio.sleep(MIDST_S)
+    await in_the_middle(server)
     breaks()
     broke_s = time.monotonic()
     return await calling, time.monotonic() - broke_s
@@ -208,3 +222,12 @@ async def test_what_does_not_pass_is_named_by_its_stage(kind: PacketKind | None,
         assert outcome.call.failure is not None and outcome.call.failure.stage == stage
         assert time.monotonic() - began_s < NAMED_S and outcome.signalling["closes_told"] == 2
         assert await is_empty(server, outcome)
+
+
+@needs_rtcd
+async def test_a_path_that_loses_a_sixth_each_way_is_no_failure() -> None:
+    """What is lost of the handshakes, the data channel and its messages comes again; each costs a second and more."""
+    async with rtcd_server() as server, behind(server, lose(1 / 6, seed=5)) as (_, way, _tcp):
+        outcome = await rtcd_call.hold(access(server), [way] * 2, MEDIA_TIME_S)
+    assert outcome.call.failure is None
+    assert 0.1 < (there_and_back(outcome.call).loss_ratio or 0.0) < 0.5

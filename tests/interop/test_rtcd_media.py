@@ -17,16 +17,18 @@ from aiortc import RTCInboundRtpStreamStats
 from calls_doctor import run
 from calls_doctor.model.check import CheckResult, Status
 from calls_doctor.model.report import Report
+from calls_doctor.net import resolver
 from calls_doctor.run import Request
-from tests.servers import turn_servers
+from tests.servers import certificates, turn_servers
 from tests.servers.plain_sockets import eventually
 from tests.servers.rtcd_callers import Room
 from tests.servers.rtcd_or_stand_in import SERVERS, served
-from tests.servers.rtcd_server import RtcdServer, rtcd_server, why_not
+from tests.servers.rtcd_server import HOST, RtcdServer, rtcd_server, why_not
 from tests.servers.turn_servers import PASSWORD, USER, coturn
 
 needs_rtcd = pytest.mark.skipif(why_not() != "", reason=f"no rtcd here: {why_not()}")
 CALLS = ("media.call-udp", "media.call-tcp", "media.call-relay")
+OTHER_HOST, NAME = "127.0.0.2", "rtcd.example.com"
 MEDIA_TIME_S = 0.4
 NAMED_S = 5.0
 """In which every failure is to be named."""
@@ -94,6 +96,29 @@ async def test_every_call_passes(of: str, tmp_path: Path, free_port: Callable[[]
     assert found["media.call-tcp"].target.endswith(f":{server.media_port}/tcp")
     assert found["media.call-relay"].evidence["relay_transport"] == "udp"
     assert report.phase == ("post" if of == "rtcd" else "pre")
+
+
+@needs_rtcd
+async def test_over_tls_at_two_addresses_of_one_name_as_a_client_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def both(_host: str) -> list[str]:
+        return [HOST, OTHER_HOST]
+
+    monkeypatch.setattr(resolver, "resolve", both)
+    own = certificates.authority(tmp_path).trusted(monkeypatch)
+    pem = tmp_path / "both.pem"
+    own.ca.issue_cert(NAME).private_key_and_cert_chain_pem.write_to_path(str(pem))
+    tls = {"RTCD_API_HTTP_TLS_ENABLE": "true"} | {
+        f"RTCD_API_HTTP_TLS_{one}": str(pem) for one in ("CERTFILE", "CERTKEY")
+    }
+    async with rtcd_server(tls) as one, rtcd_server(tls, api=(OTHER_HOST, one.api_port)):
+        request = Request(
+            vantage="mattermost", rtcd_url=f"https://{NAME}:{one.api_port}", only=("media",), media_time_s=MEDIA_TIME_S
+        )
+        report = await run.check(request, {"XDG_STATE_HOME": str(tmp_path)}, Quiet())
+    assert {name: one.status for name, one in calls_of(report).items()} == dict.fromkeys(CALLS[:2], Status.PASS)
+    assert report.verdict == "ok"
 
 
 @needs_rtcd

@@ -16,6 +16,7 @@ from calls_doctor.model.flow import Transport
 from calls_doctor.net.call import CONNECT_S, SLOW_CONNECT_S
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.net.peer import CallFailed, Peer
+from calls_doctor.wire import ice_controlling
 from calls_doctor.wire.framing import PacketKind
 from calls_doctor.wire.ice import CONSENT_INTERVAL_S
 from tests.servers.media_host import box_before, media_host, paired
@@ -279,3 +280,29 @@ async def test_what_is_said_in_pieces_is_one_stream() -> None:
             await peer.heard(3, CONNECT_S)
             (stream,) = peer.books.streams
             assert (stream.received, stream.expected) == (3, 3)
+
+
+async def test_who_is_watched_closely_is_asked_for_consent_often_and_is_missed_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ice_controlling, "HANDSHAKE_EXPIRY_S", 0.3)
+    monkeypatch.setattr(ice_controlling, "HANDSHAKE_INTERVAL_S", (0.02, 0.03))
+    async with behind() as (host, box), peer_of(host) as peer:
+        await connect(peer, host)
+        peer.watch(closely=True)
+        await asyncio.sleep(0.2)
+        assert box.seen[Way.OUT, PacketKind.STUN] > 5
+        box.rules.append(drop())
+        with pytest.raises(CallFailed, match="consent expired") as caught:
+            await peer.talk(2.0, 50)
+        assert caught.value.stage == "media" and isinstance(caught.value.trouble, Silence)
+
+
+async def test_who_is_watched_no_longer_is_asked_as_seldom_as_before() -> None:
+    async with behind() as (host, box), peer_of(host) as peer:
+        await connect(peer, host)
+        peer.watch(closely=True)
+        peer.watch(closely=False)
+        asked = box.seen[Way.OUT, PacketKind.STUN]
+        await peer.talk(0.4, 50)
+        assert box.seen[Way.OUT, PacketKind.STUN] == asked
