@@ -36,6 +36,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "threat-model.md").read_text()
 LIMITS = dict(re.findall(r"^\| ([^|]+) \| ([\d.]+)[^|]* \|", PAGE, re.MULTILINE))
 CALLER = FiveTuple(Transport.UDP, HERE, STRANGER)
 KIB, MIB = 1 << 10, 1 << 20
+DATAGRAM_BYTES = 1200
+"""Of video; a sender keeps to it."""
 
 
 def test_each_limit_of_the_page_is_the_codes() -> None:
@@ -62,6 +64,7 @@ def test_each_limit_of_the_page_is_the_codes() -> None:
         "sessions in calls of 8045": rtcd_calls.SESSIONS_MAX,
         "characters of a name in a join": rtcd_calls.ID_MAX_CHARS,
         "streams that one of them sends": rtcd_tracks.TRACKS_MAX,
+        "packets kept of each stream of video": rtcd_tracks.RECENT_PACKETS,
         "time from a join to its offer": rtcd_server_session.SIGNALING_S,
         "time from an offer to its media": rtcd_server_session.CONNECTED_S,
         "TURN relays at once": server.ALLOCATIONS_MAX,
@@ -75,6 +78,8 @@ def test_each_limit_of_the_page_is_the_codes() -> None:
         "DTLS flights to one session": round(1 / dtls.REPEAT_S),
     }
     assert documents_client.SILENCE_S <= 1.0
+    kept = rtcd_tracks.RECENT_PACKETS * rtcd_tracks.TRACKS_MAX * rtcd_calls.SESSIONS_MAX
+    assert kept * DATAGRAM_BYTES <= 150 * MIB
 
 
 class Measured:

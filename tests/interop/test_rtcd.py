@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any  # JSON
 
 import pytest
+from msgspec.structs import replace
 from websockets.asyncio.client import connect
 
 from calls_doctor.wire import rtcd
@@ -23,10 +24,10 @@ from calls_doctor.wire.rtcd_session_events import Closed, Failed, MayOffer
 from calls_doctor.wire.rtcd_signal import Mute, ScreenOff, Sender, SessionDescription, Unmute
 from tests.servers.plain_sockets import WAIT_S, eventually
 from tests.servers.rtcd_callers import Room
-from tests.servers.rtcd_or_stand_in import SERVERS, served
+from tests.servers.rtcd_or_stand_in import PARTS, SERVERS, served
 from tests.servers.rtcd_server import RtcdServer
 
-REFUSED_S = 0.5
+REFUSED_S = SILENT_S = 0.5
 VP8_NUMBER = 96
 """In offers of a server's to whom has said nothing else."""
 both = pytest.mark.parametrize("of", SERVERS)
@@ -115,6 +116,19 @@ MISTAKES = [
     if one["kind"] == "ws" and one["dir"] == "c2s" and one["data"] != {"sessionID": "x2"}
 ]
 """As they were captured; among them two joins that are none, of which one is left and the other offers garbage."""
+
+
+async def test_a_session_whose_client_falls_silent_is_closed() -> None:
+    parts = replace(PARTS, consent_expiry_s=SILENT_S)
+    async with served("stand-in", parts) as server:
+        one = Room(server)
+        try:
+            await one.open()
+            caller, _ = await one.two()
+            await caller.saw(Closed)  # aioice checks every five seconds
+        finally:
+            await one.close()
+    assert caller.events[-1] == Closed("call", told=True)
 
 
 @both

@@ -22,13 +22,13 @@ PARTS = Options(addresses=(HOST,), without=frozenset({"stun", "turn"}))
 
 
 @asynccontextmanager
-async def served(of: str) -> AsyncIterator[RtcdServer]:
+async def served(of: str, parts: Options = PARTS) -> AsyncIterator[RtcdServer]:
     """rtcd, or who stands in for it."""
     if of == "rtcd":
         async with rtcd_server() as server:
             yield server
         return
-    async with StandIn(PARTS, open_channel=sctp.open_channel) as stand_in:
+    async with StandIn(parts, open_channel=sctp.open_channel) as stand_in:
         assert stand_in.ready is not None
         keys = stand_in.ready.pairing.keys
         ports = stand_in.ready.api_port, stand_in.ready.media_port
