@@ -16,7 +16,7 @@ from calls_doctor.sfu.rtcd_tracks import TRACKS_MAX, Receiver, Track
 from calls_doctor.wire import rtcd, rtcd_channel
 from calls_doctor.wire.ice import Random
 from calls_doctor.wire.rtcd import Close, Join, Leave, Reconnect, Rtc
-from calls_doctor.wire.rtcd_sdp import AV1, VP8, LocalTransport, SentTrack
+from calls_doctor.wire.rtcd_sdp import AV1, OPUS, VP8, LocalTransport, SentTrack
 from calls_doctor.wire.rtcd_server_session import ServerSession
 from calls_doctor.wire.rtcd_signal import (
     Mute,
@@ -278,8 +278,12 @@ class RtcdCalls:
             member.ufrag = member.session.local.ufrag
             self._by_ufrag[member.ufrag] = member
             self._restarted.append(member)
-        sending = {one.mid for one in member.session.descriptions.sections if one.client_sends and not one.refused}
-        member.tracks = {ssrc: track for ssrc, track in member.tracks.items() if track.mid in sending}
+        sending = {one.mid: one for one in member.session.descriptions.sections if one.client_sends and not one.refused}
+        member.tracks = {
+            ssrc: track
+            for ssrc, track in member.tracks.items()
+            if (section := sending.get(track.mid)) and ssrc in (section.ssrcs or (ssrc,))
+        }
         taken = dict(member.session.sent_tracks)
         for other in self._call_of(member).members.values():
             for track in other.tracks.values():
@@ -294,6 +298,8 @@ class RtcdCalls:
         codec = rtcd_tracks.codec_of(packet, section) if section else ""
         if section is None or not codec or not self._is_live(member) or len(member.tracks) >= TRACKS_MAX:
             return None
+        if codec != OPUS and any(track.mid == section.mid for track in member.tracks.values()):
+            return None  # another layer of simulcast, where the first that came goes to all
         call = self._call_of(member)
         kind = rtcd_tracks.type_of(section, codec, call.screen_stream if call.screen else "", member.video_stream)
         if kind == "screen" and call.screen is not member:

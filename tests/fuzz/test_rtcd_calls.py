@@ -7,7 +7,7 @@ import json
 import random
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calls_doctor.errors import RtcdError, SdpError
@@ -115,6 +115,7 @@ def step(world: World, data: st.DataObject) -> None:
     world.drain()
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_order_of_what_clients_do(data: st.DataObject) -> None:
     world = World()

@@ -365,3 +365,13 @@ def test_video_that_a_receiver_lacks_comes_again_as_it_came() -> None:
     assert world.calls.again(c, ssrc, lost) == [] and world.calls.again(b, 1, lost) == []
     voice = parse_rtp(world.sends("a")["b"])
     assert world.calls.again(b, voice.ssrc, [voice.sequence]) == []
+
+
+def test_of_a_section_of_video_one_stream_goes_on_until_the_client_names_another() -> None:
+    world = sharing()
+    assert world.sends("a", 77, 96) == {} and world.sends("a", 77, 96) == {}
+    world.publishes(
+        "a", SCREEN_OFFER.replace(str(VIDEO_SSRC), "77").replace(f"a=msid:{SCREEN_STREAM}", "a=msid:voice", 1)
+    )
+    world.sends("a", 77, 96)
+    assert sorted(world.sends("a", 77, 96)) == ["b", "c"] and world.sends("a", VIDEO_SSRC, 96) == {}
