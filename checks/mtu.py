@@ -21,6 +21,7 @@ from calls_doctor.spec import (
     no_link,
     nothing_behind,
 )
+from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
 if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
@@ -54,6 +55,13 @@ async def mtu_probe(context: Context) -> Finding:
     if not CAN_KEEP_WHOLE:
         summary = "this system does not let a program forbid that its datagrams are cut; only Linux does"
         return Finding(status=Status.SKIP, summary=summary, target=target)
+    echo = context.results.get(UDP_ECHO)
+    rate_bits_per_s = echo.evidence.get("rate_bits_per_s") if echo else None
+    if rate_bits_per_s is not None and rate_bits_per_s < USABLE_BITS_PER_S:
+        summary = (
+            f"a line of {rate_bits_per_s / 1000:.0f} kbit/s loses large datagrams in its queue, whatever it allows"
+        )
+        return Finding(status=Status.SKIP, summary=summary, target=target, blocked_by=UDP_ECHO)
     try:
         evidence = await _measured(paired)
         if _status(evidence) is not Status.PASS:

@@ -81,6 +81,7 @@ def loss(evidence: Evidence) -> Prediction | None:
     measured = [r for r in evidence.bad(QUALITY) if _directions(r, "loss") and r.vantage not in full]
     echoes = [r for r in evidence.bad(UDP_ECHO) if _proves_loss(evidence, r)]
     calls = [r for r in bad(evidence, *UDP_CALLS, RELAY_CALL) if r.vantage not in thin and is_lossy(r)]
+    calls = [r for r in calls if r.id != RELAY_CALL or not _straight_is_well(evidence, r.vantage)]
     relays = lossy_relays(evidence)
     shown = [*measured, *echoes, *calls, *relays]
     if not shown:
@@ -130,6 +131,11 @@ def _proves_loss(evidence: Evidence, echo: CheckResult) -> bool:
         return False
     calls = [r for r in evidence.bad_at({echo.vantage}, *UDP_CALLS, RELAY_CALL) if _may_be_loss(evidence, r)]
     return echo.status is Status.FAIL or (sent - returned >= PROVEN and bool(calls))
+
+
+def _straight_is_well(evidence: Evidence, vantage: str) -> bool:
+    """What is lost through a relay is then lost on the way by the relay, which no call takes."""
+    return any(r.vantage == vantage for call in UDP_CALLS for r in evidence.of(call, Status.PASS))
 
 
 def _may_be_loss(evidence: Evidence, result: CheckResult) -> bool:

@@ -47,6 +47,16 @@ async def test_a_path_that_carries_all_sizes_passes() -> None:
     assert found.evidence["stage"] == ""
 
 
+async def test_a_line_that_is_too_thin_for_a_call_is_not_asked() -> None:
+    """What is lost in its queue says nothing of sizes."""
+    async with behind() as host:
+        for rate_bits_per_s, status in ((64_000, Status.SKIP), (124_000, Status.PASS)):
+            echo = Finding(status=Status.WARN, summary="", evidence={"rate_bits_per_s": rate_bits_per_s})
+            given = context(host, phase=Phase.PRE, results={"port.rtc-udp-echo": result("port.rtc-udp-echo", echo)})
+            found = await mtu.mtu_probe(given)
+            assert (found.status, found.blocked_by) == (status, "port.rtc-udp-echo" if status is Status.SKIP else "")
+
+
 async def test_a_stand_in_that_is_full_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mtu, "ROOM_WAIT_S", 0.2)
     room = sfu.SESSIONS_MAX

@@ -157,6 +157,8 @@ def test_a_relayed_call_that_lost_some_is_a_lossy_path_and_one_that_lost_most_a_
     few = f.call("media.call-relay", "media", to_far=(300, 240), from_far=(240, 240), status=Status.WARN)
     (one,) = f.diagnosed(f.udp(22, "silent", 22), f.tcp(24, arrived=24), failed, few, TURN_SILENT)
     assert (one.cause, one.confidence, one.flow.lost) == ("path.loss", Confidence.CERTAIN, Lost.REQUEST)
+    straight = f.call("media.call-udp", "media", to_far=(300, 300), from_far=(300, 300), status=Status.PASS)
+    assert f.causes(*f.good_echoes(), straight, few) == [], "it is lost on the way by the relay, which no call takes"
     most = f.call("media.call-relay", "media", to_far=(300, 20), from_far=(20, 20), status=Status.WARN)
     assert f.causes(*f.good_echoes(), most) == ["turn.relay-blocked"]
 
