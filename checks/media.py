@@ -15,7 +15,7 @@ import msgspec
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
 from calls_doctor.model.check import API, NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
-from calls_doctor.model.flow import CALLERS, Lost, Role, Transport, shown
+from calls_doctor.model.flow import CALLERS, Lost, Role, Transport
 from calls_doctor.model.site import Phase
 from calls_doctor.net import relay
 from calls_doctor.net.rtcd_access import MediaWay, RtcdAccess, straight, through
@@ -161,10 +161,22 @@ async def _through_rtcd(context: Context, ways: Sequence[MediaWay]) -> Finding:
     outcome = made.call
     context.near_books.extend(outcome.near)
     evidence = call.evidence(outcome) | {"signalling": made.signalling}
-    target = _selected(outcome, made.signalling, ways[0].transport) or url
+    target = made.media_target(ways[0].transport) or url
     if outcome.failure is None:
-        return _judged(outcome, evidence | {"stage": "media"}, target)
+        return _open_to_all(_judged(outcome, evidence | {"stage": "media"}, target))
     return _of_rtcd(context.site.vantage, outcome, evidence | _failure(outcome.failure), target)
+
+
+def _open_to_all(finding: Finding) -> Finding:
+    """A call that came up because rtcd reached this machine of itself has not shown that callers reach rtcd."""
+    if not finding.evidence["signalling"].get("called_first"):
+        return finding
+    summary = (
+        f"{finding.summary}; but checks were answered only once rtcd sent its own: what comes to it unasked is lost, "
+        "and callers behind NAT, whom it cannot reach, have no call"
+    )
+    status = Status.WARN if finding.status is Status.PASS else finding.status
+    return msgspec.structs.replace(finding, status=status, summary=summary)
 
 
 def _of_rtcd(vantage: Role, outcome: CallOutcome, evidence: Evidence, target: str) -> Finding:
@@ -182,16 +194,6 @@ def _of_rtcd(vantage: Role, outcome: CallOutcome, evidence: Evidence, target: st
         if checks_in:
             summary += "; rtcd's own checks arrive here, so it is what is sent to it that is lost"
     return Finding(status=Status.FAIL, summary=summary, target=target, evidence=evidence)
-
-
-def _selected(outcome: CallOutcome, signalling: Evidence, transport: Transport) -> str:
-    """rtcd's address by which the media went, or was to go; "" where it told of none."""
-    rows = sorted((row for books in outcome.near for row in books.paths), key=lambda row: -row.rtp_in)
-    protocol = "tcp" if transport is Transport.TCP else "udp"
-    if rows:
-        return f"{shown(rows[0].remote)}/{protocol}"
-    told = [one for one in signalling.get("advertised", ()) if one.endswith(f"/{protocol}")]
-    return told[-1] if told else ""
 
 
 def _paired(context: Context) -> PairedHost:

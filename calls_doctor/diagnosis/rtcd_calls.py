@@ -152,11 +152,13 @@ def _rejected(evidence: Evidence, checks: tuple[str, ...]) -> Prediction | None:
 
 
 def udp_blocked_inbound(evidence: Evidence) -> Prediction | None:
-    """rtcd's own checks arrive, and ours are not answered."""
+    """rtcd's own checks arrive, and ours are not answered, or only once those have opened the way."""
     shown = _calls(evidence, lambda r: r.id in UDP_CALLS and r.evidence.get("lost") == Lost.REQUEST and _lives(r))
+    shown += [r for r in evidence.bad(*UDP_CALLS) if r.evidence.get("signalling", {}).get("called_first")]
     if not shown:
         return None
-    said = f"nothing that is sent to {shown[0].target.rsplit('/', 1)[0]} over UDP arrives; what rtcd sends comes here"
+    where = shown[0].target.rsplit("/", 1)[0]
+    said = f"what is sent to {where} over UDP unasked does not arrive; what rtcd sends comes here"
     return _found(evidence, shown, Place(Party.UNDECIDED, Confidence.LIKELY), said, Lost.REQUEST)
 
 

@@ -20,6 +20,7 @@ from calls_doctor.wire.connection import (
     DtlsConnected,
     Event,
     Failed,
+    IceConnected,
     RtcpReceived,
     RtpReceived,
     SessionSettings,
@@ -86,6 +87,8 @@ class Peer:
         """That of the first that came."""
         self.first_heard_at = self.heard_at = 0.0
         """When that and the last one came, in the loop's time."""
+        self.answered_at: float | None = None
+        """When the first connectivity check was sent that was answered, in the loop's time."""
         self._timestamp = int.from_bytes(random(4), "big")
 
     @property
@@ -261,6 +264,8 @@ class Peer:
                 self.rtts_s.append(self._connection.rtt_s)
             case DataReceived(data) if self._data is not None:
                 self._data(data)
+            case IceConnected():
+                self.answered_at = self._loop.time() - (self._connection.rtt_s or 0.0)
             case DtlsConnected():
                 self._connected.set()
             case Failed(stage, reason, code):

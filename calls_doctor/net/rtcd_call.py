@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, RtcdError, Silence
 from calls_doctor.model.check import Evidence
-from calls_doctor.model.flow import address_class
+from calls_doctor.model.flow import Transport, address_class, shown
 from calls_doctor.net import http, pace
 from calls_doctor.net.call import PACKET_BYTES, PACKETS_PER_S, CallOutcome, drain, together
 from calls_doctor.net.local_ports import local_addresses
@@ -52,7 +52,17 @@ class RtcdOutcome:
     signalling: Evidence
     """When what was reached, in seconds after the WebSocket opened; what rtcd advertised; how many sessions it said
     were over. "asked": what its API answered of a session after a silence; "api": whether it answers after a failure;
-    "websocket": what ended that; each where it was so."""
+    "websocket": what ended that; "called_first": checks were answered only once rtcd sent its own; each where it was
+    so."""
+
+    def media_target(self, transport: Transport) -> str:
+        """HOST:PORT/PROTOCOL of rtcd's by which the media went, or was to go; "" where it told of none."""
+        protocol = "tcp" if transport is Transport.TCP else "udp"
+        rows = [row for books in self.call.near for row in books.paths]
+        if rows:
+            return f"{shown(max(rows, key=lambda row: row.rtp_in).remote)}/{protocol}"
+        told = [one for one in self.signalling.get("advertised", ()) if one.endswith(f"/{protocol}")]
+        return told[-1] if told else ""
 
 
 async def hold(access: RtcdAccess, ways: Sequence[MediaWay], media_time_s: float) -> RtcdOutcome:
@@ -256,6 +266,8 @@ class _Call:
             evidence["api"] = self._api
         if self._lost is not None:
             evidence["websocket"] = trouble_word(self._lost.trouble) if self._lost.trouble else "not-websocket"
+        if any(member.called_first for member in members):
+            evidence["called_first"] = True
         advertised = {f"{c.address}:{c.port}/{c.transport}": None for m in members for c in m.advertised}
         return evidence | {"advertised": list(advertised), "closes_told": sum(closed), "sessions": len(members)}
 

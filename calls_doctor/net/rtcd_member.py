@@ -3,7 +3,8 @@ its data channel.
 
 rtcd says no error, so each step has a time in which it must be done, and a failure is told by the step: "join",
 "candidates", "permit" (a relay's), "ice", "dtls", "channel", "lock", "offer", "media". The paths of one transport are
-tried and no others. Our own addresses are told to rtcd, as a browser tells them: it then checks the path too.
+tried and no others. rtcd is told our own address, as a browser tells it, only where it has answered no check by then:
+its own checks may open a firewall for ours, which they do for no caller behind NAT.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ CANDIDATES_S = 1.0
 """For the first candidate after the answer."""
 MORE_CANDIDATES_S = 0.3
 """As long after the answer others may follow: rtcd says nothing when there are no more."""
+TELL_AFTER_S = 1.0
+"""How long our checks have to be answered before rtcd is told where to send its own."""
 CONNECT_S, SLOW_CONNECT_S = 4.0, 10.0
 """For a handshake, which is rtcd's to begin (it tries again after one second, and two), and for one that has begun."""
 CHANNEL_S, VOICE_S = 10.0, 14.0
@@ -83,6 +86,8 @@ class Member:
         """Step -> when it was done, in the loop's time: "answer", "candidate", "channel", "turn", "voice", "closed"."""
         self.advertised: list[Candidate] = []
         """What rtcd told of itself, tried or not."""
+        self._told_at: float | None = None
+        """When it was told of us."""
 
     @property
     def stage(self) -> str:
@@ -96,6 +101,12 @@ class Member:
             return self.peer.stage
         rest = (("channel", "channel"), ("turn", "lock"), ("voice", "offer"))
         return next((stage for step, stage in rest if step not in done), "media")
+
+    @property
+    def called_first(self) -> bool:
+        """True where checks of ours were answered only once rtcd sent its own."""
+        answered_at = self.peer.answered_at if self.peer is not None else None
+        return self._told_at is not None and answered_at is not None and self._told_at <= answered_at
 
     async def come_in(self) -> Peer:
         """Joins, comes up, and is ready to talk. Raises CallFailed."""
@@ -271,11 +282,17 @@ class Member:
             self._troubles.append(CallFailed("permit", str(error)))
         else:
             if path.transport is not Transport.TCP:  # rtcd calls nobody back over TCP
-                self._session.signal(_own_candidate(path.transport, path.local))
-                self._go_on()
+                await asyncio.sleep(TELL_AFTER_S)
+                self._tell_own(peer, _own_candidate(path.transport, path.local))
             return
         since_s = self._loop.time() - self.reached_at["answer"]
         self._loop.call_later(max(0.0, MORE_CANDIDATES_S - since_s), self._conclude_ways)
+
+    def _tell_own(self, peer: Peer, candidate: IceCandidate) -> None:
+        if peer.answered_at is None and self._failure is None:
+            self._told_at = self._told_at or self._loop.time()
+            self._session.signal(candidate)
+            self._go_on()
 
     def _conclude_ways(self) -> None:
         if len(self._troubles) == len(self._ways):

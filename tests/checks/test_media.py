@@ -474,3 +474,12 @@ async def test_calls_through_rtcd_come_one_after_the_other() -> None:
             assert server.joined == []
         finding = await probing
     assert finding.evidence["stage"] == "candidates" and len(server.joined) == 2
+
+
+def test_a_call_that_rtcd_opened_the_way_for_is_no_all_clear() -> None:
+    told: Evidence = {"signalling": {"called_first": True}}
+    for status, comes_to in ((Status.PASS, Status.WARN), (Status.FAIL, Status.FAIL)):
+        finding = media._open_to_all(Finding(status=status, summary="connected", evidence=told))
+        assert finding.status is comes_to and "callers behind NAT" in finding.summary
+    plain = Finding(status=Status.PASS, summary="connected", evidence={"signalling": {}})
+    assert media._open_to_all(plain) is plain

@@ -81,6 +81,12 @@ def test_a_join_that_is_refused_and_an_address_that_is_closed_are_no_certain_sig
         assert said.confidence is Confidence.LIKELY
 
 
+def test_a_call_that_rtcd_opened_the_way_for_shows_what_is_lost_without() -> None:
+    told = {"advertised": [f"{HANDED}/udp"], "closes_told": 2, "called_first": True}
+    made = f.result(UDP, Status.WARN, f"{HANDED}/udp", "mattermost", "connected", stage="media", signalling=told)
+    assert causes(made) == ["media.udp-blocked-inbound"]
+
+
 def test_a_relay_is_to_blame_where_the_direct_call_passes() -> None:
     relayed, direct = call("ice", "", RELAY), f.result(UDP, Status.PASS, f"{HANDED}/udp", "mattermost")
     assert causes(relayed, direct) == ["turn.relay-blocked"]

@@ -144,7 +144,8 @@ async def test_a_closed_media_port_is_named_at_once(transport: Transport, free_p
     assert took_s < 1.0
 
 
-async def test_a_silent_media_port_and_what_was_sent_to_it() -> None:
+async def test_a_silent_media_port_and_what_was_sent_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtcd_member, "TELL_AFTER_S", SHORT_S / 2)
     async with PlainUdp() as mute:
         candidate = f"candidate:1 1 udp 2130706431 {HOST} {mute.address[1]} typ host"
         server, outcome = await held(Script(candidates=(candidate,)))

@@ -118,8 +118,12 @@ async def test_one_transport_is_tried_and_loopback_only_on_rtcds_own_machine(
         (Transport.TCP, []),
     ],
 )
-async def test_rtcd_is_told_where_we_are(transport: Transport, told: list[str]) -> None:
+async def test_rtcd_is_told_where_we_are_where_it_answers_no_check(
+    transport: Transport, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calls_doctor.net.rtcd_member.TELL_AFTER_S", 0.01)
     async with answered(Opener(transport), udp(PUBLIC), tcp(PUBLIC)) as (_, sent, _):
+        await asyncio.sleep(0.03)
         signals = [message.signal for message in sent if isinstance(message, Rtc)]
         assert [signal.candidate for signal in signals if isinstance(signal, IceCandidate)] == told
 
