@@ -49,15 +49,13 @@ class MediaPort(Protocol):
 
 
 class RtcdService:
-    """One for a stand-in. Without `open_channel` no data channel opens, and so nobody is offered a track."""
+    """One for a stand-in."""
 
     def __init__(
-        self, fingerprint: bytes, offered: Callable[[], Offered], open_channel: OpenChannel | None = None
+        self, fingerprint: bytes, offered: Callable[[], Offered], open_channel: OpenChannel, media: MediaPort
     ) -> None:
         self._calls = RtcdCalls(fingerprint, offered, secrets.token_bytes)
-        self.open_channel = open_channel
-        self.media: MediaPort | None = None
-        """Set before the first session is granted."""
+        self.open_channel, self.media = open_channel, media
         self._connections: dict[str, tuple[str, Callable[[bytes], None]]] = {}
         """Connection id -> client id, and what takes its messages."""
         self._legs: dict[tuple[str, str], _Leg] = {}
@@ -130,11 +128,11 @@ class RtcdService:
                 self._connections[conn_id][1](rtcd.encode(frame, Sender.SERVER))
         for member in self._calls.restarted():
             leg = self._legs.get((member.group, member.id))
-            if leg is not None and leg.session is not None and self.media is not None:
+            if leg is not None and leg.session is not None:
                 self.media.restart(leg.session, member.ufrag)
         for member in self._calls.ended():
             leg = self._legs.pop((member.group, member.id), None)
-            if leg is not None and leg.session is not None and self.media is not None:
+            if leg is not None and leg.session is not None:
                 self.media.end(leg.session)
         self._set_timer()
 
@@ -187,7 +185,7 @@ class _Leg:
 
     def heard_rtcp(self, packet: bytes, now: float, /) -> None:
         """Who lacks packets of video has them again; who lacks a key frame has it asked for at the publisher's."""
-        if self.session is None or self._service.media is None:
+        if self.session is None:
             return
         for ssrc, sequences in rtp_feedback.packets_wanted(packet).items():
             for copy in self._service.calls.again(self._member, ssrc, sequences):
@@ -199,10 +197,8 @@ class _Leg:
             if asked and leg is not None and leg.session is not None:
                 self._service.media.send_rtcp(leg.session, rtp_feedback.key_frame_request(leg.ssrc, asked[1]))
 
-    def associate(self, send: Callable[[bytes], None], /) -> Association | None:
+    def associate(self, send: Callable[[bytes], None], /) -> Association:
         """SCTP begins with the client's first packet."""
-        if self._service.open_channel is None:
-            return None
         self.channel = self._service.open_channel(send, self._heard, self._channel_opened, self.dtls_role)
         return self.channel
 

@@ -50,8 +50,8 @@ class Participant(Protocol):
     def heard_rtcp(self, packet: bytes, now: float, /) -> None:
         """One compound RTCP packet of it, decrypted."""
 
-    def associate(self, send: Callable[[bytes], None], /) -> Association | None:
-        """Its end of SCTP; None: data is met with silence."""
+    def associate(self, send: Callable[[bytes], None], /) -> Association:
+        """Its end of SCTP."""
 
     def ended(self) -> None:
         """The media path is gone for good. May come more than once."""

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from calls_doctor.model.facts import Announced, StunSeen
 from calls_doctor.model.flow import address_class, is_literal
 from calls_doctor.model.site import Mode, Site
-from calls_doctor.sfu.rtcd_calls import Offered
-from calls_doctor.wire.rtcd_sdp import host_candidate
-from calls_doctor.wire.sdp import Candidate
 
 
 @dataclass(frozen=True)
@@ -111,23 +108,3 @@ def announced(
         for kind, address, number in dict.fromkeys(candidates)
         for protocol in protocols
     ]
-
-
-def offered(
-    site: Site, local: Sequence[str], media_port: int, stun: Sequence[StunSeen], resolved: Mapping[str, Sequence[str]]
-) -> Offered:
-    """Where a call of rtcd's protocol is told to be reached: at what is announced, and on loopback only where there is
-    nothing else. An override that cannot be looked up leaves nothing: every join fails."""
-    told = dict.fromkeys(one.address for one in announced(site, local, media_port, stun, resolved))
-    return offered_at(list(told) if told or site.host_override else local, media_port, site.host_port_override)
-
-
-def offered_at(addresses: Sequence[str], port: int, told_port: int) -> Offered:
-    """UDP and then TCP of each address. As with rtcd an overriding port is told in trickled candidates alone."""
-
-    def candidates(number: int) -> tuple[Candidate, ...]:
-        return tuple(
-            host_candidate(transport, address, number) for transport in ("udp", "tcp") for address in addresses
-        )
-
-    return Offered(candidates(port), candidates(told_port or port))

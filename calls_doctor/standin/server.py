@@ -9,18 +9,15 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from calls_doctor.model.books import RunBooks
 from calls_doctor.model.credentials import Secret
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.flow import Address, Path
 from calls_doctor.model.report import Report
-from calls_doctor.sfu.rtcd_calls import Offered
-from calls_doctor.sfu.rtcd_service import OpenChannel, RtcdService
 from calls_doctor.sfu.session import Associate, Grant
 from calls_doctor.sfu.sfu import Sfu
-from calls_doctor.standin import hosting
 from calls_doctor.standin.admission import Admission
 from calls_doctor.standin.api import ApiServer
 from calls_doctor.standin.desk import ReportDesk
@@ -32,6 +29,10 @@ from calls_doctor.standin.turn_server import TurnServer
 from calls_doctor.wire.direct import KEY_BYTES, Keys, Link
 from calls_doctor.wire.dtls import Certificate
 from calls_doctor.wire.turn_requests import Limits
+
+if TYPE_CHECKING:
+    from calls_doctor.sfu.rtcd_calls import Offered
+    from calls_doctor.sfu.rtcd_service import OpenChannel, RtcdService
 
 PARTS = ("media", "api", "stun", "turn")
 ALLOCATIONS_MAX = 256
@@ -45,7 +46,8 @@ class StandIn:
     a paired client hands in; `associate` makes a session's end of SCTP, and without it there are no data channels.
     Whoever has a REST credential made from `turn_secret` may use the TURN server; by which addresses callers reach this
     machine `addresses` says, None where that is by its own. `strangers` hears of links that open nothing here.
-    `open_channel` makes the data channels of rtcd's calls; `offered` says for the media port where these are reached.
+    `open_channel` makes the data channels of rtcd's calls, and without it there are none of these; `offered` says for
+    the media port where they are reached.
     """
 
     def __init__(
@@ -69,11 +71,11 @@ class StandIn:
         self._turn_username, self._turn_password = "calls-doctor", Secret(secrets.token_urlsafe(24))
         desk = ReportDesk(self._keys, self.books, facts, received)
         self._strangers = strangers
-        self._rtcd = RtcdService(self._certificate.fingerprint, lambda: self._offered(offered), open_channel)
-        self._sfu = self._rtcd.media = Sfu(
+        self._sfu = Sfu(
             self._admit, self._certificate, desk, associate=associate, turned_away=self._turned_away,
             consent_expiry_s=options.consent_expiry_s,
         )  # fmt: skip
+        self._rtcd = self._service(open_channel, offered) if open_channel is not None else None
         self._stack = AsyncExitStack()
         self.ready: Ready | None = None
         """Set while it runs."""
@@ -100,11 +102,18 @@ class StandIn:
 
     def _admit(self, fragment: str) -> Grant | None:
         """A session of a call that was joined over 8045, else what the link's key opens."""
-        return self._rtcd.grant(fragment) or self._admission(fragment)
+        return (self._rtcd.grant(fragment) if self._rtcd is not None else None) or self._admission(fragment)
 
-    def _offered(self, offered: Callable[[int], Offered] | None) -> Offered:
-        port = self._sfu.port
-        return offered(port) if offered is not None else hosting.offered_at(self._options.addresses, port, port)
+    def _service(self, open_channel: OpenChannel, offered: Callable[[int], Offered] | None) -> RtcdService:
+        """The calls of rtcd's protocol. Loaded here: it takes 35 ms, and a self-test has none."""
+        from calls_doctor.sfu.rtcd_service import RtcdService
+        from calls_doctor.standin.offered import offered_at
+
+        def reached() -> Offered:
+            port = self._sfu.port
+            return offered(port) if offered is not None else offered_at(self._options.addresses, port, port)
+
+        return RtcdService(self._certificate.fingerprint, reached, open_channel, self._sfu)
 
     def _turned_away(self, path: Path) -> None:
         if self._strangers is not None:
@@ -153,7 +162,8 @@ class StandIn:
             client_id, auth_key = self._keys.api_client_id, self._keys.api_auth_key
             signalling = None if "media" in self._options.without else self._rtcd
             api = ApiServer(addresses, port, client_id=client_id, auth_key=auth_key, signalling=signalling)
-            stack.callback(self._rtcd.close)
+            if signalling is not None:
+                stack.callback(signalling.close)
             return (await stack.enter_async_context(api)).port
         if part == "stun":
             return (await stack.enter_async_context(StunServer(addresses, port))).port

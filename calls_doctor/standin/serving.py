@@ -26,6 +26,7 @@ from calls_doctor.sfu.session import Association
 from calls_doctor.standin import hosting
 from calls_doctor.standin.hosting import Addresses, Reach
 from calls_doctor.standin.launch import Options
+from calls_doctor.standin.offered import offered
 from calls_doctor.standin.server import PARTS, StandIn
 from calls_doctor.standin.strangers import StrangerWatch
 from calls_doctor.wire.direct import Link
@@ -180,7 +181,7 @@ class Serving:
         return Addresses(local, site.nat, tuple(one.address for one in self._reaches), site.host_port_override)
 
     def _offered(self, port: int) -> Offered:
-        return hosting.offered(self._served.site, self._served.local, port, self._stun, self._resolved)
+        return offered(self._served.site, self._served.local, port, self._stun, self._resolved)
 
     def _received(self, report: Report) -> None:
         """The latest of each run; what came by two ways, from the caller and from a stand-in that joined, is one."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from calls_doctor.errors import RtcdError, SdpError
 from calls_doctor.sfu.rtcd_calls import Member, RtcdCalls
-from calls_doctor.standin import hosting
+from calls_doctor.standin.offered import offered_at
 from calls_doctor.wire import rtcd, rtcd_channel, sdp
 from calls_doctor.wire.rtcd import Join, Leave, Message, Reconnect, Rtc
 from calls_doctor.wire.rtcd_channel import Lock, Unlock
@@ -47,7 +47,7 @@ class World:
     """Calls, and what came out of them."""
 
     def __init__(self) -> None:
-        offered = hosting.offered_at(["10.0.0.1"], 8443, 0)
+        offered = offered_at(["10.0.0.1"], 8443, 0)
         self.calls = RtcdCalls(bytes(32), lambda: offered, random.Random(1).randbytes)
         self.last = ""
         """The server's last offer."""

@@ -128,15 +128,3 @@ def test_by_which_address_callers_reach_one_of_our_own() -> None:
 ], ids=["another host's", "this host's", "nobody's", "no pairs are known", "one for all"])  # fmt: skip
 def test_an_override_that_is_another_media_hosts_is_not_this_ones(told: Site, expected: str) -> None:
     assert [row[2] for row in candidates(told)] == [expected, expected]
-
-
-def test_calls_are_told_to_be_reached_at_what_is_announced_by_the_overriding_port() -> None:
-    site = Site(host_override="203.0.113.7", host_port_override=30443)
-    offered = hosting.offered(site, ["10.0.0.2"], 8443, [], {})
-    assert [(one.transport, one.address, one.port) for one in offered.trickled] == [
-        ("udp", "203.0.113.7", 30443), ("tcp", "203.0.113.7", 30443),
-    ]  # fmt: skip
-    assert {one.port for one in offered.candidates} == {8443}
-    assert [one.address for one in hosting.offered(Site(), ["127.0.0.1"], 8443, [], {}).candidates] == ["127.0.0.1"] * 2
-    lost = hosting.offered(Site(host_override="nowhere.example"), ["10.0.0.2"], 8443, [], {})
-    assert lost.candidates == lost.trickled == ()
