@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, RtcdError, Silence
 from calls_doctor.model.check import Evidence
 from calls_doctor.model.flow import Transport, address_class, shown
-from calls_doctor.net import http, pace
+from calls_doctor.net import http, pace, rtcd_client
 from calls_doctor.net.call import PACKET_BYTES, PACKETS_PER_S, CallOutcome, drain, together
 from calls_doctor.net.local_ports import local_addresses
 from calls_doctor.net.peer import CallFailed, Peer
@@ -212,7 +212,7 @@ class _Call:
     async def _answers(self) -> str:
         """Whether rtcd's API still does: "answers", or the word for why not. A call may fail because rtcd does."""
         try:
-            await http.get_over(
+            answer = await http.get_over(
                 await http.connect(self._access.url, ASK_S, host=self._access.host),
                 f"{self._access.url}/version",
                 ASK_S,
@@ -221,7 +221,7 @@ class _Call:
             return trouble_word(error)
         except ProtocolError:
             return "not-http"
-        return "answers"
+        return "answers" if rtcd_client.version_of(answer) is not None else f"status-{answer.status}"
 
     async def _left(self, close_s: float) -> list[bool]:
         """All leave; whether rtcd said that their sessions are over."""

@@ -22,6 +22,7 @@ from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceRole
 from calls_doctor.wire.rtcd import Close, Hello, Join, Leave, Rtc
 from calls_doctor.wire.rtcd_signal import IceCandidate, Sender, SessionDescription
+from tests.servers.api_servers import VERSION
 from tests.servers.lone_connection import LoneConnection, lone_connection
 
 HOST, OWN_PORT = "127.0.0.1", "OWN-PORT"
@@ -139,6 +140,8 @@ async def scripted_rtcd(script: Script | None = None) -> AsyncIterator[ScriptedR
         if request.path == "/ws":
             status = server.script.status
             return None if status == 101 else connection.respond(status, "")
+        if request.path == "/version" and server.script.session_status is not None:
+            return connection.respond(200, VERSION.decode())
         if server.script.session_status is None:
             silences.append(asyncio.Event())
             await silences[-1].wait()
