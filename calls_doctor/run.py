@@ -49,6 +49,7 @@ __all__ = ["Interrupted", "Observer", "Request", "check", "exit_code", "media_ti
 MEDIA_TIME_S = 3.0
 MEDIA_TIME_SELF_TEST_S = 0.3
 MEDIA_TIME_THOROUGH_S = 30.0
+CALLS_IN_TURN = 3
 BOOKS_WAIT_S = 1.0
 """How long the report waits for the far end's books at the end."""
 OWN_SFU = "media.self"
@@ -278,8 +279,9 @@ class _Run:
             await told.end()
 
     def _with_time_for_media(self, planned: CheckPlan) -> CheckPlan:
-        """A probe's limit is our own fault to reach, so what the user made longer must not reach it."""
-        more_s = media_time_s(self._request, self._site.phase)
+        """A probe's limit is our own fault to reach, so what the user made longer must not reach it: calls through rtcd
+        come one after the other."""
+        more_s = CALLS_IN_TURN * media_time_s(self._request, self._site.phase)
         specs = tuple(replace(spec, timeout_s=spec.timeout_s + more_s) for spec in planned.planned)
         return replace(planned, planned=specs)
 

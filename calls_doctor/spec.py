@@ -154,8 +154,12 @@ class AtRtcd:
     probe: Probe
     nothing_to_do: Callable[[Site], str]
     needs: Sequence[str]
-    packets_max: int
     uses: Sequence[str] = ()
+    packets_max: int = 240
+    """A healthy path takes fifty. On one that loses, handshakes are sent again, and sessions are watched closely until
+    they are in."""
+    timeout_s: float = 120.0
+    """Of three calls that come one after the other on a path that loses a fifth, the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +226,7 @@ class CheckSpec:
             uses=there.uses,
             nothing_to_do=there.nothing_to_do,
             packets_max=there.packets_max,
+            timeout_s=there.timeout_s,
             about_host=False,
             vantages=frozenset(Role),
             phases=NETWORK_PHASES,

@@ -54,9 +54,6 @@ SINGLE_PROBES = ("quality.mtu",)
 call over TCP follows its own echo, and waits for no silence of UDP's; what is lost beside it is tried again alone."""
 IN = (API, "api.rtcd-auth")
 """rtcd's API is there, and has let this run in."""
-RTCD_PACKETS_MAX = 240
-"""A healthy path takes fifty. On one that loses, handshakes are sent again, and sessions are watched closely until they
-are in."""
 SESSIONS = 2
 ENOUGH_RATIO = 0.95
 """A call passes where this share of the packets arrives in each direction (catalogue, media.call-udp)."""
@@ -349,7 +346,7 @@ CHECKS = (
         packets_max=80,
         rtp=CALL_RTP,
         timeout_s=45.0,
-        at_rtcd=AtRtcd(probe=rtcd_udp_probe, nothing_to_do=no_rtcd_api, needs=IN, packets_max=RTCD_PACKETS_MAX),
+        at_rtcd=AtRtcd(probe=rtcd_udp_probe, nothing_to_do=no_rtcd_api, needs=IN),
         fails_when="The stage is named: ice (no connectivity check is answered), dtls (checks pass, the handshake does "
         "not: inspection, or a path that drops large packets), media (connected, and packets are lost in a named "
         "direction, or the far end is gone). Through rtcd itself hello and join (its API) come before, and candidates "
@@ -368,7 +365,7 @@ CHECKS = (
         packets_max=80,
         rtp=CALL_RTP,
         timeout_s=45.0,
-        at_rtcd=AtRtcd(probe=rtcd_tcp_probe, nothing_to_do=no_rtcd_api, needs=IN, packets_max=RTCD_PACKETS_MAX),
+        at_rtcd=AtRtcd(probe=rtcd_tcp_probe, nothing_to_do=no_rtcd_api, needs=IN),
         fails_when="The fallback for callers whose network blocks UDP does not work; the stage is named as for UDP.",
     ),
     CheckSpec(
@@ -387,7 +384,7 @@ CHECKS = (
         at_rtcd=AtRtcd(
             probe=rtcd_relay_probe,
             needs=(*IN, "turn.allocate"),
-            packets_max=RTCD_PACKETS_MAX + 40,
+            packets_max=280,
             uses=("turn.permission",),
             nothing_to_do=lambda site: no_rtcd_api(site) or no_turn(site),
         ),
