@@ -30,6 +30,8 @@ PAIRED_PHASES = frozenset({Phase.PRE})
 UNTOLD = Finding(status=Status.UNKNOWN, summary="no path brought what the stand-in has to tell")
 UNAUTHORISED, OTHER_CERTIFICATE, OTHER_NETWORK = "unauthorised", "other-certificate", "other-network"
 """Words of trouble that say nothing of the network: the link is not that of whoever listens there."""
+RTCD_CALLS = ("media.call-udp", "media.call-tcp", "media.call-relay")
+"""What goes through rtcd itself, where it was named and no stand-in."""
 ROOM_TRIES, ROOM_WAIT_S = 3, 1.5
 """How often a stand-in without room is asked again, and after how long: sessions that only probed give way."""
 WAYS = {

@@ -155,6 +155,7 @@ async def _through_rtcd(context: Context, ways: Sequence[MediaWay]) -> Finding:
     async with context.rtcd_path.alone():
         await context.registration.pace(host).turn()
         made = await hold(access, ways, context.media_time_s)
+        await context.registration.pace(host).turn()  # its last question used the key again
     outcome = made.call
     context.near_books.extend(outcome.near)
     evidence = call.evidence(outcome) | {"signalling": made.signalling}

@@ -1,4 +1,5 @@
-"""signal.*: does the way over which callers signal carry a WebSocket, and go on carrying it?
+"""signal.*: does the way over which callers signal carry a WebSocket, and go on carrying it; and does who leaves a call
+leave nothing behind?
 
 Nobody logs in: what Mattermost says to a caller without a session is enough to tell the way from the application.
 """
@@ -13,7 +14,17 @@ from calls_doctor.errors import FarEndError, NetworkError, NotSent, ProtocolErro
 from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS
 from calls_doctor.net.sockets import trouble_word
-from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_site, no_site_address, site_address
+from calls_doctor.spec import (
+    NETWORK_PHASES,
+    RTCD_CALLS,
+    CheckSpec,
+    Context,
+    no_rtcd_api,
+    no_site,
+    no_site_address,
+    nothing_to_do,
+    site_address,
+)
 
 TIMEOUT_S = 2.6
 PING_PATH, WEBSOCKET_PATH = "/api/v4/system/ping", "/api/v4/websocket"
@@ -133,6 +144,34 @@ def _fault(
     return Finding(status=status, summary=detail, target=url, evidence=evidence)
 
 
+async def teardown_probe(context: Context) -> Finding:
+    """What the calls through rtcd saw when their sessions left; nothing more is sent."""
+    if context.paired is not None:
+        return nothing_to_do("calls go to the stand-in, past rtcd's signalling")
+    ended = [
+        result.evidence["signalling"]
+        for check in RTCD_CALLS
+        if (result := context.results.get(check)) is not None and "left_over" in result.evidence.get("signalling", {})
+    ]
+    url = context.site.rtcd_url
+    if not ended:
+        return Finding(status=Status.SKIP, summary="no call through rtcd came to its end", blocked_by=RTCD_CALLS[0])
+    counts = {key: sum(one[key] for one in ended) for key in ("sessions", "closes_told")}
+    evidence: Evidence = {"calls": len(ended)} | counts
+    asked = [one["left_over"] for one in ended if one["left_over"] is not None]
+    left = evidence["left_over"] = sum(asked) if asked else None
+    sessions, told = evidence["sessions"], evidence["closes_told"]
+    if left:
+        summary = f"{left} of {sessions} sessions that left are still in their calls: users would be shown in a call"
+        return Finding(status=Status.FAIL, summary=summary, target=url, evidence=evidence)
+    if told < sessions:
+        summary = f"{sessions} sessions left, and rtcd said of {told} that they are over"
+        return Finding(status=Status.WARN, summary=summary, target=url, evidence=evidence)
+    seen = "none is left in its call" if asked else "its API does not say whether one is left"
+    summary = f"{sessions} sessions left, rtcd said of each that it is over; {seen}"
+    return Finding(status=Status.PASS, summary=summary, target=url, evidence=evidence)
+
+
 CHECKS = (
     CheckSpec(
         id="signal.websocket",
@@ -149,5 +188,19 @@ CHECKS = (
         fails_when="The site is not reached, hangs or says 5xx; or HTTP works and the WebSocket does not: a proxy that "
         "does not pass Upgrade, Connection or Host, or that hangs up on what is silent for a moment. Without a session "
         "Mattermost itself hangs up after 5 s, so it is held for 3 s, with a ping before and after.",
+    ),
+    CheckSpec(
+        id="signal.teardown",
+        title="Who leaves a call through rtcd is gone from it",
+        probe=teardown_probe,
+        needs=("api.rtcd-auth",),
+        uses=RTCD_CALLS,
+        phases=NETWORK_PHASES,
+        nothing_to_do=no_rtcd_api,
+        targets=lambda site: [site.rtcd_url],
+        timeout_s=5.0,
+        fails_when="rtcd still has sessions of the doctor's own seconds after they left (GET /calls/CALL/sessions): "
+        "users would be shown in a call that they have left. It warns where rtcd has none and did not say so to each "
+        "on the WebSocket, which it does within a second. The calls through rtcd show it; nothing more is sent.",
     ),
 )

@@ -20,6 +20,7 @@ from calls_doctor.net.call import PACKET_BYTES, PACKETS_PER_S, CallOutcome, drai
 from calls_doctor.net.local_ports import local_addresses
 from calls_doctor.net.peer import CallFailed, Peer
 from calls_doctor.net.rtcd_access import MediaWay, RtcdAccess
+from calls_doctor.net.rtcd_api import RtcdApi
 from calls_doctor.net.rtcd_member import Member
 from calls_doctor.net.sockets import trouble_word
 from calls_doctor.net.websocket import WebSocket, open_websocket
@@ -40,6 +41,9 @@ CLOSE_S, CLOSE_AFTER_FAILURE_S = 1.0, 0.3
 """For rtcd's word that a session which left is over, which it gives in 1 ms: what failed is to be named soon."""
 ASK_S = 1.0
 """For rtcd's API to say whether it has a session."""
+GONE_S, ASK_AGAIN_S = 3.0, 1.0
+"""How long sessions that left may stay, where the word that they leave may have to be sent again; rtcd takes 1 ms. Each
+time it looks at our key again."""
 NAME = "calls-doctor-"
 """How call and sessions begin, for whoever reads rtcd's log; a name must not hold `_`."""
 
@@ -51,7 +55,8 @@ class RtcdOutcome:
     call: CallOutcome
     signalling: Evidence
     """When what was reached, in seconds after the WebSocket opened; what rtcd advertised; how many sessions it said
-    were over. "asked": what its API answered of a session after a silence; "api": whether it answers after a failure;
+    were over. "left_over": how many it still had after a call that went well, None where its API does not say; "asked":
+    what its API answered of a session after a silence; "api": whether it answers after a failure;
     "websocket": what ended that; "called_first": checks were answered only once rtcd sent its own; each where it was
     so."""
 
@@ -116,15 +121,18 @@ class _Call:
         """All of it, to the last session's end."""
         listening = asyncio.create_task(self._listen())
         closed: list[bool] = []
+        left_over: Evidence = {}
         close_s = CLOSE_AFTER_FAILURE_S
         try:
             outcome = self._outcome(await self._ended(media_time_s))
             close_s = close_s if outcome.failure else CLOSE_S
         finally:
             closed = await self._left(close_s)
+            if close_s == CLOSE_S and self._lost is None:
+                left_over = {"left_over": await self._left_over()}
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-        return RtcdOutcome(call=outcome, signalling=self._signalling(closed))
+        return RtcdOutcome(call=outcome, signalling=self._signalling(closed) | left_over)
 
     async def _listen(self) -> None:
         """What rtcd says, for whom it concerns; the end of the WebSocket concerns all."""
@@ -234,6 +242,20 @@ class _Call:
         finally:
             for member in self._members.values():
                 await member.close()
+
+    async def _left_over(self) -> int | None:
+        """How many sessions of this call rtcd still has, once they have had time to go. Asked while the WebSocket is
+        open: its end would end them."""
+        api = RtcdApi(self._access.url, ASK_S, self._access.host)
+        until_s = self._loop.time() + GONE_S
+        try:
+            while left := await api.sessions(self._call, self._access.authorization):
+                if self._loop.time() > until_s:
+                    break
+                await asyncio.sleep(ASK_AGAIN_S)
+        except (NetworkError, FarEndError, ProtocolError):
+            return None
+        return len(left)
 
     def _peers(self) -> list[Peer]:
         return [member.peer for member in self._members.values() if member.peer is not None]

@@ -1,4 +1,5 @@
-"""signal.websocket against sites on 127.0.0.1: one that is well, and each way to fail, with its cause."""
+"""signal.websocket against sites on 127.0.0.1: one that is well, and each way to fail, with its cause; signal.teardown
+by what calls saw at their end."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from calls_doctor.model.check import CheckResult, Finding, Status
+from calls_doctor.model.check import CheckResult, Evidence, Finding, Status
 from calls_doctor.model.site import Phase
 from calls_doctor.model.site import Site as TestedSite
 from calls_doctor.net import resolver
+from calls_doctor.spec import RTCD_CALLS
 from checks import signal
 from tests.diagnosis import findings
 from tests.servers import certificates
@@ -176,3 +178,46 @@ async def test_of_several_addresses_the_one_that_answers_is_asked(monkeypatch: p
         found = looked_up(_9=False, _1=True)
         finding = await signal.websocket_probe(context(None, site=tested, results=found))
     assert finding.status is Status.PASS
+
+
+async def torn_down(*ends: Evidence) -> Finding:
+    """What is found after calls that ended so."""
+    results = {
+        check: CheckResult(
+            id=check, title="", category="media", status=Status.PASS, vantage="mattermost", target="", summary="",
+            evidence={"signalling": end},
+        )
+        for check, end in zip(RTCD_CALLS, ends, strict=False)
+    }  # fmt: skip
+    given = context(None, phase=Phase.UNDETERMINED, results=results)
+    return await signal.teardown_probe(replace(given, site=TestedSite(rtcd_url="http://rtcd:8045")))
+
+
+def end(closes_told: int, left_over: int | None) -> Evidence:
+    return {"sessions": 2, "closes_told": closes_told, "left_over": left_over}
+
+
+async def test_sessions_that_left_are_gone() -> None:
+    finding = await torn_down(end(2, 0), end(2, None))
+    assert finding.status is Status.PASS and finding.target == "http://rtcd:8045"
+    assert finding.evidence == {"calls": 2, "sessions": 4, "closes_told": 4, "left_over": 0}
+
+
+async def test_a_session_that_stays_in_its_call_is_a_failure() -> None:
+    finding = await torn_down(end(2, 0), end(1, 1))
+    assert finding.status is Status.FAIL and finding.summary.startswith("1 of 4 sessions that left are still")
+
+
+async def test_a_session_that_is_gone_and_was_not_said_to_be_is_a_warning() -> None:
+    finding = await torn_down(end(0, 0))
+    assert finding.status is Status.WARN and "rtcd said of 0" in finding.summary
+
+
+async def test_an_api_that_does_not_say_is_told() -> None:
+    finding = await torn_down(end(2, None))
+    assert finding.status is Status.PASS and finding.summary.endswith("its API does not say whether one is left")
+
+
+async def test_a_call_that_failed_says_nothing_of_its_end() -> None:
+    finding = await torn_down({"sessions": 2, "closes_told": 0}, {})
+    assert (finding.status, finding.blocked_by) == (Status.SKIP, "media.call-udp")

@@ -48,7 +48,7 @@ def good(outcome: RtcdOutcome, transport: Transport) -> None:
     counted = there_and_back(outcome.call)
     assert counted.sent == counted.received and (counted.received or 0) >= 2 * 50 * MEDIA_TIME_S
     assert {path.transport for books in outcome.call.near for path in books.paths} == {str(transport)}
-    assert outcome.signalling["closes_told"] == 2
+    assert (outcome.signalling["closes_told"], outcome.signalling["left_over"]) == (2, 0)
     assert outcome.call.warning is None
 
 
