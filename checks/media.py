@@ -19,7 +19,6 @@ from calls_doctor.model.flow import CALLERS, Lost, Role, Transport
 from calls_doctor.model.site import Phase
 from calls_doctor.net import relay
 from calls_doctor.net.rtcd_access import MediaWay, RtcdAccess, straight, through
-from calls_doctor.net.sockets import trouble_word
 from calls_doctor.spec import (
     CALL_RTP,
     OTHER_CERTIFICATE,
@@ -45,7 +44,6 @@ from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 if TYPE_CHECKING:
     from calls_doctor.net.call import CallOutcome
     from calls_doctor.net.paired import ChannelOpener, PairedHost
-    from calls_doctor.net.peer import CallFailed
     from calls_doctor.net.rtcd_call import RtcdOutcome
     from calls_doctor.net.turn_client import Allocation
 
@@ -162,7 +160,7 @@ async def _through_rtcd(context: Context, ways: Sequence[MediaWay]) -> Finding:
     target = made.media_target(ways[0].transport) or url
     if outcome.failure is None:
         return _open_to_all(_judged(outcome, evidence | {"stage": "media"}, target))
-    return _of_rtcd(context.site.vantage, outcome, evidence | _failure(outcome.failure), target)
+    return _of_rtcd(context.site.vantage, outcome, evidence | outcome.failure.evidence(), target)
 
 
 def _open_to_all(finding: Finding) -> Finding:
@@ -223,7 +221,7 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
         evidence["stage"] = "media"
         return _judged(outcome, evidence, target)
     failure = outcome.failure
-    evidence |= _failure(failure)
+    evidence |= failure.evidence()
     summary = f"fails at {failure.stage}: {failure.reason}"
     if failure.reason.startswith(MISMATCH) and context.site.phase is not Phase.SELF_TEST:
         evidence["trouble"] = OTHER_CERTIFICATE
@@ -235,16 +233,6 @@ async def _call(context: Context, openers: Sequence[ChannelOpener], leg: str) ->
     # A stand-in that has no room for one more has said nothing about the network.
     status = Status.UNKNOWN if failure.code == NO_ROOM else Status.FAIL
     return Finding(status=status, summary=summary, target=target, evidence=evidence)
-
-
-def _failure(failure: CallFailed) -> Evidence:
-    """At which stage, and what was seen there."""
-    evidence: Evidence = {"stage": failure.stage, "detail": failure.reason}
-    if failure.trouble is not None:
-        evidence["trouble"] = trouble_word(failure.trouble)
-    if failure.code is not None:
-        evidence["code"] = failure.code
-    return evidence
 
 
 async def _held(context: Context, openers: Sequence[ChannelOpener], leg: str) -> tuple[CallOutcome, bool]:

@@ -16,7 +16,9 @@ from calls_doctor.model.report import Confidence
 from calls_doctor.modes import API_PORT, MEDIA_PORT
 
 Predicts = Callable[[Evidence], Prediction | None]
-CALLS = (*UDP_CALLS, TCP_CALL, RELAY_CALL)
+OVER_UDP = (*UDP_CALLS, "media.multi-instance")
+"""The last one held a call at each address of rtcd's; its evidence is of the first that failed."""
+CALLS = (*OVER_UDP, TCP_CALL, RELAY_CALL)
 ANSWERS, REFUSED, SILENT = "answers", "refused", "silent"
 NO_SUCH_SESSION = "404"
 LIKELY = Place(None, Confidence.LIKELY)
@@ -108,7 +110,7 @@ def _is_closed(call: CheckResult) -> bool:
 def _is_elsewhere(evidence: Evidence, call: CheckResult) -> bool:
     """What rtcd hands out is not where its API was found."""
     api = evidence.at(API, call.vantage)
-    address = str(api.evidence.get("address", "")) if api else ""
+    address = str(call.evidence.get("address") or (api.evidence.get("address", "") if api else ""))
     return bool(address) and host_and_port(call.target)[0] != address
 
 
@@ -135,7 +137,7 @@ def private_address(evidence: Evidence) -> Prediction | None:
 
 def udp_rejected(evidence: Evidence) -> Prediction | None:
     """At the very address of its API, UDP to the media port is refused while rtcd runs."""
-    return _rejected(evidence, UDP_CALLS)
+    return _rejected(evidence, OVER_UDP)
 
 
 def tcp_rejected(evidence: Evidence) -> Prediction | None:
@@ -153,7 +155,7 @@ def _rejected(evidence: Evidence, checks: tuple[str, ...]) -> Prediction | None:
 
 def udp_blocked_inbound(evidence: Evidence) -> Prediction | None:
     """rtcd's own checks arrive, and ours are not answered, or only once those have opened the way."""
-    shown = _calls(evidence, lambda r: r.id in UDP_CALLS and r.evidence.get("lost") == Lost.REQUEST and _lives(r))
+    shown = _calls(evidence, lambda r: r.id in OVER_UDP and r.evidence.get("lost") == Lost.REQUEST and _lives(r))
     shown += [r for r in evidence.bad(*UDP_CALLS) if r.evidence.get("signalling", {}).get("called_first")]
     if not shown:
         return None

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from calls_doctor.errors import CallsDoctorError, Cut, NetworkError, Refused, Silence
 from calls_doctor.model.books import SessionBooks
+from calls_doctor.model.check import Evidence
 from calls_doctor.model.flow import Path
-from calls_doctor.net.sockets import Channel, ChannelOpener
+from calls_doctor.net.sockets import Channel, ChannelOpener, trouble_word
 from calls_doctor.wire.connection import (
     Closed,
     Connection,
@@ -49,6 +50,15 @@ class CallFailed(CallsDoctorError):
 
     def __str__(self) -> str:
         return f"the call fails at {self.stage}: {self.reason}"
+
+    def evidence(self) -> Evidence:
+        """At which stage, and what was seen there."""
+        evidence: Evidence = {"stage": self.stage, "detail": self.reason}
+        if self.trouble is not None:
+            evidence["trouble"] = trouble_word(self.trouble)
+        if self.code is not None:
+            evidence["code"] = self.code
+        return evidence
 
 
 class Peer:

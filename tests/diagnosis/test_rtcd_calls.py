@@ -13,6 +13,7 @@ from tests.diagnosis import findings as f
 
 API, HANDED, ELSEWHERE = "203.0.113.10", "203.0.113.10:8443", "198.51.100.7:8443"
 UDP, TCP, RELAY = "media.call-udp", "media.call-tcp", "media.call-relay"
+INSTANCES = "media.multi-instance"
 
 
 def call(
@@ -23,7 +24,7 @@ def call(
     evidence: dict[str, Any] = {"stage": stage, "detail": f"no {stage}", "lost": lost, "signalling": told}
     if trouble:
         evidence["trouble"] = trouble
-    status = Status.FAIL if check == UDP else Status.WARN
+    status = Status.FAIL if check in (UDP, INSTANCES) else Status.WARN
     target = f"{to}/{'tcp' if check == TCP else 'udp'}"
     return f.result(check, status, target, "mattermost", f"fails at {stage}", **evidence)
 
@@ -98,3 +99,16 @@ def test_what_is_no_call_of_rtcds_is_left_to_the_causes_of_the_media_port() -> N
     silent = f.call(UDP, "ice", "silent", at="mattermost")
     assert causes(silent) == []
     assert causes(f.call(UDP, "dtls"), *f.good_echoes()) == ["media.dtls-blocked"]
+
+
+def test_the_broken_one_of_several_has_the_cause_that_it_shows() -> None:
+    for stage, trouble, cause in (
+        ("media", "cut", "api.refused"), ("ice", "refused", "media.udp-rejected"), ("dtls", "", "media.dtls-blocked"),
+    ):  # fmt: skip
+        told = {"api": "refused"} if cause == "api.refused" else {}
+        one = call(stage, trouble, INSTANCES, ELSEWHERE, **told)
+        one.evidence["address"] = ELSEWHERE.partition(":")[0]
+        assert causes(one) == [cause]
+    one.evidence["stage"], one.evidence["trouble"] = "ice", "refused"
+    one.evidence["address"] = API
+    assert causes(one) == ["advertise.wrong-address"], "beside its own API's address, not the first one's"

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from tests.servers.turn_servers import PASSWORD, USER, coturn
 
 needs_rtcd = pytest.mark.skipif(why_not() != "", reason=f"no rtcd here: {why_not()}")
 CALLS = ("media.call-udp", "media.call-tcp", "media.call-relay")
+INSTANCES = "media.multi-instance"
 OTHER_HOST, NAME = "127.0.0.2", "rtcd.example.com"
 MEDIA_TIME_S = 0.4
 NAMED_S = 5.0
@@ -118,7 +120,28 @@ async def test_over_tls_at_two_addresses_of_one_name_as_a_client_of_its_own(
         )
         report = await run.check(request, {"XDG_STATE_HOME": str(tmp_path)}, Quiet())
     assert {name: one.status for name, one in calls_of(report).items()} == dict.fromkeys(CALLS[:2], Status.PASS)
+    every = next(one for one in report.checks if one.id == INSTANCES)
+    assert every.status is Status.PASS and [row["address"] for row in every.evidence["addresses"]] == [HOST, OTHER_HOST]
     assert report.verdict == "ok"
+
+
+@needs_rtcd
+async def test_the_broken_one_of_two_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def both(_host: str) -> list[str]:
+        return [HOST, OTHER_HOST]
+
+    monkeypatch.setattr(resolver, "resolve", both)
+    async with rtcd_server() as one:
+        known = (one.client_id, one.auth_key)
+        wrong = {"RTCD_RTC_ICEHOSTOVERRIDE": "127.9.9.9"}
+        async with rtcd_server(wrong, client=known, api=(OTHER_HOST, one.api_port)):
+            report = await checked(replace(one, host=NAME))
+    assert {name: one.status for name, one in calls_of(report).items()} == dict.fromkeys(CALLS[:2], Status.PASS)
+    broken = next(one for one in report.checks if one.id == INSTANCES)
+    assert (broken.status, broken.evidence["address"], broken.evidence["stage"]) == (Status.FAIL, OTHER_HOST, "ice")
+    assert f"a call works through {HOST}" in broken.summary
+    (found,) = report.diagnosis
+    assert (found.cause, found.because) == ("advertise.wrong-address", [INSTANCES])
 
 
 @needs_rtcd
