@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from calls_doctor.errors import FarEndError, NetworkError, ProtocolError
-from calls_doctor.model.check import API, NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.model.check import NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Lost, Role, Transport
 from calls_doctor.model.site import Phase
 from calls_doctor.net import relay
@@ -40,6 +40,7 @@ from calls_doctor.spec import (
 )
 from calls_doctor.wire import rtcd_version
 from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
+from checks.advertised import IN
 
 if TYPE_CHECKING:
     from calls_doctor.net.call import CallOutcome
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 SINGLE_PROBES = ("quality.mtu",)
 """They come before any stream over UDP, with the echo that they follow: on a thin link it would disturb large ones. A
 call over TCP follows its own echo, and waits for no silence of UDP's; what is lost beside it is tried again alone."""
-IN = (API, "api.rtcd-auth")
-"""rtcd's API is there, and has let this run in."""
 SESSIONS = 2
 ENOUGH_RATIO = 0.95
 """A call passes where this share of the packets arrives in each direction (catalogue, media.call-udp)."""

@@ -16,14 +16,19 @@ from calls_doctor.model.site import Site
 from calls_doctor.spec import (
     NETWORK_PHASES,
     PAIRED_PHASES,
+    RTCD_CALLS,
     UNTOLD,
+    AtRtcd,
     CheckSpec,
     Context,
+    no_rtcd_api,
     no_stun,
     no_stun_answer,
     over_loopback,
 )
 from calls_doctor.wire.filtering import Filtering, FilteringTest, Outcome, changes_offered, filtering_of
+from checks import advertised
+from checks.advertised import IN, STUN, caller_is_public
 
 if TYPE_CHECKING:
     from calls_doctor.model.facts import Facts
@@ -118,7 +123,7 @@ async def advertised_class_probe(context: Context) -> Finding:
         return UNTOLD
     rows = _candidates(facts)
     evidence: Evidence = {"candidates": rows, "needs_stun": facts.needs_stun, "users": context.site.users}
-    evidence |= {"caller_is_public": _caller_is_public(context), "override_name": facts.override_name}
+    evidence |= {"caller_is_public": caller_is_public(context), "override_name": facts.override_name}
     evidence["override_trouble"] = facts.override_trouble
     if not rows:
         return Finding(status=Status.FAIL, summary="callers would be handed no address at all", evidence=evidence)
@@ -137,7 +142,7 @@ async def advertised_reachable_probe(context: Context) -> Finding:
         return UNTOLD
     wanted = {(row["address"], row["port"]): row for row in _candidates(facts) if row["protocol"] == "udp"}
     rows = await asyncio.gather(*(_reached(context, paired, row) for row in wanted.values()))
-    evidence: Evidence = {"candidates": list(rows), "caller_is_public": _caller_is_public(context)}
+    evidence: Evidence = {"candidates": list(rows), "caller_is_public": caller_is_public(context)}
     evidence |= {"override_name": facts.override_name, "media_port": facts.media_port}
     reached = [row for row in rows if row["returned"]]
     if reached:
@@ -269,15 +274,6 @@ def _candidates(facts: Facts) -> list[dict[str, Any]]:
     return rows
 
 
-def _caller_is_public(context: Context) -> bool:
-    """True where the far end, or a STUN server, sees this caller by a public address."""
-    names = (UDP_ECHO, "stun.public-ip")
-    seen = [context.results[name].evidence for name in names if name in context.results]
-    addresses = [evidence["mapped"][0] for evidence in seen if isinstance(evidence.get("mapped"), list)]
-    addresses += [address for evidence in seen for address in evidence.get("addresses", ())]
-    return any(not address_class(address).is_private for address in addresses)
-
-
 def _no_caller(site: Site) -> str:
     return over_loopback(site) if site.paired else "no stand-in tells what it would announce: give its link with --peer"
 
@@ -307,8 +303,17 @@ CHECKS = (
         vantages=CALLERS,
         phases=PAIRED_PHASES,
         nothing_to_do=_no_caller,
+        at_rtcd=AtRtcd(
+            probe=advertised.class_probe,
+            nothing_to_do=no_rtcd_api,
+            needs=IN,
+            uses=(*RTCD_CALLS, STUN),
+            packets_max=0,
+            timeout_s=5.0,
+        ),
         fails_when="Only private addresses, or none: the media host sits behind NAT, no ICE host override is set and"
-        " STUN does not answer it.",
+        " STUN does not answer it. Of rtcd itself the candidates count that it trickles, loopback aside; where these "
+        "are private, a caller's own network decides whether it is in theirs.",
     ),
     CheckSpec(
         id="nat.advertised-reachable",
@@ -323,7 +328,16 @@ CHECKS = (
         targets=lambda _site: ["each address and port that callers would be handed (the stand-in tells), UDP"],
         packets_max=6,
         timeout_s=8.0,
-        fails_when="The address or port that is announced is not the one that leads to the media host.",
+        at_rtcd=AtRtcd(
+            probe=advertised.reachable_probe,
+            nothing_to_do=no_rtcd_api,
+            needs=(*IN, "nat.advertised-class"),
+            uses=RTCD_CALLS,
+            packets_max=0,
+            timeout_s=5.0,
+        ),
+        fails_when="The address or port that is announced is not the one that leads to the media host. Of rtcd itself "
+        "each candidate counts to which a call's checks went: whether they were answered, unasked by rtcd's own.",
     ),
     CheckSpec(
         id="nat.hairpin",

@@ -6,15 +6,13 @@ from collections.abc import Callable
 
 from calls_doctor.diagnosis import rtcd_calls
 from calls_doctor.diagnosis.cause import Cause, Evidence, Prediction, Row, outcomes
-from calls_doctor.diagnosis.media_evidence import announced_in_vain
+from calls_doctor.diagnosis.media_evidence import CLASS, announced_in_vain
 from calls_doctor.diagnosis.place import flow_of, host_and_port
 from calls_doctor.diagnosis.rtcd_calls import or_else
 from calls_doctor.model.check import UDP_ECHO, CheckResult
 from calls_doctor.model.flow import Party, Role, bracketed
 from calls_doctor.model.report import Impact, Remedy
 from calls_doctor.modes import MEDIA_PORT, WITHOUT_RTCD
-
-CLASS = "nat.advertised-class"
 
 
 def settings_of(evidence: Evidence) -> Party:
@@ -80,8 +78,8 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="Callers are handed a private address, which leads nowhere from where they are.",
         predicts=or_else(
-            _handed(_all_private, "callers are handed {named}: private, and they are not in that network"),
             rtcd_calls.private_address,
+            _handed(_all_private, "callers are handed {named}: private, and they are not in that network"),
         ),
         remedy=Remedy(
             summary=_OVERRIDE,
@@ -117,8 +115,8 @@ CAUSES = (
         impact=Impact.NO_CALLS,
         meaning="Callers are handed no address at all.",
         predicts=or_else(
-            _handed(lambda candidates: not candidates, "callers are handed no address at all"),
             rtcd_calls.nothing_advertised,
+            _handed(lambda candidates: not candidates, "callers are handed no address at all"),
         ),
         remedy=Remedy(
             summary=_OVERRIDE,

@@ -23,7 +23,7 @@ PORT_FREE = "env.port-free"
 UDP_CALLS, TCP_CALL, RELAY_CALL = ("media.self", "media.call-udp"), "media.call-tcp", "media.call-relay"
 RELAY, RELAY_MTU = "turn.relay-range", "quality.relay-mtu"
 THROUGH_RELAY = (RELAY, RELAY_CALL)
-ADVERTISED = "nat.advertised-reachable"
+CLASS, ADVERTISED = "nat.advertised-class", "nat.advertised-reachable"
 STREAM_LOST_RATIO = 0.3
 """More than this share of a media-rate stream lost, while single probes pass, is a limit and not a lossy path."""
 WAYS = ("to_far", "from_far", "there_and_back")

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from calls_doctor.diagnosis.advertise import CLASS
 from calls_doctor.diagnosis.callers import is_inside
 from calls_doctor.diagnosis.cause import BAD, Evidence, Outcome, Prediction, Row, bad_rows, outcome_of, outcomes
 from calls_doctor.diagnosis.host import OWNERS
-from calls_doctor.diagnosis.media_evidence import TCP_CALL, UDP_CALLS, announced_in_vain, trouble
+from calls_doctor.diagnosis.media_evidence import CLASS, TCP_CALL, UDP_CALLS, announced_in_vain, trouble
 from calls_doctor.diagnosis.place import Place, host_and_port, role_of
 from calls_doctor.diagnosis.stun import REACH
 from calls_doctor.diagnosis.tls import SITE, WEBSOCKET

@@ -8,8 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calls_doctor.diagnosis.cause import Evidence, Prediction, outcomes
-from calls_doctor.diagnosis.media_evidence import GONE, RELAY_CALL, TCP_CALL, UDP_CALLS, is_of_rtcd, stage, trouble
-from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port, on_the_path
+from calls_doctor.diagnosis.media_evidence import (
+    ADVERTISED,
+    CLASS,
+    GONE,
+    RELAY_CALL,
+    TCP_CALL,
+    UDP_CALLS,
+    is_of_rtcd,
+    stage,
+    trouble,
+)
+from calls_doctor.diagnosis.place import Place, at_the_far_end, flow_of, host_and_port, on_the_path, vantages_of
 from calls_doctor.model.check import API, CheckResult
 from calls_doctor.model.flow import Lost, Party, Role, address_class
 from calls_doctor.model.report import Confidence
@@ -55,7 +65,7 @@ def _found(
     """`api`: it is rtcd's API that shows the fault, and not its media port."""
     protocol = "tcp" if api or shown[0].id == TCP_CALL else "udp"
     return Prediction(
-        explains=outcomes(shown),
+        explains=outcomes([*shown, *evidence.bad_at(vantages_of(shown), ADVERTISED)]),
         flow=flow_of(evidence, shown[0], Role.MEDIA, protocol, API_PORT if api else MEDIA_PORT, lost),
         summary=summary,
         subject=shown[0].target,
@@ -97,6 +107,7 @@ def nothing_advertised(evidence: Evidence) -> Prediction | None:
     makes of every join (rtcd-protocol section 2.3)."""
     empty = _calls(evidence, lambda r: stage(r) == "candidates" and not r.evidence["signalling"]["advertised"])
     if empty:
+        empty += evidence.bad_at(vantages_of(empty), CLASS)
         return _found(evidence, empty, at_the_far_end(evidence), "rtcd hands callers no address at all")
     refused = _calls(evidence, lambda r: stage(r) == "join" and _told(r, "asked") == NO_SUCH_SESSION)
     said = "rtcd takes nobody into a call: so it does where its ICE host override is a name without an address"
@@ -124,7 +135,8 @@ def wrong_address(evidence: Evidence) -> Prediction | None:
 
 
 def private_address(evidence: Evidence) -> Prediction | None:
-    """All that rtcd hands out is loopback: nobody but itself reaches that."""
+    """All that rtcd hands out is loopback, and nobody but itself reaches that; or it is private, and nothing of it
+    answers a caller who is not."""
 
     def only_loopback(call: CheckResult) -> bool:
         told = [host_and_port(one)[0] for one in call.evidence["signalling"]["advertised"]]
@@ -132,6 +144,11 @@ def private_address(evidence: Evidence) -> Prediction | None:
 
     shown = _calls(evidence, only_loopback)
     said = "callers are handed loopback addresses alone, which lead nobody to rtcd"
+    if not shown:
+        strangers = vantages_of(r for r in evidence.bad(CLASS) if not r.evidence["override_name"])
+        shown = _calls(evidence, lambda r: stage(r) == "ice" and r.vantage in strangers)
+        said = "callers are handed private addresses alone, and they are not in that network"
+    shown += evidence.bad_at(vantages_of(shown), CLASS)
     return _found(evidence, shown, at_the_far_end(evidence), said) if shown else None
 
 

@@ -107,6 +107,11 @@ class Peer:
         return self._connection.books
 
     @property
+    def answered(self) -> frozenset[Path]:
+        """The paths on which a check of ours was answered."""
+        return self._connection.answered
+
+    @property
     def rtt_s(self) -> float | None:
         """Round trip in seconds, None before the first answer."""
         return self._connection.rtt_s

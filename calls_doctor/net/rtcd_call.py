@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, RtcdError, Silence
@@ -28,6 +28,7 @@ from calls_doctor.wire import rtcd
 from calls_doctor.wire.dtls import Certificate
 from calls_doctor.wire.rtcd import Hello, Join
 from calls_doctor.wire.rtcd_signal import Sender
+from calls_doctor.wire.sdp import Candidate
 
 HELLO_S = 2.6
 """For the WebSocket, and for the hello on it, each; rtcd's look at a key takes 0.1 s."""
@@ -55,8 +56,9 @@ class RtcdOutcome:
     call: CallOutcome
     signalling: Evidence
     """When what was reached, in seconds after the WebSocket opened; what rtcd advertised; how many sessions it said
-    were over. "left_over": how many it still had after a call that went well, None where its API does not say; "asked":
-    what its API answered of a session after a silence; "api": whether it answers after a failure;
+    were over. "checked": to which of that checks of ours went, in how many sessions, and in how many they were answered
+    unasked (rows); "left_over": how many it still had after a call that went well, None where its API does not say;
+    "asked": what its API answered of a session after a silence; "api": whether it answers after a failure;
     "websocket": what ended that; "called_first": checks were answered only once rtcd sent its own; each where it was
     so."""
 
@@ -291,7 +293,18 @@ class _Call:
         if any(member.called_first for member in members):
             evidence["called_first"] = True
         advertised = {f"{c.address}:{c.port}/{c.transport}": None for m in members for c in m.advertised}
-        return evidence | {"advertised": list(advertised), "closes_told": sum(closed), "sessions": len(members)}
+        evidence |= {"advertised": list(advertised), "checked": _checked(members)}
+        return evidence | {"closes_told": sum(closed), "sessions": len(members)}
+
+
+def _checked(members: Collection[Member]) -> list[Evidence]:
+    rows: dict[Candidate, Evidence] = {}
+    for member, candidate in ((of, one) for of in members for one in dict.fromkeys(of.tried)):
+        empty = {"protocol": candidate.transport, "address": candidate.address, "port": candidate.port}
+        row = rows.setdefault(candidate, empty | {"sent": 0, "returned": 0})
+        row["sent"] += 1
+        row["returned"] += member.has_reached(candidate)
+    return list(rows.values())
 
 
 def _unheard(by: Peer, of: Peer) -> int:

@@ -86,6 +86,7 @@ class Member:
         """Step -> when it was done, in the loop's time: "answer", "candidate", "channel", "turn", "voice", "closed"."""
         self.advertised: list[Candidate] = []
         """What rtcd told of itself, tried or not."""
+        self.tried: list[Candidate] = []
         self._told_at: float | None = None
         """When it was told of us."""
 
@@ -107,6 +108,12 @@ class Member:
         """True where checks of ours were answered only once rtcd sent its own."""
         answered_at = self.peer.answered_at if self.peer is not None else None
         return self._told_at is not None and answered_at is not None and self._told_at <= answered_at
+
+    def has_reached(self, candidate: Candidate) -> bool:
+        """Whether rtcd answered a check there that it had not opened the way for."""
+        answered = self.peer.answered if self.peer is not None else frozenset()
+        remote = candidate.address, candidate.port
+        return not self.called_first and any(path.remote == remote for path in answered)
 
     async def come_in(self) -> Peer:
         """Joins, comes up, and is ready to talk. Raises CallFailed."""
@@ -260,6 +267,7 @@ class Member:
             return
         self.advertised.append(candidate)
         if self._is_tried(candidate):
+            self.tried.append(candidate)
             self._reach("candidate")
             self._ways.append(asyncio.create_task(self._try(self.peer, (candidate.address, candidate.port))))
 

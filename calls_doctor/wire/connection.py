@@ -65,14 +65,10 @@ class Connection:
         self._agent: ControllingAgent | LiteAgent
         if settings.ice_role is IceRole.CONTROLLING:
             self._agent = self._controlling = ControllingAgent(
-                settings.ice_credentials,
-                self._paths,
-                random,
-                schedule_s=settings.check_schedule_s,
-                decided_s=settings.check_decided_s,
-                consent_expiry_s=settings.consent_expiry_s,
+                settings.ice_credentials, self._paths, random, schedule_s=settings.check_schedule_s,
+                decided_s=settings.check_decided_s, consent_expiry_s=settings.consent_expiry_s,
                 awaits_paths_until=now + settings.awaits_paths_s,
-            )
+            )  # fmt: skip
         else:
             self._agent = LiteAgent(
                 settings.ice_credentials, self._books, self._paths, now, leg=settings.leg, desk=desk,
@@ -111,6 +107,11 @@ class Connection:
     def stage(self) -> str:
         """What the call is at: "ice", "dtls" or "rtp"; where it hangs, if it hangs."""
         return self._progress.stage
+
+    @property
+    def answered(self) -> frozenset[Path]:
+        """The paths on which a check of ours was answered; none where the far end checks."""
+        return frozenset() if self._controlling is None else frozenset(self._controlling.answered)
 
     @property
     def rtt_s(self) -> float | None:
@@ -181,8 +182,7 @@ class Connection:
     def receive_rtp(self, data: bytes, path: Path, now: float) -> bytes | None:
         """Takes one packet that is RTP by its first bytes, and gives it decrypted; None where it is none of ours.
 
-        What `receive` does, without an event: a forwarder's way in.
-        """
+        What `receive` does, without an event: a forwarder's way in."""
         row = self._validated.get(path)
         if row is None:
             self.ignored += 1

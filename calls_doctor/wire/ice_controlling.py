@@ -80,6 +80,8 @@ class ControllingAgent:
         """The path whose checks carry USE-CANDIDATE."""
         self.validated: dict[Path, PathBooks] = {}
         """The paths that may be received on, with their rows in the books."""
+        self.answered: set[Path] = set()
+        """Those on which a check was answered, also where it no longer is."""
         self.selected: Path | None = None
         self.mapped: Address | None = None
         """Our own address as the far end sees it on the path answered last."""
@@ -243,6 +245,7 @@ class ControllingAgent:
     def _validate(self, path: Path, check: _Check, now: float, *, nominated: bool) -> None:
         first = path not in self.validated
         self.validated[path] = check.row
+        self.answered.add(path)
         self._consent[path] = now
         if first:
             check.next_at = now + self._consent_interval_s()

@@ -67,6 +67,8 @@ async def test_a_call(of: str, transport: Transport) -> None:
         good(outcome, transport)
         assert await is_empty(server, outcome)
         assert outcome.signalling["advertised"] == [f"{HOST}:{server.media_port}/{one}" for one in ("udp", "tcp")]
+        where = {"protocol": str(transport), "address": HOST, "port": server.media_port}
+        assert outcome.signalling["checked"] == [{**where, "sent": 2, "returned": 2}]
 
 
 @pytest.mark.parametrize("of", SERVERS)
