@@ -53,6 +53,7 @@ OURS_TOO = {
     "host.no-sockets": "a machine that gives no socket: nothing else can be tested, and that must have a cause",
 }
 WITHOUT_CAUSE = {
+    "port.rtc-tcp-live": "what has the port instead has answered for itself; whether calls suffer, calls tell",
     "signal.teardown": "calls went well, and rtcd alone keeps who left: nothing in a network or a setting does that",
 }
 """Checks whose failure says itself all that there is to say."""

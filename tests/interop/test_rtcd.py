@@ -16,16 +16,20 @@ import pytest
 from msgspec.structs import replace
 from websockets.asyncio.client import connect
 
+from calls_doctor.model.check import Status
+from calls_doctor.model.site import MediaAddress, Phase, Site
 from calls_doctor.wire import rtcd
 from calls_doctor.wire.rtcd import Close, Hello, Join, Leave
 from calls_doctor.wire.rtcd_channel import MediaMap, Ping, Pong, TextPing, TextPong
 from calls_doctor.wire.rtcd_session import RtcdSession
 from calls_doctor.wire.rtcd_session_events import Closed, Failed, MayOffer
 from calls_doctor.wire.rtcd_signal import Mute, ScreenOff, Sender, SessionDescription, Unmute
+from checks.live import tcp_live_probe
+from tests.servers.media_host import context
 from tests.servers.plain_sockets import WAIT_S, eventually
 from tests.servers.rtcd_callers import Room
 from tests.servers.rtcd_or_stand_in import PARTS, SERVERS, served
-from tests.servers.rtcd_server import RtcdServer
+from tests.servers.rtcd_server import HOST, RtcdServer
 
 REFUSED_S = SILENT_S = 0.5
 VP8_NUMBER = 96
@@ -181,3 +185,13 @@ async def test_a_join_that_is_refused_is_silence(of: str) -> None:
         caller = await one.joins(RtcdSession(Join("", "user", secrets.token_hex(13)), answer_decided_s=REFUSED_S))
         await caller.saw(Failed)
         assert [event for event in caller.events if isinstance(event, SessionDescription | Closed)] == []
+
+
+@pytest.mark.parametrize("of", SERVERS[1:])
+async def test_the_media_port_is_known_by_how_it_takes_checks_of_strangers(of: str) -> None:
+    async with served(of) as server:
+        ports = (server.media_port, server.api_port)
+        sites = [Site(phase=Phase.POST, media=(MediaAddress(host=HOST, tcp_port=port),)) for port in ports]
+        media, api = [await tcp_live_probe(context(None, site=site)) for site in sites]
+    assert (media.status, media.evidence["hosts"][0]["unknown"]) == (Status.PASS, "held")
+    assert api.status is Status.WARN and "a web server" in api.summary
