@@ -15,8 +15,13 @@ from types import ModuleType
 
 import blockbuster
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ("tests.side_by_side", "tests.skips")
+
+# An example has no deadline by the wall clock, which other processes move: pytest-timeout's holds for the whole test.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 WATCHED = ("calls_doctor", "checks", "reports")
 """Where blocking counts. Tests may read a file or run a command while a loop waits."""

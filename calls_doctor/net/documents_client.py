@@ -28,15 +28,18 @@ WINDOW = 8
 """Pages asked for at once."""
 
 
-async def fetch(exchange: Exchange, document: Document, likely_pages: int = 1) -> bytes | None:
+async def fetch(
+    exchange: Exchange, document: Document, likely_pages: int = 1, nonces: Sequence[str] = ()
+) -> bytes | None:
     """The whole document; None where a page stays out for SILENCE_S, or there is none. `likely_pages` are asked for
-    before the first has told how many there are, which saves a round trip."""
+    before the first has told how many there are, which saves a round trip. Books are of the sessions with these nonces,
+    or of all."""
     for pages in (min(likely_pages, WINDOW), 1):
         reader = PageReader()
         asked = list(range(pages))
         try:
             while asked:
-                wanted = [(stun.DOCUMENT_REQUEST, documents.pack_request(document, page)) for page in asked]
+                wanted = [(stun.DOCUMENT_REQUEST, documents.pack_request(document, page, nonces)) for page in asked]
                 answers = await _asked(exchange, wanted)
                 if answers is None:
                     return None

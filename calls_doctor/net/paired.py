@@ -35,7 +35,7 @@ from calls_doctor.wire import books as wire_books
 from calls_doctor.wire import direct, envelope, sdp, stun
 from calls_doctor.wire.connection import SessionSettings
 from calls_doctor.wire.direct import Link
-from calls_doctor.wire.documents import Document
+from calls_doctor.wire.documents import SESSIONS_MAX, Document
 from calls_doctor.wire.dtls import Certificate, DtlsRole
 from calls_doctor.wire.ice import IceCredentials, IceRole
 from calls_doctor.wire.pages import CHUNK_BYTES
@@ -68,6 +68,8 @@ class PairedHost:
         """Sessions that nobody fetches books with just now: a run has a limited number of them."""
         self._unjudged_sessions: set[str] = set()
         """By name: those, and what looks on beside an echo. They are in the far end's books, and of no interest."""
+        self._sessions: list[str] = []
+        """Names of all that were made here."""
         self._udp_rtt_s = 0.0
         """Of the last echo that UDP brought back."""
         self._books_pages = 0
@@ -209,6 +211,7 @@ class PairedHost:
             remote_fragment=str(fragment),
             remote_password=self._link.keys.password(str(fragment)),
         )
+        self._sessions.append(fragment.session)
         return _Session(fragment.session, credentials)
 
     def stray_watch(self) -> StrayWatch:
@@ -287,10 +290,14 @@ class PairedHost:
             await exchange.close()
 
     async def books(self) -> RunBooks | None:
-        """The run's books as the stand-in keeps them, by whichever way brings them first; None where none does within
-        a second of silence, or all have been silent that long already."""
+        """The run's books as the stand-in keeps them of our sessions, by whichever way brings them first; None where
+        none does within a second of silence, or all have been silent that long already."""
         likely = self._books_pages + 1
-        encoded = await self._by_any_way(lambda exchange: documents_client.fetch(exchange, Document.BOOKS, likely))
+        ours = [name[-direct.NONCE_CHARS :] for name in self._sessions if name not in self._unjudged_sessions]
+        wanted = ours if len(ours) <= SESSIONS_MAX else []  # of all, then
+        encoded = await self._by_any_way(
+            lambda exchange: documents_client.fetch(exchange, Document.BOOKS, likely, wanted)
+        )
         self._books_pages = -(-len(encoded or b"") // CHUNK_BYTES)
         try:
             books = wire_books.decode(encoded) if encoded else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from msgspec import structs
 
 from calls_doctor.errors import BooksError, SealError
 from calls_doctor.model.books import RunBooks
@@ -11,7 +13,7 @@ from calls_doctor.model.facts import Facts
 from calls_doctor.model.report import Report
 from calls_doctor.wire import books as wire_books
 from calls_doctor.wire import envelope
-from calls_doctor.wire.direct import Keys
+from calls_doctor.wire.direct import NONCE_CHARS, Keys
 from calls_doctor.wire.documents import RECEIPT, Document
 from calls_doctor.wire.pages import PageReader, version_of
 from calls_doctor.wire.seal import NONCE_BYTES
@@ -38,10 +40,14 @@ class ReportDesk:
         self._finished: dict[bytes, None] = {}
         """Versions that were read, the latest last: their pages still come by slower ways, and again."""
 
-    def document(self, document: Document) -> bytes:
-        """As it stands now; b"" where there is none."""
+    def document(self, document: Document, nonces: Sequence[str] = ()) -> bytes:
+        """As it stands now; b"" where there is none. Books are of the sessions with these nonces, or of all."""
         if document is Document.BOOKS:
-            return wire_books.encode(self._books())
+            books = self._books()
+            if wanted := frozenset(nonces):
+                sessions = [one for one in books.sessions if one.session[-NONCE_CHARS:] in wanted]
+                books = structs.replace(books, sessions=sessions)
+            return wire_books.encode(books)
         facts = self._facts() if document is Document.FACTS else None
         return envelope.seal_facts(facts, self._keys, secrets.token_bytes(NONCE_BYTES)) if facts else b""
 

@@ -7,6 +7,7 @@ Binding answer would hold: a page, or a receipt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any  # books as JSON
 
@@ -57,14 +58,14 @@ class Conversation:
         return None
 
     def _answer_words(self, words: str) -> str | None:
-        books = self._desk.document(Document.BOOKS) if words == BOOKS else b""
+        books = self._desk.document(Document.BOOKS, ()) if words == BOOKS else b""
         if books:
             return _as_json(wire_books.decode(books))
         return PONG if words == PING else None
 
-    def _page(self, document: Document, page: int) -> bytes:
+    def _page(self, document: Document, page: int, nonces: Sequence[str]) -> bytes:
         if page == 0:
-            self._taken[document] = self._desk.document(document)
+            self._taken[document] = self._desk.document(document, nonces)
         return page_of(self._taken.get(document, b""), page) or b""
 
 

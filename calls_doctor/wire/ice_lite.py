@@ -9,6 +9,7 @@ after DTLS is up, so waiting for it would only lose time.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 from calls_doctor.errors import BooksError
@@ -31,8 +32,9 @@ every client nominates again (aioice does not)."""
 class Desk(Protocol):
     """Where a session asks for documents and hands some in; one desk serves all sessions of a run."""
 
-    def document(self, document: Document, /) -> bytes:
-        """The whole document as it stands now; b"" where there is none."""
+    def document(self, document: Document, nonces: Sequence[str], /) -> bytes:
+        """The whole document as it stands now; b"" where there is none. Books are of the sessions with these nonces, or
+        of all."""
 
     def hand_in(self, document: Document, page: bytes, /) -> bytes:
         """Takes one page of a document, perhaps again. Gives a receipt (wire/documents.py) once the document is whole
@@ -170,16 +172,17 @@ class LiteAgent:
         try:
             if brought is not None:
                 return self._desk.hand_in(*documents.parse_page(brought))
-            return self._page(*documents.parse_request(asked or b""), message.transaction_id)
+            return self._page(documents.parse_request(asked or b""), message.transaction_id)
         except BooksError:
             return b""
 
-    def _page(self, document: Document, page: int, transaction_id: bytes) -> bytes:
+    def _page(self, asked: tuple[Document, int, Sequence[str]], transaction_id: bytes) -> bytes:
         assert self._desk is not None, "seen by whoever asks"
+        document, page, nonces = asked
         taken = self._taken.get(document, (b"", b""))
         if page == 0 and taken[0] != transaction_id:
             # A retransmission gets the version that the first answer was cut from: the pages must fit together.
-            taken = self._taken[document] = (transaction_id, self._desk.document(document))
+            taken = self._taken[document] = (transaction_id, self._desk.document(document, nonces))
         return page_of(taken[1], page) or b""
 
     def _send(self, path: Path, packet: bytes | None, row: PathBooks | None = None) -> None:

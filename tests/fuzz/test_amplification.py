@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ WHOLE = bytes(range(256)) * 40
 class FullDesk:
     """Has every document, and takes each."""
 
-    def document(self, _document: Document) -> bytes:
+    def document(self, _document: Document, _nonces: Sequence[str]) -> bytes:
         return WHOLE
 
     def hand_in(self, _document: Document, _page: bytes) -> bytes:

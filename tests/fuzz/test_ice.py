@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from hypothesis import given
@@ -30,7 +31,7 @@ NUMBERS = [*stun.ATTRIBUTES, 0x7C0C, 0xC057]
 class FixedDesk:
     """Every document is the same; what is handed in is forgotten."""
 
-    def document(self, document: Document) -> bytes:
+    def document(self, document: Document, _nonces: Sequence[str]) -> bytes:
         return bytes(5000) if document is not Document.FACTS else b""
 
     def hand_in(self, document: Document, page: bytes) -> bytes:

@@ -31,6 +31,19 @@ async def test_books_of_many_pages_come_whole_by_either_way(way: Transport) -> N
         assert books is not None and [len(one.probes) for one in books.sessions] == [24] * 6
 
 
+async def test_books_are_of_our_own_sessions_however_many_others_there_are() -> None:
+    """A run's books grow with each who joins it: the tenth caller must not wait for those of nine."""
+    async with media_host() as stand_in:
+        for _ in range(4):
+            other = paired(stand_in.ready)
+            await other.echo(other.opener(Transport.UDP), SIZES)
+        host = paired(stand_in.ready)
+        ours = await host.echo(host.opener(Transport.UDP), SIZES)
+        books = await host.books()
+        assert len(stand_in.books().sessions) == 6
+        assert books is not None and [one.session for one in books.sessions] == [ours.session]
+
+
 async def test_fetching_books_leaves_no_session_in_them_and_needs_no_new_one_each_time() -> None:
     async with media_host() as stand_in:
         host = paired(stand_in.ready)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
-from calls_doctor.model.books import RunBooks
+from calls_doctor.model.books import RunBooks, SessionBooks
 from calls_doctor.model.facts import Facts
 from calls_doctor.model.report import Report
 from calls_doctor.standin import desk as desk_module
@@ -49,6 +49,18 @@ def pages(report: Report = REPORT, keys: Keys = KEYS, nonce: int = 0) -> list[by
 
 def give(desk: Desk, values: Sequence[bytes]) -> list[bytes]:
     return [desk.hand_in(Document.REPORT, value) for value in values]
+
+
+def test_books_are_of_all_sessions_or_of_those_that_were_named() -> None:
+    names = ["run-1234uAAAABBBB", "run-1234uAAAACCCC", "run-1234tDDDDEEEE"]
+    desk = ReportDesk(KEYS, lambda: books_of(names), lambda: None, print)
+    for nonces, found in (((), names), (("AAAACCCC", "FFFFFFFF"), names[1:2]), (("FFFFFFFF",), [])):
+        told = wire_books.decode(desk.document(Document.BOOKS, nonces))
+        assert [one.session for one in told.sessions] == found and told.unauthenticated == 7
+
+
+def books_of(names: Sequence[str]) -> RunBooks:
+    return RunBooks(run="run", unauthenticated=7, sessions=[SessionBooks(session=name) for name in names])
 
 
 def test_documents_are_as_they_stand_now() -> None:

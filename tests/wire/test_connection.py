@@ -4,6 +4,7 @@ both ends' books say what the network carried."""
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -122,7 +123,7 @@ class OneDocument:
 
     books: bytes
 
-    def document(self, document: Document) -> bytes:
+    def document(self, document: Document, _nonces: Sequence[str]) -> bytes:
         return self.books if document is Document.BOOKS else b""
 
     def hand_in(self, document: Document, page: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -26,7 +27,7 @@ class Desk:
         self.looks = 0
         self.pages: list[tuple[Document, bytes]] = []
 
-    def document(self, document: Document) -> bytes:
+    def document(self, document: Document, _nonces: Sequence[str]) -> bytes:
         if document is Document.BOOKS:
             return wire_books.encode(self.books)
         self.looks += 1

@@ -17,9 +17,12 @@ def test_the_numbers_on_the_wire_do_not_change() -> None:
     assert documents.pack_page(Document.REPORT, b"page") == b"\x02page"
 
 
-@given(st.sampled_from(Document), st.integers(0, 0xFFFF))
-def test_a_request_names_document_and_page(document: Document, page: int) -> None:
-    assert documents.parse_request(documents.pack_request(document, page)) == (document, page)
+NONCES = st.lists(st.text("abcXYZ019+/", min_size=8, max_size=8), max_size=documents.SESSIONS_MAX)
+
+
+@given(st.sampled_from(Document), st.integers(0, 0xFFFF), NONCES)
+def test_a_request_names_document_page_and_sessions(document: Document, page: int, nonces: list[str]) -> None:
+    assert documents.parse_request(documents.pack_request(document, page, nonces)) == (document, page, tuple(nonces))
 
 
 @given(st.sampled_from(Document), st.binary(max_size=50))
@@ -28,8 +31,9 @@ def test_a_page_that_is_brought_names_its_document(document: Document, page: byt
 
 
 @pytest.mark.parametrize(("value", "said"), [
-    (b"", "0 bytes instead of 3"), (bytes(2), "2 bytes instead of 3"), (bytes(4), "4 bytes instead of 3"),
-    (b"\x03\0\0", "no document 3"),
+    (b"", "0 bytes are no request"), (bytes(2), "2 bytes are no request"), (bytes(4), "4 bytes are no request"),
+    (bytes(3 + 8 * (documents.SESSIONS_MAX + 1)), "bytes are no request"), (b"\x03\0\0", "no document 3"),
+    (b"\0\0\0" + 8 * b"\xff", "a session that is none"),
 ])  # fmt: skip
 def test_what_is_no_request_is_refused(value: bytes, said: str) -> None:
     with pytest.raises(BooksError, match=said):

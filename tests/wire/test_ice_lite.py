@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any  # attributes of a message have values of every type
 
 import pytest
@@ -289,7 +290,7 @@ class Run:
         self.looks = 0
         self.handed_in: list[tuple[Document, bytes]] = []
 
-    def document(self, document: Document) -> bytes:
+    def document(self, document: Document, _nonces: Sequence[str]) -> bytes:
         if document is not Document.BOOKS:
             return b""
         self.looks += 1
