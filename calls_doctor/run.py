@@ -262,6 +262,7 @@ class _Run:
                 told_between_s=lambda: told.between_s,
                 media_time_s=media_time_s(self._request, self._site.phase),
                 thorough=self._request.thorough,
+                asked_for=frozenset(self._request.only),
                 near_books=self._near_books,
             )
 

@@ -76,6 +76,8 @@ class Context:
     media_time_s: float
     """How long a call's media flows."""
     thorough: bool
+    asked_for: frozenset[str] = frozenset()
+    """Ids of checks that the user named: one that loads the line as nobody wants unasked may do so then."""
     others: Sequence[PairedHost] = ()
     """The stand-ins of the other media hosts, where several are tested."""
     told: Callable[[], Awaitable[Facts | None]] = nothing_told

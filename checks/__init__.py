@@ -28,6 +28,7 @@ from checks import (
     tls,
     turn,
     versions,
+    video,
 )
 
 CHECKS: tuple[CheckSpec, ...] = (
@@ -51,6 +52,7 @@ CHECKS: tuple[CheckSpec, ...] = (
     *exposure.CHECKS,
     *media.CHECKS,
     *instances.CHECKS,
+    *video.CHECKS,
     *quality.CHECKS,
     *bandwidth.CHECKS,
     *mtu.CHECKS,

@@ -13,7 +13,15 @@ from calls_doctor.model.check import API, Evidence, Finding, Status
 from calls_doctor.model.credentials import RtcdClient
 from calls_doctor.model.flow import CALLERS, Lost, Transport
 from calls_doctor.net.rtcd_access import RtcdAccess, straight
-from calls_doctor.spec import NETWORK_PHASES, CheckSpec, Context, no_rtcd_api, nothing_to_do, rtcd_versions
+from calls_doctor.spec import (
+    NETWORK_PHASES,
+    RTCD_CALLS,
+    CheckSpec,
+    Context,
+    no_rtcd_api,
+    nothing_to_do,
+    rtcd_versions,
+)
 from calls_doctor.wire import rtcd_version
 
 if TYPE_CHECKING:
@@ -28,8 +36,6 @@ BEGINS_WITHIN_S = 40.0
 """No call begins later: one that fails takes five seconds, and no user waits for a dozen."""
 UNUSABLE_LOSS_RATIO = 0.3
 """As of any call (contract section 6)."""
-CALLS = ("media.call-udp", "media.call-tcp", "media.call-relay")
-"""Through rtcd one call is held at a time, and these come first."""
 Row = dict[str, Any]
 
 
@@ -108,6 +114,7 @@ async def _call_at(context: Context, host: str, client: RtcdClient) -> Row:
     async with context.rtcd_path.alone():
         await context.registration.pace(host).turn()
         made = await rtcd_call.hold(access, [straight(Transport.UDP)] * SESSIONS, min(context.media_time_s, MEDIA_S))
+        await context.registration.pace(host).turn()  # its last question used the key again
     context.near_books.extend(made.call.near)
     return _row(host, made, context.site.rtcd_url)
 
@@ -146,7 +153,7 @@ CHECKS = (
         title="A call works through every rtcd behind the name",
         probe=instances_probe,
         needs=(API, "api.rtcd-auth"),
-        uses=CALLS,
+        uses=RTCD_CALLS,
         phases=NETWORK_PHASES,
         nothing_to_do=no_rtcd_api,
         targets=lambda site: [site.rtcd_url],

@@ -26,8 +26,8 @@ from calls_doctor.model.report import Confidence
 from calls_doctor.modes import API_PORT, MEDIA_PORT
 
 Predicts = Callable[[Evidence], Prediction | None]
-OVER_UDP = (*UDP_CALLS, "media.multi-instance")
-"""The last one held a call at each address of rtcd's; its evidence is of the first that failed."""
+OVER_UDP = (*UDP_CALLS, "media.multi-instance", "media.video")
+"""The one but last held a call at each address of rtcd's; its evidence is of the first that failed."""
 CALLS = (*OVER_UDP, TCP_CALL, RELAY_CALL)
 ANSWERS, REFUSED, SILENT = "answers", "refused", "silent"
 NO_SUCH_SESSION = "404"

@@ -8,8 +8,8 @@ and what some of them lost is repeated alone (net/path_lock.py) before it counts
 Media has its own rate of packets, and a call's ICE and DTLS are few and cannot wait: the limits leave room for them, as
 for what TCP acknowledges and repeats by itself and for the few small packets of whoever looks on.
 
-What measures bandwidth (net/bandwidth.py) has more to send than any budget, and is made for those alone who ask for it
-by name.
+What measures bandwidth (net/bandwidth.py), and a shared screen that moves (net/rtcd_video.py), have more to send than
+any budget, and are made for those alone who ask for them by name.
 """
 
 from __future__ import annotations

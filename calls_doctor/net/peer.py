@@ -64,7 +64,8 @@ class CallFailed(CallsDoctorError):
 class Peer:
     """One session: over one channel, whose receiver it is itself, or over each that it is told to `try_way`.
 
-    `random(n)` gives n random bytes; `data` is given what DTLS brings that is no media, `failed` why the call ended.
+    `random(n)` gives n random bytes; `data` is given what DTLS brings that is no media, `rtcp` each compound packet,
+    `failed` why the call ended.
     """
 
     def __init__(
@@ -73,10 +74,11 @@ class Peer:
         random: Random,
         *,
         data: Callable[[bytes], None] | None = None,
+        rtcp: Callable[[bytes], None] | None = None,
         failed: Callable[[CallFailed], None] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._settings, self._data, self._failed = settings, data, failed
+        self._settings, self._data, self._rtcp, self._failed = settings, data, rtcp, failed
         self._connection = Connection(settings, random, self._loop.time())
         self._channels: dict[Path, Channel] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -187,6 +189,17 @@ class Peer:
             self._go_on()
         self._raise_failure()
 
+    def send_rtp(self, packet: RtpPacket) -> None:
+        """Sends one packet of another stream than the voice. Raises CallFailed as soon as the far end is gone."""
+        self._raise_failure()
+        self._connection.send_rtp(bytes(packet), self._loop.time())
+        self._go_on()
+
+    def send_rtcp(self, packet: bytes) -> None:
+        """Sends one compound packet."""
+        self._connection.send_rtcp(packet, self._loop.time())
+        self._go_on()
+
     def watch(self, *, closely: bool) -> None:
         """Whether a far end that is gone is to be found out as soon as while a handshake runs."""
         self._connection.watch(self._loop.time(), closely=closely)
@@ -275,8 +288,8 @@ class Peer:
                 if self.first_heard is None:
                     self.first_heard, self.first_heard_at = int.from_bytes(packet[2:4], "big"), self.heard_at
                 self._news.set()
-            case RtcpReceived() if self._connection.rtt_s is not None:
-                self.rtts_s.append(self._connection.rtt_s)
+            case RtcpReceived(packet=packet):
+                self._take_rtcp(packet)
             case DataReceived(data) if self._data is not None:
                 self._data(data)
             case IceConnected():
@@ -289,6 +302,12 @@ class Peer:
                 self._fail(self._connection.stage, "the far end ended the session")
             case _:
                 pass  # it is in the books
+
+    def _take_rtcp(self, packet: bytes) -> None:
+        if self._connection.rtt_s is not None:
+            self.rtts_s.append(self._connection.rtt_s)
+        if self._rtcp is not None:
+            self._rtcp(packet)
 
     def _fail(self, stage: str, reason: str, trouble: NetworkError | None = None, code: int | None = None) -> None:
         stage = "media" if self._connected.is_set() and self._failure is None else stage

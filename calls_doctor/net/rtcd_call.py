@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolError, RtcdError, Silence
@@ -74,14 +75,31 @@ class RtcdOutcome:
 
 async def hold(access: RtcdAccess, ways: Sequence[MediaWay], media_time_s: float) -> RtcdOutcome:
     """A session over each way, all in one call."""
+
+    def voices(address: str) -> AbstractAsyncContextManager[None]:
+        return pace.stream(address, len(ways) * PACKETS_PER_S, of_bytes=PACKET_BYTES)
+
+    def begin(socket: WebSocket, loopback: bool) -> RtcdCall:
+        return RtcdCall(access, socket, ways, loopback=loopback)
+
+    return await hold_as(begin, access, media_time_s, voices)
+
+
+async def hold_as(
+    begin: Callable[[WebSocket, bool], RtcdCall],
+    access: RtcdAccess,
+    media_time_s: float,
+    paced: Callable[[str], AbstractAsyncContextManager[None]],
+) -> RtcdOutcome:
+    """The call that `begin` makes of a WebSocket, while the address has room for its media (net/pace.py); the other
+    argument is whether rtcd is on this machine."""
     try:
         address, _ = await http.address_of(access.url, access.host)
-        async with pace.stream(address, len(ways) * PACKETS_PER_S, of_bytes=PACKET_BYTES):
+        async with paced(address):
             url = f"{access.url.replace('http', 'ws', 1)}/ws"
             headers = [("Authorization", access.authorization.reveal())]
             async with open_websocket(url, HELLO_S, headers=headers, host=address) as socket:
-                call = _Call(access, socket, ways, loopback=_is_here(address))
-                return await call.held(media_time_s)
+                return await begin(socket, _is_here(address)).held(media_time_s)
     except NetworkError as error:
         return _never_begun(CallFailed("hello", str(error), error))
     except FarEndError as error:
@@ -98,8 +116,8 @@ def _is_here(address: str) -> bool:
     return address_class(address).is_loopback or address in local_addresses()
 
 
-class _Call:
-    """One call over an open WebSocket."""
+class RtcdCall:
+    """One call over an open WebSocket, of voices; another kind has other media."""
 
     def __init__(self, access: RtcdAccess, socket: WebSocket, ways: Sequence[MediaWay], *, loopback: bool) -> None:
         self._loop = asyncio.get_running_loop()
@@ -134,7 +152,7 @@ class _Call:
                 left_over = {"left_over": await self._left_over()}
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-        return RtcdOutcome(call=outcome, signalling=self._signalling(closed) | left_over)
+        return RtcdOutcome(call=outcome, signalling=self.signalling(closed) | left_over)
 
     async def _listen(self) -> None:
         """What rtcd says, for whom it concerns; the end of the WebSocket concerns all."""
@@ -162,16 +180,25 @@ class _Call:
         """The whole call; how it failed, or None. The first failure ends it for all."""
         try:
             await self._hello()
-            await together(self._begins(member) for member in self._members.values())
-            peers = self._peers()
-            await together([*(peer.talk(media_time_s, PACKETS_PER_S) for peer in peers), self._watch(media_time_s)])
-            await drain(peers)
+            await self.media(media_time_s)
         except CallFailed as error:
             if error.stage == "join" and error.trouble is None:
                 error = CallFailed("join", f"{error.reason}; {await self._ask()}")
             self._api = await self._answers()
             return error
         return None
+
+    async def media(self, media_time_s: float) -> None:
+        """All come in, and send for so long. Raises CallFailed."""
+        await together(self._begins(member) for member in self.members)
+        peers = self._peers()
+        await together([*(peer.talk(media_time_s, PACKETS_PER_S) for peer in peers), self._watch(media_time_s)])
+        await drain(peers)
+
+    @property
+    def members(self) -> list[Member]:
+        """By the order of their ways."""
+        return list(self._members.values())
 
     async def _hello(self) -> None:
         try:
@@ -274,7 +301,8 @@ class _Call:
             unheard=sum(_unheard(by, of) for by in peers for of in peers if by is not of),
         )
 
-    def _signalling(self, closed: Sequence[bool]) -> Evidence:
+    def signalling(self, closed: Sequence[bool]) -> Evidence:
+        """What is told of it beside its media; for each session that left whether rtcd said that it was over."""
         members = self._members.values()
         steps = dict.fromkeys(step for member in members for step in member.reached_at)
         told = {step: max(m.reached_at[step] for m in members if step in m.reached_at) for step in steps}

@@ -26,7 +26,7 @@ from calls_doctor.wire.rtcd import Join
 from calls_doctor.wire.rtcd_description import OPUS_PAYLOAD_TYPE, OwnEnd, RtcdDescriptions
 from calls_doctor.wire.rtcd_session import RtcdSession
 from calls_doctor.wire.rtcd_session_events import Closed, Event, Failed, MayOffer, OfferIgnored
-from calls_doctor.wire.rtcd_signal import IceCandidate, Sender, SessionDescription
+from calls_doctor.wire.rtcd_signal import IceCandidate, ScreenOn, Sender, SessionDescription
 from calls_doctor.wire.sdp import Candidate
 
 ANSWER_S = 2.5
@@ -42,6 +42,8 @@ CONNECT_S, SLOW_CONNECT_S = 4.0, 10.0
 CHANNEL_S, VOICE_S = 10.0, 14.0
 """After DTLS, for SCTP and the channel, and for these with the lock and the answer to the offer of our voice: six round
 trips where nothing is lost, a second and more for each loss. A path that is dead is found out long before."""
+SCREEN_S = 8.0
+"""For one offer more, by a channel that is open: the lock, its answer, and a loss of each."""
 LABEL = "calls-dc"
 RELAY_PRIORITY = 16777215
 """RFC 8445 section 5.1.2.1: type preference 0."""
@@ -64,14 +66,18 @@ class Member:
         self._loop = asyncio.get_running_loop()
         self._join, self._way, self._certificate, self._send, self._loopback = join, way, certificate, send, loopback
         self._session = RtcdSession(join, locks=locks, answer_decided_s=ANSWER_S)
-        self._own = OwnEnd(
+        self.own = OwnEnd(
             fragment=secrets.token_hex(4),
             password=secrets.token_hex(12),
             fingerprint=certificate.fingerprint,
             ssrc=secrets.randbelow(0xFFFFFFFF) + 1,
             stream=join.session_id,
+            screen_ssrc=secrets.randbelow(0xFFFFFFFF) + 1,
+            screen=f"{join.session_id}-screen",
         )
-        self._descriptions = RtcdDescriptions(self._own)
+        self._shares = False
+        self._feedback: Callable[[bytes], None] | None = None
+        self._descriptions = RtcdDescriptions(self.own)
         self._association: Association | None = None
         self._tell: Callable[[str | bytes], None] | None = None
         self._ways: list[asyncio.Task[None]] = []
@@ -83,7 +89,8 @@ class Member:
         self.peer: Peer | None = None
         """Once its offer was answered."""
         self.reached_at: dict[str, float] = {}
-        """Step -> when it was done, in the loop's time: "answer", "candidate", "channel", "turn", "voice", "closed"."""
+        """Step -> when it was done, in the loop's time: "answer", "candidate", "channel", "turn", "voice", "screen",
+        "shown" (a screen was offered to it), "closed"."""
         self.advertised: list[Candidate] = []
         """What rtcd told of itself, tried or not."""
         self.tried: list[Candidate] = []
@@ -100,7 +107,8 @@ class Member:
             return "candidates"
         if self.peer.stage != "media":
             return self.peer.stage
-        rest = (("channel", "channel"), ("turn", "lock"), ("voice", "offer"))
+        rest = [("channel", "channel"), ("turn", "lock"), ("voice", "offer")]
+        rest += [("screen", "offer")] if self._shares else []
         return next((stage for step, stage in rest if step not in done), "media")
 
     @property
@@ -135,6 +143,20 @@ class Member:
             "voice", up_at + VOICE_S - self._loop.time(), f"rtcd took no offer of a voice in {VOICE_S:g} s"
         )
         return self.peer
+
+    async def share(self, feedback: Callable[[bytes], None]) -> None:
+        """Once it has come in: names its screen to rtcd and offers it; what comes of RTCP goes to `feedback`. Raises
+        CallFailed."""
+        self._shares, self._feedback = True, feedback
+        self._session.signal(ScreenOn(self.own.screen))
+        self._session.negotiate(self._loop.time())
+        self._go_on()
+        await self._until("screen", SCREEN_S, f"rtcd took no offer of a screen in {SCREEN_S:g} s")
+
+    @property
+    def shown_ssrcs(self) -> tuple[int, ...]:
+        """Of the screens that rtcd offers it."""
+        return self._descriptions.shown_ssrcs
 
     def receive(self, message: rtcd.Message) -> None:
         """A message of the WebSocket."""
@@ -203,7 +225,7 @@ class Member:
                 self._told(event)
             case MayOffer():
                 self._reach("turn")
-                self._session.offer(self._descriptions.offer(voice=True), self._loop.time())
+                self._session.offer(self._descriptions.offer(voice=True, screen=self._shares), self._loop.time())
             case OfferIgnored():
                 self._descriptions.rollback()
                 self._session.negotiate(self._loop.time())
@@ -225,9 +247,11 @@ class Member:
             self._fail(CallFailed(self.stage, f"rtcd's answer cannot be used: {error}"))
             return
         if self.peer is not None:
-            self._reach("voice")
+            self._reach("screen" if "voice" in self.reached_at and self._shares else "voice")
             return
-        self.peer = peer = Peer(self._settings(answer), secrets.token_bytes, data=self._data, failed=self._peer_failed)
+        self.peer = peer = Peer(
+            self._settings(answer), secrets.token_bytes, data=self._data, rtcp=self._rtcp, failed=self._peer_failed
+        )
         role = DtlsRole.SERVER if self._descriptions.dtls_serves else DtlsRole.CLIENT
         self._association = Association(peer.send_data, lambda _: None, role=role)
         self._tell = self._association.open(LABEL, self._opened, self._heard)
@@ -240,11 +264,11 @@ class Member:
             dtls_role=DtlsRole.SERVER if self._descriptions.dtls_serves else DtlsRole.CLIENT,
             certificate=self._certificate,
             remote_fingerprint=answer.fingerprint,
-            local_fragment=self._own.fragment,
-            local_password=self._own.password,
+            local_fragment=self.own.fragment,
+            local_password=self.own.password,
             remote_fragment=answer.ice_ufrag,
             remote_password=answer.ice_pwd,
-            ssrc=self._own.ssrc,
+            ssrc=self.own.ssrc,
             payload_type=OPUS_PAYLOAD_TYPE,
             awaits_paths_s=MORE_CANDIDATES_S,
         )
@@ -256,6 +280,8 @@ class Member:
             self._fail(CallFailed(self.stage, f"rtcd's offer cannot be answered: {error}"))
             return
         self._session.answer(answer, self._loop.time())
+        if self._descriptions.shown_ssrcs:
+            self._reach("shown")
 
     def _told(self, told: IceCandidate) -> None:
         """A candidate of rtcd's."""
@@ -309,6 +335,10 @@ class Member:
     def _data(self, data: bytes) -> None:
         if self._association is not None:
             self._association.receive(data)
+
+    def _rtcp(self, packet: bytes) -> None:
+        if self._feedback is not None:
+            self._feedback(packet)
 
     def _opened(self) -> None:
         self._reach("channel")

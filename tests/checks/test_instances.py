@@ -11,6 +11,8 @@ from calls_doctor.model.check import Evidence, Finding, Status
 from calls_doctor.model.credentials import Credentials, RtcdClient, Secret
 from calls_doctor.model.flow import Role
 from calls_doctor.model.site import Phase, Setting, Site
+from calls_doctor.net import rtcd_registration
+from calls_doctor.net.key_pace import Pace
 from calls_doctor.spec import Context
 from calls_doctor.standin.launch import Options
 from checks import instances
@@ -20,6 +22,12 @@ from tests.servers.rtcd_server import HOST, RtcdServer
 
 OTHER_HOST, DEAD_HOST = "127.0.0.2", "127.0.0.3"
 MEDIA_S = 0.2
+
+
+@pytest.fixture(autouse=True)
+def _no_second_between_logins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in takes any number of them."""
+    monkeypatch.setattr(rtcd_registration, "Pace", lambda: Pace(0.0))
 
 
 def given(server: RtcdServer, *hosts: str) -> Context:

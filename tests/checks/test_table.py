@@ -27,7 +27,7 @@ BUILT = {
     "nat.advertised-reachable", "nat.hairpin", "env.control", "client.udp-egress", "port.api-exposure",
     "port.turn-listener", "tls.site", "tls.turn", "signal.websocket", "clocks.skew", "turn.expiry", "turn.necessity",
     "nat.idle", "quality.bandwidth", "turn.relay-ports", "quality.relay-mtu",
-    "media.multi-instance",
+    "media.multi-instance", "media.video",
 }  # fmt: skip
 CONTRACT_CAUSES = """
 media.udp-blocked-inbound media.udp-blocked-return media.udp-rejected media.udp-rate-limited

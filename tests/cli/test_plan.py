@@ -11,7 +11,7 @@ import pytest
 
 from calls_doctor.model.site import Mode, Phase
 from calls_doctor.modes import MODES
-from calls_doctor.net import bandwidth, call
+from calls_doctor.net import bandwidth, call, rtcd_video
 from calls_doctor.wire import stun
 from checks import CHECKS
 from tests.cli.command_line import here
@@ -132,4 +132,5 @@ def test_the_self_test_sends_nothing_beside(capsys: pytest.CaptureFixture[str]) 
 def test_calls_send_as_much_as_the_list_says() -> None:
     told = {spec.id: spec.rtp_packets_per_s for spec in CHECKS if spec.rtp}
     assert told.pop("quality.bandwidth") == bandwidth.PACKETS_PER_S
+    assert told.pop("media.video") == rtcd_video.PACKETS_PER_S
     assert set(told.values()) == {call.PACKETS_PER_S}

@@ -97,6 +97,8 @@ async def test_every_call_passes(of: str, tmp_path: Path, free_port: Callable[[]
         assert server.auth_key not in repr(one)
     assert found["media.call-tcp"].target.endswith(f":{server.media_port}/tcp")
     assert found["media.call-relay"].evidence["relay_transport"] == "udp"
+    screen = next(one for one in report.checks if one.id == "media.video")
+    assert screen.status is Status.PASS and "0.4 Mbit/s sent" in screen.summary, "all media, and not this by its name"
     assert report.phase == ("post" if of == "rtcd" else "pre")
 
 

@@ -15,7 +15,15 @@ from tests.wire.rtcd_captures import records
 from tests.wire.rtcd_replay import replay
 
 DATA = Path(__file__).parent.parent / "data" / "sdp"
-OWN = OwnEnd(fragment="f" * 8, password="p" * 24, fingerprint=bytes(range(32)), ssrc=77, stream="ours")
+OWN = OwnEnd(
+    fragment="f" * 8,
+    password="p" * 24,
+    fingerprint=bytes(range(32)),
+    ssrc=77,
+    stream="ours",
+    screen_ssrc=78,
+    screen="shown",
+)
 ANSWER, ADDED = "rtcd-answer-data", "rtcd-offer-added-audio"
 
 
@@ -88,6 +96,48 @@ def test_an_offer_of_ours_that_crossed_another_is_taken_back() -> None:
     ours.rollback()
     assert sdp.parse(ours.answer(read(ADDED))).media[1].direction == "recvonly"
     assert sdp.parse(ours.offer(voice=True)).mids == ("0", "1", "2")
+
+
+VP8 = """m=video 9 UDP/TLS/RTP/SAVPF 45 98
+c=IN IP4 0.0.0.0
+a=mid:1
+a=rtcp-mux
+a=sendrecv
+a=rtpmap:45 AV1/90000
+a=rtpmap:98 VP8/90000
+a=ssrc:99 cname:theirs
+a=msid:theirs screen_theirs_abcdefgh
+""".replace("\n", "\r\n")
+
+
+def with_a_screen() -> str:
+    """rtcd's offer of a screen, in place of its voice."""
+    return read(ADDED).split("m=audio")[0] + VP8
+
+
+def test_a_screen_is_offered_behind_the_voice_under_a_stream_of_its_own() -> None:
+    ours = begun()
+    ours.offer(voice=True)
+    ours.answered(read(ADDED).replace("setup:actpass", "setup:active"))
+    text = ours.offer(voice=True, screen=True)
+    screen = sdp.parse(text).media[2]
+    assert (screen.mid, screen.kind, screen.direction, screen.ssrcs) == ("2", "video", "sendonly", (OWN.screen_ssrc,))
+    assert Read.parse(text).media[2].msid == "shown screen"
+    ours.rollback()
+    assert sdp.parse(ours.offer()).mids == ("0", "1"), "the voice was answered, and stays"
+    assert sdp.parse(ours.offer(screen=True)).mids == ("0", "1", "2")
+
+
+def test_a_screen_that_rtcd_offers_is_taken_as_vp8() -> None:
+    ours = begun()
+    assert list(ours.shown_ssrcs) == []
+    (_, video) = sdp.parse(ours.answer(with_a_screen())).media
+    assert (list(video.formats), video.direction, list(video.ssrcs)) == (["98"], "recvonly", [])
+    assert list(ours.shown_ssrcs) == [99]
+    (_, video) = sdp.parse(ours.answer(with_a_screen().replace("a=sendrecv", "a=recvonly"))).media
+    assert (video.direction, list(ours.shown_ssrcs)) == ("inactive", []), "it is over"
+    ours = begun()
+    assert sdp.parse(ours.answer(with_a_screen().replace("VP8", "VP9"))).media[1].refused
 
 
 def test_what_does_not_fit_what_was_said_before_is_refused_with_a_sentence() -> None:
