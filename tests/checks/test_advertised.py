@@ -81,9 +81,10 @@ async def test_private_addresses_fail_a_caller_who_is_public_and_reaches_none() 
     [
         heard(*both_ways(PRIVATE), reached=True),
         heard(*both_ways(PRIVATE), users="private"),
+        heard(*both_ways(PRIVATE), api=PRIVATE),
         heard(*both_ways(PRIVATE), seen_as="10.0.0.4"),
     ],
-    ids=["reached", "nobody is outside", "a caller within"],
+    ids=["reached", "nobody is outside", "its API is reached there", "a caller within"],
 )
 async def test_private_addresses_are_well_where_callers_are_within(given: Context) -> None:
     assert (await both(given))[0].status is Status.PASS
