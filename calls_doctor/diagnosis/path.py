@@ -46,7 +46,7 @@ SUFFERING = (*UDP_CALLS, *LATE, ADVERTISED)
 MUCH_RATIO = 0.1
 """Where more is lost than this, a connection may not come up, and a server may seem silent."""
 QUALITY, SCREEN = "quality.path", "quality.bandwidth"
-MTU = "quality.mtu"
+MTU, VIDEO = "quality.mtu", "media.video"
 NEEDED_BYTES = 1200
 """As large as WebRTC's packets get: a limit from there on hits no call so far."""
 
@@ -98,6 +98,7 @@ def loss(evidence: Evidence) -> Prediction | None:
         *kept_from(evidence, vantages_of(much)),
         *evidence.bad_at(vantages_of(relays), RELAY_CALL),
         *(r for r in suffering if r.vantage not in shut or r.id not in of_udp),
+        *(r for r in evidence.bad_at(vantages_of(shown), VIDEO) if "loss_ratio" in r.evidence),
     ]
     first = shown[0]
     echo = evidence.at(UDP_ECHO, first.vantage) or first

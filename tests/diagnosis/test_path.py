@@ -279,3 +279,13 @@ def test_a_relay_that_carries_not_all_and_a_call_that_fails_through_it_are_likel
     assert set(f.causes(*shut, *alive, *relayed(18))) == {"media.udp-blocked-return", "path.loss"}
     assert f.causes(*shut, *alive, *relayed(24)) == ["media.udp-blocked-return"]
     assert "path.loss" not in f.causes(*f.good_echoes(), *relayed(18)), "where UDP is open, the straight way tells"
+
+
+def test_a_screen_that_freezes_has_the_loss_that_a_call_shows_and_one_that_is_black_has_not() -> None:
+    lossy = f.call("media.call-udp", "media", "", (300, 280), (280, 279), status=Status.WARN)
+    screen = f.result("media.video", Status.WARN, "", lossy.vantage, "98 of 100", stage="media", loss_ratio=0.02)
+    (found,) = f.diagnosed(*f.good_echoes(), lossy, screen)
+    assert (found.cause, found.because) == ("path.loss", ["media.call-udp", "media.video"])
+    black = f.result("media.video", Status.FAIL, "", lossy.vantage, "fails at media", stage="media", detail="black")
+    assert all("media.video" not in one.because for one in f.diagnosed(*f.good_echoes(), lossy, black))
+    assert f.diagnosed(*f.good_echoes(), screen) == [], "alone it may be rtcd's doing"
