@@ -120,8 +120,9 @@ def _with_class(row: Row) -> Row:
 
 
 def _checked(calls: Sequence[CheckResult]) -> list[Row]:
-    """What the calls have tried; each tries one transport."""
-    return [_with_class({"kind": "host", **row}) for call in calls for row in call.evidence["signalling"]["checked"]]
+    """What the calls have tried, each over its transport; loopback, which rtcd's own machine tries, is no caller's."""
+    rows = [_with_class({"kind": "host", **row}) for call in calls for row in call.evidence["signalling"]["checked"]]
+    return [row for row in rows if not address_class(row["address"]).is_loopback]
 
 
 def _target(row: Row) -> str:

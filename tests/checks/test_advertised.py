@@ -125,6 +125,15 @@ async def test_a_wrong_address_and_a_wrong_port_are_not_reached() -> None:
     assert reached.summary.endswith(f"is reached from here: {PUBLIC}:8443/udp")
 
 
+async def test_what_rtcds_own_machine_reaches_over_loopback_is_no_callers() -> None:
+    given = heard(*both_ways("127.0.0.1"), *both_ways(PUBLIC), reached=True)
+    rows = given.results[UDP_CALL].evidence["signalling"]["checked"]
+    rows[0]["returned"] = 0
+    rows.append({"protocol": "udp", "address": "127.0.0.1", "port": 8443, "sent": 2, "returned": 2})
+    _, reached = await both(given)
+    assert reached.status is Status.UNKNOWN and [row["address"] for row in reached.evidence["candidates"]] == [PUBLIC]
+
+
 async def test_a_call_tells_which_candidates_answered() -> None:
     dead = f"candidate:2 1 udp 2130706431 127.0.0.9 {OWN_PORT} typ host"
     well = f"candidate:1 1 udp 2130706431 {HOST} {OWN_PORT} typ host"
