@@ -21,11 +21,10 @@ from tests.lab.two_hosts import EVERY_SCENARIO, HERE, serving
 WHY_NOT = namespaces.why_not() or chromium.why_not()
 pytestmark = pytest.mark.skipif(WHY_NOT != "", reason=f"no browser here: {WHY_NOT}")
 LIMIT_S = 20.0
-ONLY_WHERE_ALL = "minutes: only where CALLS_DOCTOR_LAB=all asks for every scenario"
 SEED = secrets.randbelow(10_000)
 
 
-LONG = pytest.mark.skipif(not EVERY_SCENARIO, reason=ONLY_WHERE_ALL)
+LONG = pytest.mark.skipif(not EVERY_SCENARIO, reason="minutes: only where CALLS_DOCTOR_LAB=all asks for every scenario")
 
 
 @pytest.mark.parametrize("protocol", ["udp", pytest.param("tcp", marks=LONG)])

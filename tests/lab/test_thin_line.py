@@ -35,7 +35,7 @@ def test_a_thin_line_that_carries_a_call_has_no_cause(tmp_path: Path) -> None:
     assert all(called["evidence"][way]["carried_bits_per_s"] > 100_000 for way in ("to_far", "from_far"))
 
 
-@pytest.mark.skipif(not EVERY_SCENARIO, reason="ten seconds: only where CALLS_DOCTOR_LAB=all asks for every scenario")
+@pytest.mark.skipif(not EVERY_SCENARIO, reason="minutes: only where CALLS_DOCTOR_LAB=all asks for every scenario")
 def test_what_a_shared_screen_takes_is_measured_each_way_by_itself_on_request(tmp_path: Path) -> None:
     """1 Mbit/s from the caller and 4 to them, as DSL has."""
     with network(draw_seed()) as net:
