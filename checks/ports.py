@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from calls_doctor.errors import FarEndError, NetworkError
 from calls_doctor.model.check import NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport, address_class, shown
 from calls_doctor.model.site import Phase, Site
-from calls_doctor.net.echo import HEADERS_BYTES, Witness
+from calls_doctor.net.echo import HEADERS_BYTES
 from calls_doctor.net.sockets import trouble_row, trouble_word
 from calls_doctor.spec import LINK_TROUBLES, ROOM_TRIES, ROOM_WAIT_S, CheckSpec, Context, no_tcp
 
@@ -36,6 +36,7 @@ ENOUGH_RATIO = 0.8
 LOSSY_RATIO = 0.95
 """Below this share a pass is a warning."""
 RATE_PROBES_MIN = 5
+T = TypeVar("T")
 
 
 async def rtc_udp_echo_probe(context: Context) -> Finding:
@@ -56,8 +57,9 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     beside = Witnesses(paired.stray_watch(), paired.hop_watch(), paired.reach_back_watch())
     try:
         looking = beside if transport is Transport.UDP else ()
-        first = await _echoed(paired, transport, looking)
-        again = await paired.echo_alone(paired.opener(transport), ECHO_SIZES_BYTES) if _in_part(first) else None
+        opener = paired.opener(transport)
+        first = await _where_there_is_room(lambda: paired.echo(opener, ECHO_SIZES_BYTES, looking))
+        again = await _repeated(paired, transport) if _in_part(first) else None
     except FarEndError as error:  # it is there, and has no room for one session more
         return Finding(status=Status.UNKNOWN, summary=str(error), target=target, evidence={"code": error.code})
     outcome = again or first
@@ -83,16 +85,25 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     )
 
 
-async def _echoed(paired: PairedHost, transport: Transport, looking: Sequence[Witness]) -> EchoOutcome:
+async def _where_there_is_room(echo: Callable[[], Awaitable[T]]) -> T:
     """Asked again where the stand-in has no room: sessions that only probed give way. Raises FarEndError."""
     for _ in range(ROOM_TRIES):
         try:
-            return await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES, looking)
+            return await echo()
         except FarEndError as error:
             if error.code != NO_ROOM:
                 raise
         await asyncio.sleep(ROOM_WAIT_S)
-    return await paired.echo(paired.opener(transport), ECHO_SIZES_BYTES, looking)
+    return await echo()
+
+
+async def _repeated(paired: PairedHost, transport: Transport) -> EchoOutcome | None:
+    """Once more, with the path to itself; None where that is not to be had: the first echo stands."""
+    opener = paired.opener(transport)
+    try:
+        return await _where_there_is_room(lambda: paired.echo_alone(opener, ECHO_SIZES_BYTES))
+    except FarEndError:
+        return None
 
 
 def _in_part(outcome: EchoOutcome) -> bool:

@@ -362,10 +362,13 @@ def protocol_of(shown: list[CheckResult]) -> str:
 
 
 def by_chance(evidence: Evidence, result: CheckResult) -> bool:
-    """The path loses so much that a handshake may fail on it, or hardly any of it was sent."""
+    """The path loses so much that a handshake may fail on it, or hardly any of it was sent; or nobody knows how much it
+    loses, since there was no room for an echo."""
     near = result.evidence.get("near") or {}
     sent, came = near.get("dtls_out", CONVINCING), near.get("dtls_in", 0)
     echo = evidence.at(UDP_ECHO if result.id in UDP_CALLS else TCP_ECHO, result.vantage)
+    if echo is not None and echo.evidence.get("code") == NO_ROOM:
+        return True
     probes = int(echo.evidence.get("sent") or 0) if echo else 0
     lost = (probes - _fewest_returned(echo)) / probes if echo and probes else 0.0
     return bool(sent < CONVINCING or lost ** (1 if came else sent) > CHANCE)

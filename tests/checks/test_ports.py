@@ -291,6 +291,16 @@ async def test_a_stand_in_without_room_is_asked_again_and_undecided(monkeypatch:
     assert finding.status is Status.UNKNOWN and finding.evidence["code"] == 508
 
 
+async def test_an_echo_that_there_is_no_room_to_repeat_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a lossy path has shown must not be forgotten since others fill the stand-in meanwhile."""
+    monkeypatch.setattr(ports, "ROOM_WAIT_S", 0.0)
+    async with behind(lose(0.3)) as host:
+        asyncio.get_running_loop().call_later(0.2, monkeypatch.setattr, sfu, "SESSIONS_MAX", 0)
+        finding = await UDP(context(host))
+    assert 0 < finding.evidence["returned"] < finding.evidence["sent"] == 24
+    assert "repeated_alone" not in finding.evidence
+
+
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("what", "udp", "tcp"), [(signal.SIGKILL, "refused", "refused"), (signal.SIGSTOP, "silent", "silent")]

@@ -83,6 +83,13 @@ def test_a_handshake_of_which_hardly_any_was_sent_may_fail_by_accident(sent: int
     assert said.by_chance(f.evidence([*f.good_echoes(), call]), call) is is_accident
 
 
+def test_where_there_was_no_room_for_an_echo_nobody_knows_what_is_an_accident() -> None:
+    call = f.call("media.call-udp", "dtls")
+    refused = f.result("port.rtc-udp-echo", Status.UNKNOWN, code=508)
+    assert said.by_chance(f.evidence([refused, call]), call)
+    assert f.causes(refused, call) == []
+
+
 def test_where_no_probe_of_the_same_protocol_went_nothing_speaks_for_an_accident() -> None:
     call = f.call("media.call-tcp", "dtls")
     for echo in ([f.tcp(trouble="silent", sent=0)], [f.result(TCP_ECHO, Status.SKIP)], []):
