@@ -22,6 +22,8 @@ from tests.lab.two_hosts import checking, diagnosed, serving
 RUNS, AT_ONCE = 20, 3
 MEDIA_TIME, WHOLE_WINDOW = "0.5s", "3s"
 """Where something is lost, the thresholds want a whole window."""
+LIMIT_S = 60.0
+"""Not what is judged here: a value near its threshold is measured for 12 s more, three checks at once."""
 NO_NAT, LOSSY = "none", "one_percent_lost"
 KINDS = (*(nat.name.lower() for nat in Nat), NO_NAT, LOSSY)
 
@@ -40,7 +42,7 @@ def causes(kind: str, runs: int, seed: int) -> list[frozenset[str]]:
             while len(found) < runs:
                 names = [f"{kind}-{len(found) + n}" for n in range(min(AT_ONCE, runs - len(found)))]
                 vantages = [(caller.known_as(name), link, ()) for name in names]
-                reports = checking(Path(directory), vantages, media_time=media_time)
+                reports = checking(Path(directory), vantages, media_time=media_time, limit_s=LIMIT_S)
                 found += [frozenset(cause for cause, _ in diagnosed(report)) for report in reports]
     return found
 
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     runs, kinds, seed = int(arguments[0]) if arguments else RUNS, arguments[1:] or KINDS, draw_seed()
     sys.stdout.write(f"seed {seed}\n")
-    return record(*(figure(kind, causes(kind, runs, seed)) for kind in kinds))
+    return max([record(figure(kind, causes(kind, runs, seed))) for kind in kinds])
 
 
 if __name__ == "__main__":

@@ -79,7 +79,12 @@ def _links(process: subprocess.Popen[bytes], errors: Path) -> list[str]:
 
 
 def checking(
-    directory: Path, vantages: Sequence[Vantage], *, media_time: str = "1s", doctor: Sequence[str] = COMMAND
+    directory: Path,
+    vantages: Sequence[Vantage],
+    *,
+    media_time: str = "1s",
+    doctor: Sequence[str] = COMMAND,
+    limit_s: float = CHECK_S,
 ) -> list[dict[str, Any]]:
     """`calls-doctor check` on several machines at once, each with its link and options of its own: their reports."""
     started = []
@@ -91,7 +96,7 @@ def checking(
         started.append((process, target))
     reports = []
     for process, target in started:
-        said, _ = process.communicate(timeout=CHECK_S)
+        said, _ = process.communicate(timeout=limit_s)
         assert process.returncode in (0, 1, 3, 4), said.decode()
         reports.append(json.loads(target.read_text()))
     return reports
