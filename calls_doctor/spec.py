@@ -32,8 +32,6 @@ UNAUTHORISED, OTHER_CERTIFICATE, OTHER_NETWORK = "unauthorised", "other-certific
 """Words of trouble that say nothing of the network: the link is not that of whoever listens there."""
 RTCD_CALLS = ("media.call-udp", "media.call-tcp", "media.call-relay")
 """What goes through rtcd itself, where it was named and no stand-in."""
-ROOM_TRIES, ROOM_WAIT_S = 3, 1.5
-"""How often a stand-in without room is asked again, and after how long: sessions that only probed give way."""
 WAYS = {
     "to_far": "to the far end",
     "from_far": "from the far end",

@@ -18,12 +18,11 @@ from calls_doctor.model.check import NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Find
 from calls_doctor.model.flow import CALLERS, Lost, Role, Transport
 from calls_doctor.model.site import Phase
 from calls_doctor.net import relay
+from calls_doctor.net.room import ROOM_TRIES, ROOM_WAIT_S
 from calls_doctor.net.rtcd_access import MediaWay, RtcdAccess, straight, through
 from calls_doctor.spec import (
     CALL_RTP,
     OTHER_CERTIFICATE,
-    ROOM_TRIES,
-    ROOM_WAIT_S,
     WAYS,
     AtRtcd,
     CheckSpec,

@@ -10,12 +10,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from calls_doctor.errors import FarEndError, NetworkError
-from calls_doctor.model.check import NO_ROOM, UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.model.check import UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport
+from calls_doctor.net.room import where_there_is_room
 from calls_doctor.spec import (
     NETWORK_PHASES,
-    ROOM_TRIES,
-    ROOM_WAIT_S,
     CheckSpec,
     Context,
     no_link,
@@ -25,7 +24,6 @@ from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
 
 if TYPE_CHECKING:
     from calls_doctor.net.paired import PairedHost
-    from calls_doctor.net.payload_size import SizesSeen
 
 SIZES_BYTES = (200, 600, 1000, 1172, 1200, 1228, 1252, 1280, 1372, 1452, 1472)
 """UDP payloads; 1472 is what an Ethernet MTU of 1500 carries over IPv4, 1452 over IPv6."""
@@ -107,20 +105,8 @@ async def _measured_alone(paired: PairedHost) -> Evidence | None:
         return None
 
 
-async def _sizes(paired: PairedHost, *, alone: bool) -> SizesSeen:
-    """Asked again where the stand-in has no room."""
-    for _ in range(ROOM_TRIES):
-        try:
-            return await paired.sizes(SIZES_BYTES, alone=alone)
-        except FarEndError as error:
-            if error.code != NO_ROOM:
-                raise
-        await asyncio.sleep(ROOM_WAIT_S)
-    return await paired.sizes(SIZES_BYTES, alone=alone)
-
-
 async def _measured(paired: PairedHost, *, alone: bool = False) -> Evidence:
-    seen = await _sizes(paired, alone=alone)
+    seen = await where_there_is_room(lambda: paired.sizes(SIZES_BYTES, alone=alone))
     largest = max(seen.returned_bytes, default=0)
     evidence: Evidence = {
         "payload_max_bytes": largest,

@@ -6,19 +6,18 @@ books say which of them arrived: so a failure names the direction.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-from collections.abc import Awaitable, Callable
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from calls_doctor.errors import FarEndError, NetworkError
-from calls_doctor.model.check import NO_ROOM, TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
+from calls_doctor.model.check import TCP_ECHO, UDP_ECHO, Evidence, Finding, Status
 from calls_doctor.model.flow import CALLERS, Transport, address_class, shown
 from calls_doctor.model.site import Phase, Site
 from calls_doctor.net.echo import HEADERS_BYTES
+from calls_doctor.net.room import where_there_is_room
 from calls_doctor.net.sockets import trouble_row, trouble_word
-from calls_doctor.spec import LINK_TROUBLES, ROOM_TRIES, ROOM_WAIT_S, CheckSpec, Context, no_tcp
+from calls_doctor.spec import LINK_TROUBLES, CheckSpec, Context, no_tcp
 
 if TYPE_CHECKING:
     from calls_doctor.net.hops import HopWatch
@@ -36,7 +35,6 @@ ENOUGH_RATIO = 0.8
 LOSSY_RATIO = 0.95
 """Below this share a pass is a warning."""
 RATE_PROBES_MIN = 5
-T = TypeVar("T")
 
 
 async def rtc_udp_echo_probe(context: Context) -> Finding:
@@ -58,7 +56,7 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     try:
         looking = beside if transport is Transport.UDP else ()
         opener = paired.opener(transport)
-        first = await _where_there_is_room(lambda: paired.echo(opener, ECHO_SIZES_BYTES, looking))
+        first = await where_there_is_room(lambda: paired.echo(opener, ECHO_SIZES_BYTES, looking))
         again = await _repeated(paired, transport) if _in_part(first) else None
     except FarEndError as error:  # it is there, and has no room for one session more
         return Finding(status=Status.UNKNOWN, summary=str(error), target=target, evidence={"code": error.code})
@@ -85,23 +83,11 @@ async def _echo(context: Context, transport: Transport) -> Finding:
     )
 
 
-async def _where_there_is_room(echo: Callable[[], Awaitable[T]]) -> T:
-    """Asked again where the stand-in has no room: sessions that only probed give way. Raises FarEndError."""
-    for _ in range(ROOM_TRIES):
-        try:
-            return await echo()
-        except FarEndError as error:
-            if error.code != NO_ROOM:
-                raise
-        await asyncio.sleep(ROOM_WAIT_S)
-    return await echo()
-
-
 async def _repeated(paired: PairedHost, transport: Transport) -> EchoOutcome | None:
     """Once more, with the path to itself; None where that is not to be had: the first echo stands."""
     opener = paired.opener(transport)
     try:
-        return await _where_there_is_room(lambda: paired.echo_alone(opener, ECHO_SIZES_BYTES))
+        return await where_there_is_room(lambda: paired.echo_alone(opener, ECHO_SIZES_BYTES))
     except FarEndError:
         return None
 

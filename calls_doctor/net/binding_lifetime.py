@@ -19,6 +19,7 @@ from calls_doctor.model.books import SessionBooks
 from calls_doctor.model.flow import Address
 from calls_doctor.net import pace
 from calls_doctor.net.exchange import Answer, Exchange
+from calls_doctor.net.room import ROOM_TRIES, ROOM_WAIT_S
 from calls_doctor.net.sockets import ChannelOpener
 from calls_doctor.wire import stun
 from calls_doctor.wire.ice import IceCredentials
@@ -41,8 +42,6 @@ EARLY_RATIO = 0.9
 SIZE_BYTES = 200
 NUMBERS = 1000
 """Each flow numbers its probes from a multiple of this on: by number the far end's books know them."""
-ROOM_TRIES, ROOM_WAIT_S = 4, 1.5
-"""Where the stand-in has no room for one more session: those that have ended give way a moment later."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def survival(flow: SilentFlow, session: SessionBooks | None) -> Survival:
 
 
 async def _silent_flow(opener: ChannelOpener, credentials: IceCredentials, silent_s: float, place: int) -> SilentFlow:
-    for left in reversed(range(ROOM_TRIES)):
+    for left in reversed(range(1 + ROOM_TRIES)):
         exchange = Exchange(secrets.token_bytes)
         try:
             exchange.begin(await opener(exchange), credentials)

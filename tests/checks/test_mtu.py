@@ -10,6 +10,7 @@ import pytest
 from calls_doctor.model.check import Finding, Status
 from calls_doctor.model.site import Phase
 from calls_doctor.net import documents_client, paired, payload_size
+from calls_doctor.net import room as room_retry
 from calls_doctor.sfu import sfu
 from checks import mtu, ports
 from tests.servers.media_host import behind, context, media_host, result, stranger
@@ -58,7 +59,7 @@ async def test_a_line_that_is_too_thin_for_a_call_is_not_asked() -> None:
 
 
 async def test_a_stand_in_that_is_full_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mtu, "ROOM_WAIT_S", 0.2)
+    monkeypatch.setattr(room_retry, "ROOM_WAIT_S", 0.2)
     room = sfu.SESSIONS_MAX
     async with behind(vanish(1260, Way.OUT)) as host:
         monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
@@ -66,7 +67,7 @@ async def test_a_stand_in_that_is_full_for_a_moment_is_asked_again(monkeypatch: 
         found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
         assert (found.status, found.evidence["payload_max_bytes"]) == (Status.WARN, 1252)
         monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
-        monkeypatch.setattr(mtu, "ROOM_WAIT_S", 0.0)
+        monkeypatch.setattr(room_retry, "ROOM_WAIT_S", 0.0)
         found = await mtu.mtu_probe(context(host, phase=Phase.PRE))
     assert found.status is Status.UNKNOWN and "508" in found.summary
 

@@ -15,6 +15,7 @@ from calls_doctor.model.check import Status
 from calls_doctor.model.site import MediaAddress, Phase, Site
 from calls_doctor.net import documents_client
 from calls_doctor.net import paired as paired_module
+from calls_doctor.net import room as room_retry
 from calls_doctor.net.paired import PairedHost
 from calls_doctor.sfu import sfu
 from calls_doctor.spec import Context
@@ -278,7 +279,7 @@ async def test_a_slow_path_passes_with_its_round_trip() -> None:
 
 
 async def test_a_stand_in_without_room_is_asked_again_and_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "ROOM_WAIT_S", 0.1)
+    monkeypatch.setattr(room_retry, "ROOM_WAIT_S", 0.1)
     room = sfu.SESSIONS_MAX
     async with media_host() as stand_in:
         monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
@@ -286,14 +287,14 @@ async def test_a_stand_in_without_room_is_asked_again_and_undecided(monkeypatch:
         finding = await UDP(context(paired(stand_in.ready)))
         assert (finding.status, finding.evidence["returned"]) == (Status.PASS, 24)
         monkeypatch.setattr(sfu, "SESSIONS_MAX", 0)
-        monkeypatch.setattr(ports, "ROOM_WAIT_S", 0.0)
+        monkeypatch.setattr(room_retry, "ROOM_WAIT_S", 0.0)
         finding = await UDP(context(paired(stand_in.ready)))
     assert finding.status is Status.UNKNOWN and finding.evidence["code"] == 508
 
 
 async def test_an_echo_that_there_is_no_room_to_repeat_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a lossy path has shown must not be forgotten since others fill the stand-in meanwhile."""
-    monkeypatch.setattr(ports, "ROOM_WAIT_S", 0.0)
+    monkeypatch.setattr(room_retry, "ROOM_WAIT_S", 0.0)
     async with behind(lose(0.3)) as host:
         asyncio.get_running_loop().call_later(0.2, monkeypatch.setattr, sfu, "SESSIONS_MAX", 0)
         finding = await UDP(context(host))
