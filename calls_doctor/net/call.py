@@ -61,6 +61,21 @@ class CallOutcome:
     misses them."""
 
 
+def outcome_of(
+    peers: Sequence[Peer], far: Sequence[SessionBooks] | None, failure: CallFailed | None, unheard: int = 0
+) -> CallOutcome:
+    """What came of a call of these peers."""
+    return CallOutcome(
+        near=[peer.books for peer in peers],
+        far=far,
+        failure=failure,
+        rtts_s=[rtt_s for peer in peers for rtt_s in peer.rtts_s],
+        warning=next((peer.warning for peer in peers if peer.warning), None),
+        lateness_s=[late_s for peer in peers for late_s in peer.lateness_s],
+        unheard=unheard,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Direction:
     """One direction: what one end sent, and what the other received of it. None: in books that could not be had."""
@@ -189,14 +204,7 @@ async def _held(paired: PairedHost, openers: Sequence[ChannelOpener], leg: str, 
     try:
         failure = await _within_budget(paired, peers, openers, media_time_s)
         far = await (far_books(paired, peers, BOOKS_AFTER_FAILURE_S) if failure else _counted(paired, peers))
-        return CallOutcome(
-            near=[peer.books for peer in peers],
-            far=far,
-            failure=failure,
-            rtts_s=[rtt_s for peer in peers for rtt_s in peer.rtts_s],
-            warning=next((peer.warning for peer in peers if peer.warning), None),
-            lateness_s=[late_s for peer in peers for late_s in peer.lateness_s],
-        )
+        return outcome_of(peers, far, failure)
     finally:
         for peer in peers:
             await peer.close()

@@ -47,12 +47,12 @@ class HttpAnswer:
         return next((value for key, value in self.headers if key == name), "")
 
 
-async def get(url: str, *, timeout_s: float, headers: Headers = ()) -> HttpAnswer:
-    """GETs an http or https URL, the first address of its name; connecting and answering may take `timeout_s` each.
+async def get(url: str, *, timeout_s: float, host: str = "", headers: Headers = ()) -> HttpAnswer:
+    """GETs an http or https URL, `host` as `connect` has it; connecting and answering may take `timeout_s` each.
 
     Raises Refused, Unreachable, Silence or Cut for the network, TlsError, HttpError where what answers is not HTTP.
     """
-    return await get_over(await connect(url, timeout_s), url, timeout_s, headers)
+    return await get_over(await connect(url, timeout_s, host=host), url, timeout_s, headers)
 
 
 async def get_over(stream: Stream, url: str, timeout_s: float, headers: Headers = ()) -> HttpAnswer:

@@ -86,8 +86,7 @@ class RtcdApi:
         return rtcd_http.sessions_of(answer.body)
 
     async def _get(self, path: str, headers: http.Headers = ()) -> http.HttpAnswer:
-        stream = await http.connect(self.url, self.timeout_s, host=self.host)
-        return await http.get_over(stream, f"{self.url}{path}", self.timeout_s, headers)
+        return await http.get(f"{self.url}{path}", timeout_s=self.timeout_s, host=self.host, headers=headers)
 
     async def _post(self, path: str, body: bytes, headers: http.Headers = ()) -> bytes:
         """The body of what rtcd takes."""

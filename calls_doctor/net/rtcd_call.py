@@ -17,7 +17,7 @@ from calls_doctor.errors import FarEndError, HttpError, NetworkError, ProtocolEr
 from calls_doctor.model.check import Evidence
 from calls_doctor.model.flow import Transport, address_class, shown
 from calls_doctor.net import http, pace, rtcd_client
-from calls_doctor.net.call import PACKET_BYTES, PACKETS_PER_S, CallOutcome, drain, together
+from calls_doctor.net.call import PACKET_BYTES, PACKETS_PER_S, CallOutcome, drain, outcome_of, together
 from calls_doctor.net.local_ports import local_addresses
 from calls_doctor.net.peer import CallFailed, Peer
 from calls_doctor.net.rtcd_access import MediaWay, RtcdAccess
@@ -109,7 +109,7 @@ async def hold_as(
 
 
 def _never_begun(failure: CallFailed) -> RtcdOutcome:
-    return RtcdOutcome(call=CallOutcome(near=[], far=None, failure=failure, rtts_s=[], warning=None), signalling={})
+    return RtcdOutcome(call=outcome_of([], None, failure), signalling={})
 
 
 def _is_here(address: str) -> bool:
@@ -237,7 +237,7 @@ class RtcdCall:
             url = f"{self._access.url}/calls/{self._call}/sessions/{name}"
             headers = [("Authorization", self._access.authorization.reveal())]
             try:
-                answer = await http.get(url, timeout_s=ASK_S, headers=headers)
+                answer = await http.get(url, timeout_s=ASK_S, host=self._access.host, headers=headers)
             except (NetworkError, ProtocolError) as error:
                 self._asked = "silent"
                 return f"asked whether it has the session, it says nothing: {error}"
@@ -249,11 +249,7 @@ class RtcdCall:
     async def _answers(self) -> str:
         """Whether rtcd's API still does: "answers", or the word for why not. A call may fail because rtcd does."""
         try:
-            answer = await http.get_over(
-                await http.connect(self._access.url, ASK_S, host=self._access.host),
-                f"{self._access.url}/version",
-                ASK_S,
-            )
+            answer = await http.get(f"{self._access.url}/version", timeout_s=ASK_S, host=self._access.host)
         except NetworkError as error:
             return trouble_word(error)
         except ProtocolError:
@@ -291,15 +287,7 @@ class RtcdCall:
 
     def _outcome(self, failure: CallFailed | None) -> CallOutcome:
         peers = self._peers()
-        return CallOutcome(
-            near=[peer.books for peer in peers],
-            far=None,
-            failure=failure,
-            rtts_s=[rtt_s for peer in peers for rtt_s in peer.rtts_s],
-            warning=next((peer.warning for peer in peers if peer.warning), None),
-            lateness_s=[late_s for peer in peers for late_s in peer.lateness_s],
-            unheard=sum(_unheard(by, of) for by in peers for of in peers if by is not of),
-        )
+        return outcome_of(peers, None, failure, sum(_unheard(by, of) for by in peers for of in peers if by is not of))
 
     def signalling(self, closed: Sequence[bool]) -> Evidence:
         """What is told of it beside its media; for each session that left whether rtcd said that it was over."""

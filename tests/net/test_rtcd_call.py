@@ -85,6 +85,14 @@ async def test_a_join_without_an_answer_is_asked_after(status: int | None, asked
     assert sorted(server.left) == sorted(join.session_id for join in server.joined)
 
 
+async def test_of_several_addresses_the_one_that_is_called_is_asked_after_the_join() -> None:
+    async with scripted_rtcd(Script(answers=False, session_status=404)) as server:
+        another = server.access.url.replace(HOST, "127.0.0.9")  # to which the name leads first: nobody is there
+        access = replace(server.access, url=another, host=HOST)
+        outcome = await rtcd_call.hold(access, UDP_WAYS, 0.1)
+    assert (outcome.signalling["asked"], outcome.signalling["api"]) == ("404", "answers")
+
+
 async def test_each_session_has_a_name_of_its_own_that_nobody_guesses() -> None:
     server, _ = await held(Script(answers=False))
     assert len({join.session_id for join in server.joined}) == 2 and len({join.call_id for join in server.joined}) == 1
