@@ -22,7 +22,7 @@ from calls_doctor.spec import (
     nothing_to_do,
     rtcd_versions,
 )
-from calls_doctor.wire import rtcd_version
+from checks import through_rtcd
 
 if TYPE_CHECKING:
     from calls_doctor.net.rtcd_call import RtcdOutcome
@@ -47,8 +47,6 @@ async def instances_probe(context: Context) -> Finding:
     hosts = _hosts(context, client)
     if len(hosts) < 2:
         return nothing_to_do(f"rtcd has one address ({', '.join(hosts)}): media.call-udp has tested it")
-    # In a thread: the probes that go on meanwhile would stand still for a third of a second.
-    await asyncio.to_thread(_load)
     loop = asyncio.get_running_loop()
     begins_until = loop.time() + BEGINS_WITHIN_S
     rows: list[Row] = []
@@ -102,21 +100,13 @@ def _hosts(context: Context, client: RtcdClient) -> list[str]:
 
 async def _call_at(context: Context, host: str, client: RtcdClient) -> Row:
     """What came of a call through this one."""
-    from calls_doctor.net import rtcd_call, rtcd_client
 
-    version = rtcd_versions(context.results).get(host, "")
-    access = RtcdAccess(
-        url=context.site.rtcd_url,
-        authorization=rtcd_client.basic(client.client_id, client.auth_key),
-        host=host,
-        locks=rtcd_version.has_lock(version),
-    )
-    async with context.rtcd_path.alone():
-        await context.registration.pace(host).turn()
-        made = await rtcd_call.hold(access, [straight(Transport.UDP)] * SESSIONS, min(context.media_time_s, MEDIA_S))
-        await context.registration.pace(host).turn()  # its last question used the key again
-    context.near_books.extend(made.call.near)
-    return _row(host, made, context.site.rtcd_url)
+    async def hold(access: RtcdAccess) -> RtcdOutcome:
+        from calls_doctor.net import rtcd_call
+
+        return await rtcd_call.hold(access, [straight(Transport.UDP)] * SESSIONS, min(context.media_time_s, MEDIA_S))
+
+    return _row(host, await through_rtcd.held(context, host, client, hold), context.site.rtcd_url)
 
 
 def _row(host: str, made: RtcdOutcome, url: str) -> Row:
@@ -141,10 +131,6 @@ def _row(host: str, made: RtcdOutcome, url: str) -> Row:
     if (counted.loss_ratio or 0.0) > UNUSABLE_LOSS_RATIO:
         return row | {"works": False, "reason": f"{counted.received} of {counted.sent} RTP packets came through it"}
     return row
-
-
-def _load() -> None:
-    from calls_doctor.net import rtcd_call  # noqa: F401 - imported for what that costs, not to be used here
 
 
 CHECKS = (

@@ -37,8 +37,8 @@ from calls_doctor.spec import (
     rtcd_versions,
     turn_targets,
 )
-from calls_doctor.wire import rtcd_version
 from calls_doctor.wire.carried_rate import USABLE_BITS_PER_S
+from checks import through_rtcd
 from checks.advertised import IN
 
 if TYPE_CHECKING:
@@ -136,24 +136,18 @@ async def rtcd_relay_probe(context: Context) -> Finding:
 
 
 async def _through_rtcd(context: Context, ways: Sequence[MediaWay]) -> Finding:
-    """As the client that api.rtcd-auth was let in as, at the first address. One call at a time: a service that lives is
-    given no more than two sessions of ours."""
-    from calls_doctor.net import call, rtcd_client
+    """As the client that api.rtcd-auth was let in as, at the first address, with no more than two sessions of ours."""
+    from calls_doctor.net import call
 
-    # In a thread: the probes that go on meanwhile would stand still for a third of a second.
-    hold = await asyncio.to_thread(_hold_through_rtcd)
+    async def hold(access: RtcdAccess) -> RtcdOutcome:
+        from calls_doctor.net import rtcd_call
+
+        return await rtcd_call.hold(access, ways, context.media_time_s)
+
     client = context.registration.let_in
     assert client is not None, "api.rtcd-auth has passed"
-    url = context.site.rtcd_url
-    host, version = next(iter(rtcd_versions(context.results).items()))
-    authorization = rtcd_client.basic(client.client_id, client.auth_key)
-    access = RtcdAccess(url=url, authorization=authorization, host=host, locks=rtcd_version.has_lock(version))
-    async with context.rtcd_path.alone():
-        await context.registration.pace(host).turn()
-        made = await hold(access, ways, context.media_time_s)
-        await context.registration.pace(host).turn()  # its last question used the key again
-    outcome = made.call
-    context.near_books.extend(outcome.near)
+    made = await through_rtcd.held(context, next(iter(rtcd_versions(context.results))), client, hold)
+    outcome, url = made.call, context.site.rtcd_url
     evidence = call.evidence(outcome) | {"signalling": made.signalling}
     target = made.media_target(ways[0].transport) or url
     if outcome.failure is None:
@@ -289,12 +283,6 @@ async def _second_stack(context: Context, paired: PairedHost, first: Finding) ->
     said = f"{first.summary}; aiortc: {counts['received']} of {counts['sent']} came back"
     status = first.status if counts["connected"] and counts["received"] else Status.WARN
     return Finding(status=status, summary=said, target=first.target, evidence=evidence)
-
-
-def _hold_through_rtcd() -> Callable[[RtcdAccess, Sequence[MediaWay], float], Awaitable[RtcdOutcome]]:
-    from calls_doctor.net import rtcd_call
-
-    return rtcd_call.hold
 
 
 def _aiortc_call() -> Callable[[PairedHost, float], Awaitable[Evidence]]:

@@ -6,7 +6,6 @@ for a whole picture.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from calls_doctor.model.check import API, Evidence, Finding, Status
@@ -20,9 +19,10 @@ from calls_doctor.spec import (
     nothing_to_do,
     rtcd_versions,
 )
-from calls_doctor.wire import rtcd_version
+from checks import through_rtcd
 
 if TYPE_CHECKING:
+    from calls_doctor.net.rtcd_access import RtcdAccess
     from calls_doctor.net.rtcd_call import RtcdOutcome
 
 VIDEO = "media.video"
@@ -37,20 +37,14 @@ async def video_probe(context: Context) -> Finding:
     client, url = context.registration.let_in, context.site.rtcd_url
     if client is None:
         return nothing_to_do("what stands behind this name has several keys: each is tested with its own link")
-    # In a thread: the probes that go on meanwhile would stand still for a third of a second.
-    await asyncio.to_thread(_load)
-    from calls_doctor.net import rtcd_client, rtcd_video
-    from calls_doctor.net.rtcd_access import RtcdAccess
 
-    host, version = next(iter(rtcd_versions(context.results).items()))
-    authorization = rtcd_client.basic(client.client_id, client.auth_key)
-    access = RtcdAccess(url=url, authorization=authorization, host=host, locks=rtcd_version.has_lock(version))
-    rate = rtcd_video.FULL_PACKETS_PER_S if VIDEO in context.asked_for else rtcd_video.PACKETS_PER_S
-    async with context.rtcd_path.alone():
-        await context.registration.pace(host).turn()
-        made = await rtcd_video.hold(access, rate, min(context.media_time_s, TIME_S))
-        await context.registration.pace(host).turn()  # its last question used the key again
-    context.near_books.extend(made.call.near)
+    async def hold(access: RtcdAccess) -> RtcdOutcome:
+        from calls_doctor.net import rtcd_video
+
+        rate = rtcd_video.FULL_PACKETS_PER_S if VIDEO in context.asked_for else rtcd_video.PACKETS_PER_S
+        return await rtcd_video.hold(access, rate, min(context.media_time_s, TIME_S))
+
+    made = await through_rtcd.held(context, next(iter(rtcd_versions(context.results))), client, hold)
     return judged(made, made.media_target(Transport.UDP) or url, is_caller=context.site.vantage in CALLERS)
 
 
@@ -86,10 +80,6 @@ def _more(screen: Evidence) -> str:
 
     is_full = screen["packets_per_s"] >= rtcd_video.FULL_PACKETS_PER_S
     return "" if is_full else f"; one that moves takes 1.6 (not sent unasked: --only {VIDEO})"
-
-
-def _load() -> None:
-    from calls_doctor.net import rtcd_video  # noqa: F401 - imported for what that costs, not to be used here
 
 
 CHECKS = (
