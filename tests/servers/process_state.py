@@ -11,5 +11,5 @@ def state(pid: int) -> str:
     """As Linux tells it: Z is dead, T is stopped, "" is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it went before the file was opened, or before it was read
         return ""
